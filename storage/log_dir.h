@@ -1,0 +1,54 @@
+/* storage/log_dir.h: one data directory: its lock, meta.properties, checkpoints, and the partition logs in it.
+ *
+ * Layout: Kafka's (semantics.md section 16 of the reference): <topic>-<partition>/ per log; meta.properties, .lock (fcntl),
+ * recovery-point-offset-checkpoint, log-start-offset-checkpoint, .kafka_cleanshutdown, and ours: ottla.format (version).
+ * Threads: open, close on the main thread; create, delete, get from any. Owns the sync threads and the housekeeping thread
+ * (retention, checkpoints, delayed deletion). */
+#ifndef OTTLA_LOG_DIR_H
+#define OTTLA_LOG_DIR_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "storage/io.h"
+#include "storage/partition_log.h"
+
+#define LOG_DIR_FORMAT_VERSION 1
+
+struct log_dir_options {
+    const char *path;
+    int32_t node_id;
+    const struct io_ops *io;       /* NULL: the operating system's */
+    const struct clock *clock;     /* NULL: the system's */
+    int64_t flush_interval_ms;     /* log.flush.interval.ms: background sync of what is dirty */
+    int64_t retention_check_interval_ms;
+    int64_t recovery_point_interval_ms;
+    int64_t producer_id_expiration_ms;
+    uint32_t open_files_max;       /* least recently used segments are closed beyond it */
+};
+void log_dir_options_default(struct log_dir_options *o);
+
+/* Creates the directory when it is missing, locks it, checks format and node id, reads the checkpoints. Partition logs are
+ * opened by log_dir_open_log(), which the owner of the metadata calls for each partition it knows.
+ * Errors (text says what to do): not writable, locked by another process, newer format, another node's. Nothing is touched then. */
+int log_dir_open(const struct log_dir_options *o, struct log_dir **ret_dir, struct err *err) WARN_UNUSED;
+/* Clean stop: flushes all, writes checkpoints and snapshots, then the clean-shutdown mark; closes all logs. */
+void log_dir_close(struct log_dir *dir);
+
+const char *log_dir_path(const struct log_dir *dir);
+const char *log_dir_cluster_id(const struct log_dir *dir);
+struct uuid log_dir_directory_id(const struct log_dir *dir);
+bool log_dir_was_clean(const struct log_dir *dir); /* the last stop was */
+
+/* Opens or creates the log of topic-partition. An existing folder with another topic id is set aside (-stray).
+ * After an unclean stop this recovers: from the recovery point, cuts a torn tail, rebuilds indexes and producer state,
+ * begins a new leader epoch. The caller gets a reference. */
+int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
+                     const struct log_config *config, struct partition_log **ret_log, struct err *err) WARN_UNUSED;
+/* Renames the folder to <name>.<hex>-delete at once, removes files after file.delete.delay.ms; waiters are woken, later
+ * calls on the log answer NOT_LEADER_OR_FOLLOWER. */
+int log_dir_delete_log(struct log_dir *dir, struct partition_log *log) WARN_UNUSED;
+
+/* Total and usable bytes of the file system, for DescribeLogDirs. */
+int log_dir_space(struct log_dir *dir, int64_t *ret_total, int64_t *ret_usable);
+
+#endif

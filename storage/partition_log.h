@@ -1,0 +1,191 @@
+/* storage/partition_log.h: one partition: an append-only sequence of record batches in segments, and its marks.
+ *
+ * Marks, all offsets: log start <= last stable <= high watermark <= log end. Readers see below the high watermark.
+ *   high watermark = the smallest of log end, hold, and (strict durability) the durable end.
+ *   hold           = offset of the first record that an unfinished CDC unit or transaction keeps from readers; none: INT64_MAX.
+ *   last stable    = the smallest of the high watermark and the first offset of the oldest open transaction.
+ *   durable end    = everything below it has been synced.
+ * Invariants: design invariants 1-4: offsets are dense at append; a producer's batch is in the log at most once per
+ * (id, epoch, sequence); the visible end never goes back while the process lives.
+ * Threads: append, truncate, roll under the log's own mutex from any thread; marks are published atomics that anyone may
+ * read; reads take a reference on a segment and need no lock afterwards. Lock order: control state > partitions by
+ * (topic id, index) > files; never call out with the mutex held, except waiters' wake(), which may only post mail. */
+#ifndef OTTLA_PARTITION_LOG_H
+#define OTTLA_PARTITION_LOG_H
+
+#include "base/buf.h"
+#include "base/uuid.h"
+#include "protocol/kafka_error.h"
+
+#include <sys/queue.h>
+
+struct log_dir;
+struct partition_log;
+
+#define LOG_NO_HOLD INT64_MAX
+
+/* The topic configuration that a log obeys; names, units and defaults are Kafka's. Changed live by partition_log_configure(). */
+struct log_config {
+    int64_t segment_bytes;
+    int64_t segment_ms;
+    int64_t segment_jitter_ms;
+    int64_t segment_index_bytes;
+    int64_t index_interval_bytes;
+    int64_t retention_ms;    /* -1: no limit */
+    int64_t retention_bytes; /* -1: no limit */
+    int64_t max_message_bytes;
+    int64_t flush_messages;
+    int64_t flush_ms;
+    int64_t file_delete_delay_ms;
+    int64_t message_timestamp_before_max_ms;
+    int64_t message_timestamp_after_max_ms;
+    bool log_append_time; /* message.timestamp.type=LogAppendTime */
+    bool cleanup_delete;
+    bool cleanup_compact;
+    int8_t compression_codec; /* -1: producer; else enum compression_codec */
+    bool strict;              /* ottla.durability=strict: high watermark = durable end at most */
+};
+void log_config_default(struct log_config *c);
+
+enum append_origin {
+    APPEND_CLIENT,   /* Produce: everything is validated */
+    APPEND_INTERNAL, /* the broker's own records (offsets, metadata, connect): trusted, one batch or more */
+    APPEND_CDC,      /* an ingest unit: like INTERNAL with producer sequences; held until partition_log_release() */
+};
+
+struct record_error {
+    int32_t index; /* of the record in its batch */
+    const char *message;
+};
+
+#define RECORD_ERRORS_MAX 100
+
+struct log_append {
+    /* in */
+    enum append_origin origin;
+    uint8_t *batches; /* whole v2 batches back to back; base offset and leader epoch are rewritten in place */
+    uint32_t size;    /* [bytes] */
+    /* out, set on KAFKA_NONE */
+    int64_t base_offset;        /* of the first record; of the earlier batch when duplicate */
+    int64_t last_offset;
+    int64_t log_append_time_ms; /* -1 unless LogAppendTime */
+    bool duplicate;             /* the producer sent this batch before: nothing was appended */
+    /* out, on an error: what Produce v8+ tells */
+    const char *error_message; /* static text or NULL */
+    struct record_error record_errors[4]; /* the first ones */
+    int32_t record_errors_count;
+};
+
+/* Appends all or nothing; in the page cache when it returns. Publishes and wakes readers unless origin is APPEND_CDC.
+ * Errors: semantics of Produce: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
+ * INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
+ * KAFKA_STORAGE_ERROR (disk; the log may refuse writes from now on), NOT_LEADER_OR_FOLLOWER (closed or deleted). */
+enum kafka_error partition_log_append(struct partition_log *log, struct log_append *a) WARN_UNUSED;
+
+struct log_marks {
+    int64_t log_start;
+    int64_t last_stable;
+    int64_t high_watermark;
+    int64_t log_end;
+    int64_t durable_end;
+    int32_t leader_epoch;
+};
+struct log_marks partition_log_marks(struct partition_log *log);
+
+enum read_isolation { READ_UNCOMMITTED, READ_COMMITTED, READ_LOG_END /* replicas, internal readers */ };
+
+struct aborted_txn {
+    int64_t producer_id;
+    int64_t first_offset;
+};
+
+struct log_read {
+    struct file_ref *file;   /* a reference for the caller to drop; NULL: no data */
+    uint64_t position;       /* [bytes] */
+    uint32_t length;         /* whole batches */
+    int64_t base_offset;     /* of the first batch, <= the asked offset */
+    struct log_marks marks;  /* as they were when the range was chosen */
+    struct aborted_txn *aborted; /* READ_COMMITTED: malloc'd list, for the caller to free */
+    uint32_t aborted_count;
+};
+
+/* Finds the batches that hold offset and what follows, up to size_max bytes, within one segment, below the mark of
+ * isolation. at_least_one: the first batch is returned even when larger than size_max (KIP-74).
+ * Returns KAFKA_NONE (no data at the end), OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR. */
+enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
+                                    enum read_isolation isolation, struct log_read *ret_read) WARN_UNUSED;
+void log_read_done(struct log_read *r);
+
+/* The first record with a timestamp >= timestamp_ms, by offset. Not found: *ret_offset = -1. */
+enum kafka_error partition_log_offset_for_time(struct partition_log *log, int64_t timestamp_ms, int64_t *ret_offset,
+                                               int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch) WARN_UNUSED;
+/* The record with the largest timestamp (ListOffsets -3). Empty: -1, -1. */
+enum kafka_error partition_log_max_timestamp(struct partition_log *log, int64_t *ret_offset, int64_t *ret_timestamp_ms,
+                                             int32_t *ret_leader_epoch) WARN_UNUSED;
+/* OffsetForLeaderEpoch: the largest known epoch <= leader_epoch and its end offset; -1, -1 when unknown. */
+void partition_log_epoch_end(struct partition_log *log, int32_t leader_epoch, int32_t *ret_epoch, int64_t *ret_end_offset);
+
+/* DeleteRecords and retention: raises the log start; never above the high watermark nor the trim limit.
+ * Returns KAFKA_NONE or OFFSET_OUT_OF_RANGE. */
+enum kafka_error partition_log_delete_records(struct partition_log *log, int64_t before_offset, int64_t *ret_log_start) WARN_UNUSED;
+/* Nothing at or above offset may be trimmed by retention, DeleteRecords or compaction (CDC: end in the last durable
+ * journal record). INT64_MAX: no limit. The least of all owners' limits counts; an owner is any stable pointer. */
+void partition_log_set_trim_limit(struct partition_log *log, const void *owner, int64_t offset);
+
+/* -- CDC: holds, sequences -- */
+
+/* Sets the hold directly (recovery). Never below what readers have already seen, except LOG_NO_HOLD -> x at open. */
+void partition_log_set_hold(struct partition_log *log, int64_t offset);
+struct log_release {
+    struct partition_log *log;
+    int64_t hold; /* the new one: LOG_NO_HOLD, or the first record still held */
+};
+/* Moves the holds of several logs in one step that no fetch planning can see half of; then wakes readers. */
+void partition_log_release(const struct log_release *items, uint32_t count);
+/* Fetch planning and ListOffsets over several partitions do so between these two (a shared lock of the log_dir). */
+void log_dir_visibility_lock(struct log_dir *dir);
+void log_dir_visibility_unlock(struct log_dir *dir);
+
+/* What the log knows of a producer. false: nothing. last_sequence -1: only control batches. */
+struct producer_last {
+    int16_t epoch;
+    int32_t last_sequence;
+    int64_t last_offset;
+};
+bool partition_log_producer_last(struct partition_log *log, int64_t producer_id, struct producer_last *ret_last);
+/* The offset of the producer's first record whose sequence is >= sequence; log end when there is none. For holds. */
+int64_t partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence);
+/* Cuts everything at and above offset: only for an unfinished snapshot above the visible end (design section 7). */
+enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offset) WARN_UNUSED;
+
+/* -- waking readers -- */
+
+struct log_waiter {
+    int64_t beyond_offset;              /* wake when the mark of isolation passes it */
+    enum read_isolation isolation;
+    void (*wake)(struct log_waiter *w); /* any thread, locks held: may only post mail */
+    LIST_ENTRY(log_waiter) link;
+    bool linked;
+};
+/* Woken (once, then unlinked) by an advance of the mark, a new log start, a close or delete; at once if already so. */
+void partition_log_wait(struct partition_log *log, struct log_waiter *w);
+void partition_log_wait_cancel(struct partition_log *log, struct log_waiter *w);
+
+/* -- durability -- */
+
+/* Calls done(arg, error) on a sync thread when everything below end_offset is on disk; several calls share one sync.
+ * error: 0 or -errno (the log is then failed and refuses writes until reopened). */
+void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error), void *arg);
+/* The same for several logs, waiting; in parallel. Returns 0 or the first -errno. */
+int partition_log_sync(struct partition_log *const *logs, uint32_t count) WARN_UNUSED;
+
+/* -- life -- */
+
+struct partition_log *partition_log_ref(struct partition_log *log);
+void partition_log_unref(struct partition_log *log);
+const char *partition_log_name(const struct partition_log *log); /* "topic-0" */
+struct uuid partition_log_topic_id(const struct partition_log *log);
+uint64_t partition_log_size(struct partition_log *log); /* of all segments [bytes] */
+void partition_log_configure(struct partition_log *log, const struct log_config *config);
+
+#endif
