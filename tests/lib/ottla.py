@@ -18,7 +18,7 @@ READY = re.compile(r"^ready kafka=(\S+) connect=(\S+) data=(.+)$")
 
 def program():
     build = os.environ.get("OTTLA_BUILD", "build")
-    return os.path.join(ROOT, build, "tools", "ottla", "ottla")
+    return os.path.join(ROOT, build, "ottla")
 
 
 class Ottla:
