@@ -1,0 +1,102 @@
+/* broker/api.h: what the handler of a Kafka API gets, and what it may answer.
+ *
+ * A handler is one function in broker/api/NAME.c (or a file of its subject), declared by the generated api_handlers.h:
+ *   enum api_result api_handle_NAME(struct request *rq, const struct NAME_request *in, struct NAME_response *out)
+ * It runs on the thread that its schema names: `thread network`, the loop of the connection; `thread control`, the control
+ * thread, where all state of topics, groups and timers lives. `in` and `out` live in the request's arena, `out` holds the
+ * defaults of its version.
+ *
+ * Life of a request: read -> decoded -> handler -> API_REPLY, or API_PENDING and later request_complete() -> encoded ->
+ * sent -> freed. Encoding happens on the handler's thread before the handler's caller or request_complete() returns: what
+ * `out` points to need not live longer. A connection has one request in work at a time, so answers keep their order.
+ * Throttle fields stay 0 unless a quota sets them.
+ *
+ * Threads: a request belongs to its handler's thread from dispatch to completion. */
+#ifndef OTTLA_API_H
+#define OTTLA_API_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+struct broker;
+struct connection;
+struct metadata;
+struct api_row;
+
+enum api_result {
+    API_REPLY,   /* out is complete: encode and send it */
+    API_PENDING, /* parked; request_complete() follows on this thread */
+    API_CLOSE,   /* drop the connection, as Kafka does with what cannot be answered */
+    API_SILENT,  /* done, and the client expects no answer (Produce with acks=0) */
+};
+
+struct request {
+    struct broker *broker;
+    int16_t api_key;
+    int16_t version;
+    int32_t correlation_id;
+    struct slice client_id;     /* null: not given */
+    const char *client_address; /* "host:port", for log lines */
+    const char *principal;      /* "User:ANONYMOUS" */
+    struct arena arena;         /* freed with the request */
+    struct block *block;        /* the frame; slices of `in` point into it */
+    int64_t now_ms;             /* wall clock when the handler was called */
+
+    /* For a handler that answered API_PENDING: its own state, and what to do when the client is gone before the answer:
+     * take the request out of every list, do not complete it; it is freed when cancel() returns. Runs on the handler's
+     * thread. NULL: the request stays parked until it is completed, and the answer is dropped. */
+    void *parked;
+    void (*cancel)(struct request *rq);
+
+    /* -- the rest belongs to api.c and connection.c -- */
+    struct connection *connection;
+    const struct api_row *api;
+    void *in;
+    void *out;
+    const struct metadata *metadata;
+    struct buf reply;
+    enum api_result result;
+    bool on_control;         /* the handler's thread is the control thread */
+    bool is_parked;
+    bool client_gone;
+    void (*posted)(struct request *rq);
+};
+
+/* The metadata as published now; the same snapshot for the whole call of the handler. Not to be kept: after API_PENDING,
+ * ask again. */
+const struct metadata *request_metadata(struct request *rq);
+
+/* Answers a parked request: encodes `out` and sends it. The request is gone afterwards. API_CLOSE and API_SILENT likewise. */
+void request_complete(struct request *rq, enum api_result result);
+/* fn(rq) runs on the request's own thread; may be called from any thread, and while the request is parked only.
+ * For completions of syncs: let fn fill `out` and call request_complete(). A request with a cancel() must not be posted,
+ * as it may be gone. */
+void request_post(struct request *rq, void (*fn)(struct request *rq));
+
+/* The address of this broker for this client: advertised.listeners, else the address on which the client reached us.
+ * host lives as long as the request. */
+void request_advertised(const struct request *rq, struct slice *ret_host, int32_t *ret_port);
+
+/* Operations and resources of ACLs, as numbered in the protocol (DescribeAcls). */
+enum acl_operation {
+    ACL_READ = 3,
+    ACL_WRITE = 4,
+    ACL_CREATE = 5,
+    ACL_DELETE = 6,
+    ACL_ALTER = 7,
+    ACL_DESCRIBE = 8,
+    ACL_CLUSTER_ACTION = 9,
+    ACL_DESCRIBE_CONFIGS = 10,
+    ACL_ALTER_CONFIGS = 11,
+    ACL_IDEMPOTENT_WRITE = 12,
+};
+enum resource_type {
+    RESOURCE_TOPIC = 2,
+    RESOURCE_GROUP = 3,
+    RESOURCE_CLUSTER = 4,
+    RESOURCE_TRANSACTIONAL_ID = 5,
+};
+/* Whether the principal may. The one place where an authorizer decides; without one everything is allowed. */
+bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type, struct slice name);
+
+#endif

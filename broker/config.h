@@ -1,0 +1,172 @@
+/* broker/config.h: the options of the broker and of topics: Kafka's names, one row each (broker_options.c, topic_options.c).
+ *
+ * Precedence of a broker option: dynamic value of this broker, dynamic default of all brokers, the file or --override,
+ * default. Of a topic option: the topic's own, else its broker synonym in that order (log.retention.ms before .minutes
+ * before .hours), else the default. */
+#ifndef OTTLA_CONFIG_H
+#define OTTLA_CONFIG_H
+
+#include "base/arena.h"
+#include "base/option.h"
+#include "base/slice.h"
+#include "storage/partition_log.h"
+
+struct metadata;
+struct metadata_topic;
+
+/* Numbers of the protocol: DescribeConfigs, ConfigRecord. */
+enum config_resource_type {
+    CONFIG_RESOURCE_TOPIC = 2,
+    CONFIG_RESOURCE_BROKER = 4, /* name "": all brokers */
+    CONFIG_RESOURCE_BROKER_LOGGER = 8,
+    CONFIG_RESOURCE_CLIENT_METRICS = 16,
+    CONFIG_RESOURCE_GROUP = 32,
+};
+enum config_source {
+    CONFIG_SOURCE_TOPIC = 1,
+    CONFIG_SOURCE_DYNAMIC_BROKER = 2,
+    CONFIG_SOURCE_DYNAMIC_DEFAULT = 3,
+    CONFIG_SOURCE_STATIC = 4, /* file or --override */
+    CONFIG_SOURCE_DEFAULT = 5,
+    CONFIG_SOURCE_GROUP = 8,
+};
+
+/* Names and values that were set on a resource; sorted by name; immutable once published. */
+struct config_entry {
+    const char *name;
+    const char *value;
+};
+struct config_list {
+    struct config_entry *entries;
+    uint32_t count;
+};
+/* NULL: not set. */
+const char *config_list_get(const struct config_list *l, const char *name);
+
+/* The broker's options, as fields. Rows: broker_options. Integers are int64_t, see base/option.h. */
+struct broker_config {
+    /* identity, network */
+    int64_t node_id;
+    char *listeners;
+    char *advertised_listeners; /* NULL: the address on which the client reached us */
+    char *listener_security_protocol_map;
+    char *log_dirs;
+    char *log_dir;
+    int64_t num_network_threads; /* 0: half the cores, at least one */
+    int64_t socket_request_max_bytes;
+    int64_t socket_send_buffer_bytes;
+    int64_t socket_receive_buffer_bytes;
+    int64_t socket_listen_backlog_size;
+    int64_t connections_max_idle_ms;
+    int64_t max_connections;
+    int64_t queued_max_request_bytes; /* -1: the limit of limits.h */
+    int64_t max_incremental_fetch_session_cache_slots;
+    int64_t fetch_max_bytes;
+    int64_t max_request_partition_size_limit;
+    /* topics */
+    int64_t num_partitions;
+    int64_t default_replication_factor;
+    bool auto_create_topics_enable;
+    bool delete_topic_enable;
+    /* logs: defaults of topics */
+    int64_t log_segment_bytes;
+    int64_t log_roll_ms; /* -1: not set, then hours */
+    int64_t log_roll_hours;
+    int64_t log_roll_jitter_ms;
+    int64_t log_roll_jitter_hours;
+    int64_t log_retention_ms;
+    int64_t log_retention_minutes;
+    int64_t log_retention_hours;
+    int64_t log_retention_bytes;
+    int64_t log_index_size_max_bytes;
+    int64_t log_index_interval_bytes;
+    int64_t log_segment_delete_delay_ms;
+    int64_t log_message_timestamp_before_max_ms;
+    int64_t log_message_timestamp_after_max_ms;
+    char *log_message_timestamp_type;
+    char *log_cleanup_policy;
+    bool log_cleaner_enable;
+    double log_cleaner_min_cleanable_ratio;
+    int64_t log_cleaner_delete_retention_ms;
+    int64_t log_cleaner_min_compaction_lag_ms;
+    int64_t log_cleaner_max_compaction_lag_ms;
+    bool log_preallocate;
+    char *compression_type;
+    int64_t compression_gzip_level;
+    int64_t compression_lz4_level;
+    int64_t compression_zstd_level;
+    int64_t message_max_bytes;
+    int64_t min_insync_replicas;
+    bool unclean_leader_election_enable;
+    int64_t log_flush_interval_messages;
+    int64_t log_flush_interval_ms;
+    int64_t log_flush_scheduler_interval_ms;
+    int64_t log_retention_check_interval_ms;
+    int64_t log_flush_offset_checkpoint_interval_ms;
+    char *ottla_durability; /* "bounded" or "strict" */
+    /* producers */
+    int64_t producer_id_expiration_ms;
+    int64_t transactional_id_expiration_ms;
+    int64_t transaction_max_timeout_ms;
+    int64_t transaction_state_log_num_partitions;
+    int64_t transaction_state_log_segment_bytes;
+    /* groups */
+    int64_t group_initial_rebalance_delay_ms;
+    int64_t group_min_session_timeout_ms;
+    int64_t group_max_session_timeout_ms;
+    int64_t group_max_size;
+    int64_t offsets_topic_num_partitions;
+    int64_t offsets_topic_segment_bytes;
+    int64_t offsets_topic_compression_codec;
+    int64_t offsets_retention_minutes;
+    int64_t offsets_retention_check_interval_ms;
+    int64_t offset_metadata_max_bytes;
+    int64_t offsets_commit_timeout_ms;
+    int64_t offsets_load_buffer_size;
+    int64_t group_consumer_session_timeout_ms;
+    int64_t group_consumer_heartbeat_interval_ms;
+    /* connect, cdc: read by those rooms */
+    char *connect_listeners;
+    char *connect_debezium_version;
+};
+
+extern const struct option broker_options[];
+extern const size_t broker_options_count;
+
+/* A topic option: `option` says name, type, default and bounds; its value is inherited from the synonyms. */
+struct topic_option {
+    struct option option; /* offset: none; see topic_config_resolve() */
+    struct {
+        const char *name;   /* a broker option */
+        int64_t multiplier; /* of its value to give the topic option's unit: minutes are 60000 ms */
+    } synonyms[3];          /* in order of precedence; name NULL: end */
+};
+extern const struct topic_option topic_options[];
+extern const size_t topic_options_count;
+const struct topic_option *topic_option_find(const char *name);
+
+/* The options that a log obeys, from the topic's own list and the broker's. */
+void topic_config_resolve(const struct config_list *own, const struct broker_config *config, struct log_config *ret_config);
+
+/* One value for DescribeConfigs. Texts live in the arena or the snapshot. */
+struct config_synonym {
+    const char *name;
+    const char *value; /* NULL for a sensitive one */
+    enum config_source source;
+};
+struct config_value {
+    const struct option *option;
+    const char *value; /* NULL: none, or sensitive */
+    enum config_source source;
+    bool read_only;
+    bool sensitive;
+    uint32_t synonyms_count; /* in order of precedence; the first one is the value in force */
+    struct config_synonym *synonyms;
+};
+/* All values of a topic (of this broker; of the default of all brokers: only what is set there), in the order of the rows.
+ * Returns how many, -1 when the arena is full. */
+int32_t config_describe_topic(const struct metadata *m, const struct metadata_topic *t, struct arena *a, struct config_value **ret);
+int32_t config_describe_broker(struct broker *b, const struct metadata *m, struct arena *a, struct config_value **ret);
+int32_t config_describe_broker_default(const struct metadata *m, struct arena *a, struct config_value **ret);
+
+#endif

@@ -1,0 +1,40 @@
+/* broker/state.h: struct broker, for the files of this room only (other rooms: broker.h).
+ *
+ * Threads: config, dir, listeners are constant after broker_open(); what is marked control is touched on the control thread
+ * only; the rest guards itself. */
+#ifndef OTTLA_BROKER_STATE_H
+#define OTTLA_BROKER_STATE_H
+
+#include "base/clock.h"
+#include "base/mailbox.h"
+#include "broker/broker.h"
+
+struct groups;
+struct metadata_log;
+struct network;
+
+struct broker {
+    struct broker_config *config; /* as given at start */
+    const struct clock *clock;
+    struct log_dir *dir;
+    struct network *network;
+
+    struct ev_loop *control_loop;
+    struct mailbox control;
+    pthread_t control_thread;
+    bool control_running;
+
+    pthread_mutex_t metadata_lock;
+    const struct metadata *metadata; /* published; guarded by metadata_lock */
+
+    struct metadata_log *metadata_log; /* control */
+    struct groups *groups;             /* control: group coordinator, its offsets and producer ids (group.h) */
+    LIST_HEAD(, topic_watch) watches;  /* control */
+};
+
+/* What broker_open() and broker_close() call of the coordinator's files. Opened on the main thread before the control thread
+ * runs; closed on the control thread, with no request parked in it afterwards. */
+int groups_open(struct broker *b, struct err *err) WARN_UNUSED;
+void groups_close(struct broker *b);
+
+#endif
