@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
+from lib.embedded_postgres import CACHE
 from lib.ports import free_port
 from lib.wait import until
 
@@ -24,8 +25,9 @@ SETTINGS = {
 
 def binaries(version="15"):
     """The folder of initdb and postgres of that major version, or None. OTTLA_PG_DIR_<version> names another place."""
-    found = os.environ.get("OTTLA_PG_DIR_" + version) or "/usr/lib/postgresql/%s/bin" % version
-    return found if os.path.exists(os.path.join(found, "postgres")) else None
+    places = [os.environ.get("OTTLA_PG_DIR_" + version), "/usr/lib/postgresql/%s/bin" % version,
+              os.path.join(CACHE, version, "bin")]
+    return next((p for p in places if p and os.path.exists(os.path.join(p, "postgres"))), None)
 
 
 def _as_user(arguments):
