@@ -99,6 +99,21 @@ uint8_t *buf_reserve(struct buf *b, uint32_t size)
     return room;
 }
 
+void buf_unreserve(struct buf *b, uint32_t size)
+{
+    if (!size || b->failed) return;
+    struct buf_part *last = &b->parts[b->parts_count - 1];
+    assert(b->parts_count > b->first && last->block == b->tail && last->length >= size);
+    assert(last->ptr + last->length == b->tail->bytes + b->tail_used);
+    last->length -= size;
+    b->tail_used -= size;
+    b->size -= size;
+    if (!last->length) {
+        part_done(last);
+        b->parts_count--;
+    }
+}
+
 void buf_append(struct buf *b, const void *bytes, uint32_t size)
 {
     if (!size) return;

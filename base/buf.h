@@ -62,6 +62,8 @@ void buf_done(struct buf *b);
 
 /* Room for exactly size owned bytes at the end, contiguous, to be written by the caller at once. NULL: failed. */
 uint8_t *buf_reserve(struct buf *b, uint32_t size);
+/* Gives the last size bytes of the latest buf_reserve() back; nothing may have been added since. */
+void buf_unreserve(struct buf *b, uint32_t size);
 /* Copies. */
 void buf_append(struct buf *b, const void *bytes, uint32_t size);
 /* Points into block, taking a reference of its own (block may be NULL when the bytes live longer than the chain). */
