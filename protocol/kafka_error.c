@@ -58,7 +58,7 @@ enum kafka_error kafka_error_from_errno(int error)
     case EPERM:
     case EMFILE:
     case ENFILE:
-    case ENODEV: return KAFKA_KAFKA_STORAGE_ERROR; /* retriable: another replica, or we after repair, may take it */
+    case ENODEV: return KAFKA_STORAGE_ERROR; /* retriable: another replica, or we after repair, may take it */
     default: return KAFKA_UNKNOWN_SERVER_ERROR;
     }
 }
