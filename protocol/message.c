@@ -18,6 +18,28 @@ const struct wire_message *wire_message_find_type(enum wire_kind kind, struct sl
     return NULL;
 }
 
+size_t wire_element_size(const struct wire_field *f)
+{
+    switch ((enum wire_type)f->type) {
+    case WIRE_BOOL: return sizeof(bool);
+    case WIRE_INT8: return 1;
+    case WIRE_INT16:
+    case WIRE_UINT16:
+    case WIRE_ERROR: return 2;
+    case WIRE_INT32:
+    case WIRE_UINT32:
+    case WIRE_VARINT: return 4;
+    case WIRE_INT64:
+    case WIRE_FLOAT64: return 8;
+    case WIRE_UUID: return sizeof(struct uuid);
+    case WIRE_STRING:
+    case WIRE_BYTES: return sizeof(struct slice);
+    case WIRE_RECORDS: return sizeof(struct wire_records);
+    case WIRE_STRUCT: return wire_structs[f->sub].size;
+    }
+    return 0;
+}
+
 void wire_name_camel(const char *name, char *ret_text, size_t size)
 {
     size_t n = 0;

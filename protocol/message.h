@@ -81,6 +81,8 @@ extern const struct wire_struct wire_structs[];
 extern const struct wire_field wire_fields[];
 extern const char wire_names[];
 
+/* Size of one value of the field's type in memory [bytes]. */
+size_t wire_element_size(const struct wire_field *f);
 /* "group_id" → "groupId", Kafka's name in JSON. ret_text takes up to size bytes with the NUL. */
 void wire_name_camel(const char *name, char *ret_text, size_t size);
 

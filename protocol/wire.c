@@ -126,9 +126,7 @@ void *wire_get_array(struct wire_reader *r, bool flexible, bool nullable, uint32
 
 bool wire_get_present(struct wire_reader *r)
 {
-    int8_t mark = wire_get_int8(r);
-
-    return !r->failed && mark >= 0;
+    return wire_get_int8(r) > 0;
 }
 
 void *wire_take(struct wire_reader *r, size_t size)

@@ -105,7 +105,7 @@ struct wire_records wire_get_records(struct wire_reader *r, bool flexible, bool 
  * NULL when there are none. */
 void *wire_get_array(struct wire_reader *r, bool flexible, bool nullable, uint32_t element_min, size_t element_size,
                      int32_t *ret_count);
-/* The byte before a nullable struct: true when the struct follows. */
+/* The byte before a nullable struct: 1 when the struct follows, -1 (in a tagged field 0) for null. */
 bool wire_get_present(struct wire_reader *r);
 /* Room for one struct; NULL: failed. */
 void *wire_take(struct wire_reader *r, size_t size);

@@ -434,10 +434,16 @@ class Source:
     """C functions of one message."""
     def __init__(self, message):
         self.message, self.out = message, []
+        constants = []  # what the defaults of nullable structs point to
         for struct in message.structs:
             for f in struct.fields:
-                if f.tag is not None and f.is_struct() and not f.array and not f.pointer():
+                if f.tag is not None and f.is_struct() and not f.array and not (f.pointer() and f.default == 'null'):
                     self.mark_compared(f.type)
+                if f.pointer() and f.default != 'null' and f.type not in constants:
+                    constants.append(f.type)
+        for struct in constants:
+            self.line(0, 'static const struct %s %s_defaults = %s;' % (struct.name, struct.name, self.constant(struct)))
+            self.line(0, '')
         for struct in message.structs:
             self.init(struct)
         for struct in message.structs:
@@ -455,12 +461,27 @@ class Source:
             if f.is_struct() and not f.array and not f.pointer():
                 self.mark_compared(f.type)
 
+    def constant(self, struct):
+        """Static initializer with the defaults."""
+        values = []
+        for f in struct.fields:
+            if f.array and f.default == 'null':
+                values.append('.%s_count = -1' % f.name)
+            elif f.is_struct() and not f.array and not f.pointer():
+                values.append('.%s = %s' % (f.name, self.constant(f.type)))
+            elif c_default(f):
+                text = re.sub(r'SLICE\((.*)\)|SLICE_EMPTY', r'{(const uint8_t *)\1"", sizeof(\1"") - 1}', c_default(f))
+                values.append('.%s = %s' % (f.name, text))
+        return '{%s}' % (', '.join(values) or '0')
+
     def line(self, indent, text):
         self.out.append('    ' * indent + text if text else '')
 
     def init(self, struct):
         values = ['.%s = %s' % (f.name, c_default(f)) for f in struct.fields if c_default(f)]
         values += ['.%s_count = -1' % f.name for f in struct.fields if f.array and f.default == 'null']
+        values += ['.%s = (struct %s *)(uintptr_t)&%s_defaults' % (f.name, f.type.name, f.type.name)
+                   for f in struct.fields if f.pointer() and f.default != 'null']
         self.line(0, 'void %s_init(struct %s *m)' % (struct.name, struct.name))
         self.line(0, '{')
         self.line(1, '*m = (struct %s){%s};' % (struct.name, ', '.join(values)) if values else 'memset(m, 0, sizeof *m);')
@@ -476,7 +497,7 @@ class Source:
         if f.array:
             return name + ('_count >= 0' if f.default == 'null' else '_count > 0' if not f.nullable else '_count != 0')
         if f.pointer():
-            return name
+            return name if f.default == 'null' else '!(%s && %s_is_default(%s))' % (name, f.type.name, name)
         if f.is_struct():
             return '!%s_is_default(&%s)' % (f.type.name, name)
         if f.type == 'records':
@@ -657,7 +678,7 @@ class Source:
             else:
                 self.line(indent + 1, 'wire_put_%s(%s, %s[i]);' % (f.type, w, name))
         elif f.pointer():
-            self.line(indent, 'wire_put_int8(%s, %s ? 1 : -1);' % (w, name))
+            self.line(indent, 'wire_put_int8(%s, %s ? 1 : %d);' % (w, name, -1 if f.tag is None else 0))
             self.line(indent, 'if (%s) %s_write(%s, version, %s);' % (name, f.type.name, w, name))
         elif f.is_struct():
             self.line(indent, '%s_write(%s, version, &%s);' % (f.type.name, w, name))
@@ -704,6 +725,8 @@ def struct_text(struct, message):
         if f.default is not None:
             notes.append('default ' + f.default)
         star = '*' if f.array or f.pointer() else ''
+        if f.pointer() and f.default != 'null':
+            notes.append('the default points to constants')
         comment = ' /* %s */' % ', '.join(notes) if notes else ''
         out.append('    %s %s%s;%s' % (c_type(f), star, f.name, comment))
         if f.array:
