@@ -1,0 +1,193 @@
+/* broker/group.h: groups: their offsets, and what all group protocols share.
+ *
+ * A group has an id, committed offsets and a type: a table of functions of its protocol (classic: group_classic.h). The
+ * members belong to the protocol, the offsets do not. Everything outside is reached through a group_host: time, timers and
+ * the log `__consumer_offsets`, so that tests run the state machines with a clock and a log of their own.
+ *
+ * Durability: a change is appended first; what fails to append did not happen. An answer that promises durability is
+ * given by group_host.when_durable ("append, then answer"): at once, or in strict durability after the sync.
+ * Threads: the control thread only. Source: KIP-98, KIP-211 (expiry), KIP-848 (types). State diagram: docs/groups.md. */
+#ifndef OTTLA_GROUP_H
+#define OTTLA_GROUP_H
+
+#include "base/clock.h"
+#include "broker/offsets.h"
+#include "protocol/kafka_error.h"
+
+#include <ev.h>
+
+/* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and offsets of
+ * further partitions are refused, so that clients cannot grow the broker without bound. 256 MiB hold about 2 million offsets. */
+#define GROUPS_BYTES_MAX ((size_t)256 << 20)
+
+struct group;
+struct groups;
+struct group_host;
+
+/* -- what groups need from outside -- */
+
+struct group_timer {
+    void (*fire)(struct group_timer *t); /* once per start */
+    struct group_host *host;
+    ev_timer watcher;
+    bool running;
+};
+
+enum group_change_type {
+    GROUP_CHANGE_STATE,          /* the group's protocol state as it is now */
+    GROUP_CHANGE_REMOVED,        /* its protocol state is gone */
+    GROUP_CHANGE_OFFSET,         /* topic, partition, offset */
+    GROUP_CHANGE_OFFSET_REMOVED, /* topic, partition */
+};
+
+struct group_change {
+    enum group_change_type type;
+    struct slice topic;
+    int32_t partition;
+    const struct offset_value *offset;
+};
+
+struct group_host {
+    const struct clock *clock;
+    /* Restarts a running timer. */
+    void (*timer_start)(struct group_host *h, struct group_timer *t, int64_t delay_ms);
+    void (*timer_stop)(struct group_host *h, struct group_timer *t);
+    /* Appends all or nothing; returns NONE or what a coordinator answers when its log fails. */
+    enum kafka_error (*append)(struct group_host *h, struct group *g, const struct group_change *changes, uint32_t count);
+    /* Calls done(arg, error) on the control thread when what was appended for g so far is as durable as promised; maybe
+     * before it returns. error: NONE, or as append. */
+    void (*when_durable)(struct group_host *h, struct group *g, void (*done)(void *arg, enum kafka_error error), void *arg);
+};
+
+static inline void group_timer_init(struct group_timer *t, struct group_host *host, void (*fire)(struct group_timer *t))
+{
+    *t = (struct group_timer){.fire = fire, .host = host};
+}
+static inline void group_timer_start(struct group_timer *t, int64_t delay_ms)
+{
+    t->host->timer_start(t->host, t, delay_ms);
+}
+static inline void group_timer_stop(struct group_timer *t)
+{
+    if (t->running) t->host->timer_stop(t->host, t);
+}
+
+/* The broker options of groups, copied whenever they change. */
+struct group_config {
+    int32_t session_timeout_min_ms;
+    int32_t session_timeout_max_ms;
+    int32_t initial_rebalance_delay_ms;
+    int32_t size_max;
+    int64_t offsets_retention_ms;
+};
+
+/* -- groups -- */
+
+/* Who commits or reads offsets, as the request says. */
+struct group_caller {
+    struct slice member_id;   /* empty: not a member */
+    struct slice instance_id; /* null: dynamic */
+    int32_t generation_id;    /* of the classic protocol; member epoch of others; -1: not a member */
+};
+
+/* A group protocol. */
+struct group_type {
+    const char *name;                                        /* "classic", as ListGroups shows it */
+    const char *(*state_name)(const struct group *g);        /* "Stable" */
+    struct slice (*protocol_type)(const struct group *g);    /* "consumer"; empty: none */
+    bool (*is_empty)(const struct group *g);                 /* no members: it may be deleted */
+    /* May the caller commit? NONE keeps its session alive. */
+    enum kafka_error (*check_commit)(struct group *g, const struct group_caller *caller);
+    enum kafka_error (*check_fetch)(struct group *g, const struct group_caller *caller);
+    /* NONE: offsets of topics that are not subscribed may be deleted. */
+    enum kafka_error (*check_offset_delete)(const struct group *g);
+    bool (*is_subscribed)(const struct group *g, struct slice topic);
+    /* False: offsets do not expire now. Else the time from which retention counts, at the earliest: the commit's is later
+     * or earlier. INT64_MIN: the commit's alone counts. */
+    bool (*expires)(const struct group *g, int64_t *ret_since_ms);
+    /* After the log was read: timers begin to run. */
+    void (*loaded)(struct group *g);
+    /* Members and parked requests are gone when it is called. */
+    void (*free)(struct group *g);
+};
+
+struct group {
+    struct groups *groups;
+    const struct group_type *type;
+    struct offsets offsets;
+    uint32_t refs;  /* of the table and of continuations */
+    bool removed;   /* not in the table any more; state Dead for whoever still holds a reference */
+    size_t bytes;   /* counted in groups->bytes */
+    uint32_t id_len;
+    char *id;
+    UT_hash_handle hh;
+};
+
+struct groups {
+    struct group *by_id; /* uthash */
+    struct group_host *host;
+    struct group_config config;
+    size_t bytes;
+};
+
+void groups_init(struct groups *gs, struct group_host *host);
+/* Frees all groups; requests that are parked in them are answered with COORDINATOR_NOT_AVAILABLE. */
+void groups_done(struct groups *gs);
+
+/* NULL: unknown. */
+struct group *groups_find(struct groups *gs, struct slice id);
+/* For protocols: puts g, which is zeroed but for what the protocol filled, into the table under id, with one reference. */
+void groups_add(struct groups *gs, struct group *g, const struct group_type *type, struct slice id);
+/* Takes g out of the table, without writing anything. */
+void groups_remove(struct group *g);
+/* The log has been read. */
+void groups_loaded(struct groups *gs);
+
+static inline struct slice group_id(const struct group *g)
+{
+    return slice_make(g->id, g->id_len);
+}
+struct group *group_ref(struct group *g);
+void group_unref(struct group *g);
+/* Counts what g holds against the limit; negative gives back. */
+void group_count_bytes(struct group *g, int64_t bytes);
+static inline bool groups_is_full(const struct groups *gs)
+{
+    return gs->bytes >= GROUPS_BYTES_MAX;
+}
+/* Which partition of `__consumer_offsets` keeps the group: Java's String.hashCode of its id, positive, modulo count. */
+int32_t group_partition(struct slice id, int32_t partitions_count);
+
+/* -- offsets -- */
+
+struct offset_commit {
+    struct slice topic;
+    int32_t partition;
+    struct offset_value value;
+    enum kafka_error error; /* in: not NONE is skipped; out: what became of it */
+};
+
+/* Whether the caller may commit, and for which group: an unknown group is made for a commit without membership (a simple
+ * group). missing: the error for a group that does not exist, ILLEGAL_GENERATION or (v9+) GROUP_ID_NOT_FOUND. */
+enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller, enum kafka_error missing,
+                                     struct group **ret_group);
+/* Appends the commits and applies them. Promised only when group_host.when_durable says so. */
+void group_commit(struct group *g, struct offset_commit *commits, uint32_t count);
+
+struct offset_delete {
+    struct slice topic;
+    int32_t partition;
+    enum kafka_error error; /* as in struct offset_commit */
+};
+/* OffsetDelete: skips subscribed topics (GROUP_SUBSCRIBED_TO_TOPIC); an offset that is not there is no error. */
+void group_delete_offsets(struct group *g, struct offset_delete *deletes, uint32_t count);
+
+/* DeleteGroups: NONE, GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, or the log's error. */
+enum kafka_error groups_delete(struct groups *gs, struct slice id);
+
+/* Drops offsets older than their retention, then groups that have neither members nor offsets (KIP-211). */
+void groups_expire(struct groups *gs);
+/* Drops the offsets of a topic that does not exist any more. */
+void groups_topic_deleted(struct groups *gs, struct slice topic);
+
+#endif
