@@ -112,8 +112,8 @@ int32_t group_partition(struct slice id, int32_t partitions_count)
     return positive % partitions_count;
 }
 
-enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller, enum kafka_error missing,
-                                     struct group **ret_group)
+enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller,
+                                     enum kafka_error missing, struct group **ret_group)
 {
     struct group *g = groups_find(gs, id);
     if (!g) {
@@ -227,7 +227,8 @@ static bool wants_topic(const struct sweep *s, const struct group *g, struct sli
     return slice_eq(topic, s->topic);
 }
 
-static bool wants_expired(const struct sweep *s, const struct group *g, struct slice topic, const struct offset_entry *e)
+static bool wants_expired(const struct sweep *s, const struct group *g, struct slice topic,
+                          const struct offset_entry *e)
 {
     if (offsets_is_pending(&g->offsets, topic, e->partition) || g->type->is_subscribed(g, topic)) return false;
     if (e->value.expire_time_ms >= 0) return s->now_ms >= e->value.expire_time_ms;
@@ -250,11 +251,13 @@ void groups_expire(struct groups *gs)
 {
     int64_t now_ms = clock_wall_ms(gs->host->clock);
     struct group *g, *next;
-    HASH_ITER(hh, gs->by_id, g, next) {
+    HASH_ITER(hh, gs->by_id, g, next)
+    {
         struct sweep s = {.wants = wants_expired, .now_ms = now_ms};
         if (g->type->expires(g, &s.since_ms) && !sweep_group(g, &s)) continue;
         if (!g->type->is_empty(g) || !offsets_is_empty(&g->offsets)) continue;
-        if (gs->host->append(gs->host, g, &(struct group_change){.type = GROUP_CHANGE_REMOVED}, 1) != KAFKA_NONE) continue;
+        if (gs->host->append(gs->host, g, &(struct group_change){.type = GROUP_CHANGE_REMOVED}, 1) != KAFKA_NONE)
+            continue;
         log_info("group", "group without members and offsets removed group=%s", g->id);
         groups_remove(g);
     }
@@ -263,7 +266,9 @@ void groups_expire(struct groups *gs)
 void groups_topic_deleted(struct groups *gs, struct slice topic)
 {
     struct group *g, *next;
-    HASH_ITER(hh, gs->by_id, g, next) {
-        if (offsets_topic(&g->offsets, topic)) (void)sweep_group(g, &(struct sweep){.wants = wants_topic, .topic = topic});
+    HASH_ITER(hh, gs->by_id, g, next)
+    {
+        if (offsets_topic(&g->offsets, topic))
+            (void)sweep_group(g, &(struct sweep){.wants = wants_topic, .topic = topic});
     }
 }

@@ -1,12 +1,13 @@
 /* broker/group.h: groups: their offsets, and what all group protocols share.
  *
  * A group has an id, committed offsets and a type: a table of functions of its protocol (classic: group_classic.h). The
- * members belong to the protocol, the offsets do not. Everything outside is reached through a group_host: time, timers and
- * the log `__consumer_offsets`, so that tests run the state machines with a clock and a log of their own.
+ * members belong to the protocol, the offsets do not. Everything outside is reached through a group_host: time, timers
+ * and the log `__consumer_offsets`, so that tests run the state machines with a clock and a log of their own.
  *
  * Durability: a change is appended first; what fails to append did not happen. An answer that promises durability is
  * given by group_host.when_durable ("append, then answer"): at once, or in strict durability after the sync.
- * Threads: the control thread only. Source: KIP-98, KIP-211 (expiry), KIP-848 (types). State diagram: docs/groups.md. */
+ * Threads: the control thread only. Source: KIP-98, KIP-211 (expiry), KIP-848 (types). State diagram: docs/groups.md.
+ */
 #ifndef OTTLA_GROUP_H
 #define OTTLA_GROUP_H
 
@@ -16,8 +17,9 @@
 
 #include <ev.h>
 
-/* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and offsets of
- * further partitions are refused, so that clients cannot grow the broker without bound. 256 MiB hold about 2 million offsets. */
+/* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and
+ * offsets of further partitions are refused, so that clients cannot grow the broker without bound. 256 MiB hold about 2
+ * million offsets. */
 #define GROUPS_BYTES_MAX ((size_t)256 << 20)
 
 struct group;
@@ -53,10 +55,12 @@ struct group_host {
     void (*timer_start)(struct group_host *h, struct group_timer *t, int64_t delay_ms);
     void (*timer_stop)(struct group_host *h, struct group_timer *t);
     /* Appends all or nothing; returns NONE or what a coordinator answers when its log fails. */
-    enum kafka_error (*append)(struct group_host *h, struct group *g, const struct group_change *changes, uint32_t count);
+    enum kafka_error (*append)(struct group_host *h, struct group *g, const struct group_change *changes,
+                               uint32_t count);
     /* Calls done(arg, error) on the control thread when what was appended for g so far is as durable as promised; maybe
      * before it returns. error: NONE, or as append. */
-    void (*when_durable)(struct group_host *h, struct group *g, void (*done)(void *arg, enum kafka_error error), void *arg);
+    void (*when_durable)(struct group_host *h, struct group *g, void (*done)(void *arg, enum kafka_error error),
+                         void *arg);
 };
 
 static inline void group_timer_init(struct group_timer *t, struct group_host *host, void (*fire)(struct group_timer *t))
@@ -92,18 +96,18 @@ struct group_caller {
 
 /* A group protocol. */
 struct group_type {
-    const char *name;                                        /* "classic", as ListGroups shows it */
-    const char *(*state_name)(const struct group *g);        /* "Stable" */
-    struct slice (*protocol_type)(const struct group *g);    /* "consumer"; empty: none */
-    bool (*is_empty)(const struct group *g);                 /* no members: it may be deleted */
+    const char *name;                                     /* "classic", as ListGroups shows it */
+    const char *(*state_name)(const struct group *g);     /* "Stable" */
+    struct slice (*protocol_type)(const struct group *g); /* "consumer"; empty: none */
+    bool (*is_empty)(const struct group *g);              /* no members: it may be deleted */
     /* May the caller commit? NONE keeps its session alive. */
     enum kafka_error (*check_commit)(struct group *g, const struct group_caller *caller);
     enum kafka_error (*check_fetch)(struct group *g, const struct group_caller *caller);
     /* NONE: offsets of topics that are not subscribed may be deleted. */
     enum kafka_error (*check_offset_delete)(const struct group *g);
     bool (*is_subscribed)(const struct group *g, struct slice topic);
-    /* False: offsets do not expire now. Else the time from which retention counts, at the earliest: the commit's is later
-     * or earlier. INT64_MIN: the commit's alone counts. */
+    /* False: offsets do not expire now. Else the time from which retention counts, at the earliest: the commit's is
+     * later or earlier. INT64_MIN: the commit's alone counts. */
     bool (*expires)(const struct group *g, int64_t *ret_since_ms);
     /* After the log was read: timers begin to run. */
     void (*loaded)(struct group *g);
@@ -115,9 +119,9 @@ struct group {
     struct groups *groups;
     const struct group_type *type;
     struct offsets offsets;
-    uint32_t refs;  /* of the table and of continuations */
-    bool removed;   /* not in the table any more; state Dead for whoever still holds a reference */
-    size_t bytes;   /* counted in groups->bytes */
+    uint32_t refs; /* of the table and of continuations */
+    bool removed;  /* not in the table any more; state Dead for whoever still holds a reference */
+    size_t bytes;  /* counted in groups->bytes */
     uint32_t id_len;
     char *id;
     UT_hash_handle hh;
@@ -136,7 +140,8 @@ void groups_done(struct groups *gs);
 
 /* NULL: unknown. */
 struct group *groups_find(struct groups *gs, struct slice id);
-/* For protocols: puts g, which is zeroed but for what the protocol filled, into the table under id, with one reference. */
+/* For protocols: puts g, which is zeroed but for what the protocol filled, into the table under id, with one reference.
+ */
 void groups_add(struct groups *gs, struct group *g, const struct group_type *type, struct slice id);
 /* Takes g out of the table, without writing anything. */
 void groups_remove(struct group *g);
@@ -167,10 +172,10 @@ struct offset_commit {
     enum kafka_error error; /* in: not NONE is skipped; out: what became of it */
 };
 
-/* Whether the caller may commit, and for which group: an unknown group is made for a commit without membership (a simple
- * group). missing: the error for a group that does not exist, ILLEGAL_GENERATION or (v9+) GROUP_ID_NOT_FOUND. */
-enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller, enum kafka_error missing,
-                                     struct group **ret_group);
+/* Whether the caller may commit, and for which group: an unknown group is made for a commit without membership (a
+ * simple group). missing: the error for a group that does not exist, ILLEGAL_GENERATION or (v9+) GROUP_ID_NOT_FOUND. */
+enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller,
+                                     enum kafka_error missing, struct group **ret_group);
 /* Appends the commits and applies them. Promised only when group_host.when_durable says so. */
 void group_commit(struct group *g, struct offset_commit *commits, uint32_t count);
 

@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "base/uuid.h"
 
-/* A newcomer does not know its id yet and cannot beat; its parked JoinGroup is given this long, then its place is freed.
- * Kafka's figure. */
+/* A newcomer does not know its id yet and cannot beat; its parked JoinGroup is given this long, then its place is
+ * freed. Kafka's figure. */
 #define NEW_MEMBER_JOIN_TIMEOUT_MS (5 * 60 * 1000)
 
 static const struct group_type classic_type;
@@ -52,7 +52,8 @@ static enum kafka_error append_state(struct classic_group *c)
 
 static size_t member_bytes(const struct classic_member *m)
 {
-    return sizeof *m + 2 * strlen(m->id) + strlen(m->client_id) + strlen(m->client_host) + m->protocols_bytes + m->assignment.len;
+    return sizeof *m + 2 * strlen(m->id) + strlen(m->client_id) + strlen(m->client_host) + m->protocols_bytes +
+           m->assignment.len;
 }
 
 static void count_bytes(struct classic_member *m, int sign)
@@ -107,7 +108,8 @@ static bool member_matches(const struct classic_member *m, const struct classic_
 {
     if (m->protocols_count != in->protocols_count) return false;
     for (int32_t i = 0; i < m->protocols_count; i++)
-        if (!slice_eq(m->protocols[i].name, in->protocols[i].name) || !slice_eq(m->protocols[i].metadata, in->protocols[i].metadata))
+        if (!slice_eq(m->protocols[i].name, in->protocols[i].name) ||
+            !slice_eq(m->protocols[i].metadata, in->protocols[i].metadata))
             return false;
     return true;
 }
@@ -152,8 +154,10 @@ static enum kafka_error member_check(const struct classic_group *c, struct slice
 
 static void join_answer_error(struct classic_join_call *call, enum kafka_error error, struct slice member_id)
 {
-    call->answer(call, &(struct classic_join_answer){
-                           .error = error, .generation_id = -1, .leader = SLICE_EMPTY, .member_id = member_id.ptr ? member_id : SLICE_EMPTY});
+    call->answer(call, &(struct classic_join_answer){.error = error,
+                                                     .generation_id = -1,
+                                                     .leader = SLICE_EMPTY,
+                                                     .member_id = member_id.ptr ? member_id : SLICE_EMPTY});
 }
 
 static void member_answer_join_error(struct classic_member *m, enum kafka_error error, struct slice member_id)
@@ -166,8 +170,8 @@ static void member_answer_join_error(struct classic_member *m, enum kafka_error 
 }
 
 /* Answers call as the present generation stands. listed: with all members, for a leader. */
-static void join_answer_generation(struct classic_join_call *call, const struct classic_group *c, struct slice member_id,
-                                   struct slice leader, bool listed, bool skip_assignment)
+static void join_answer_generation(struct classic_join_call *call, const struct classic_group *c,
+                                   struct slice member_id, struct slice leader, bool listed, bool skip_assignment)
 {
     struct classic_join_answer answer = {
         .generation_id = c->generation_id,
@@ -336,7 +340,8 @@ static struct slice protocol_choose(const struct classic_group *c)
     return best;
 }
 
-/* Reads the topics of a ConsumerProtocolSubscription: int16 version, array of strings. Returns how many, -1: undecodable. */
+/* Reads the topics of a ConsumerProtocolSubscription: int16 version, array of strings. Returns how many, -1:
+ * undecodable. */
 static int32_t subscription_topics(struct slice s, struct slice *topics, int32_t topics_max)
 {
     if (s.len < 6) return -1;
@@ -357,10 +362,11 @@ static int32_t subscription_topics(struct slice s, struct slice *topics, int32_t
 
 static int slice_order(const void *a, const void *b)
 {
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* What the members of a "consumer" group subscribe, sorted. The names are copied: members may go before the next generation. */
+/* What the members of a "consumer" group subscribe, sorted. The names are copied: members may go before the next
+ * generation. */
 static void topics_update(struct classic_group *c)
 {
     free(c->topics);
@@ -401,7 +407,8 @@ static void prepare_rebalance(struct classic_group *c, const char *reason);
 static int32_t rebalance_timeout_ms(const struct classic_group *c)
 {
     int32_t timeout_ms = 0;
-    for (struct classic_member *m = c->members; m; m = m->hh.next) timeout_ms = MAX(timeout_ms, m->rebalance_timeout_ms);
+    for (struct classic_member *m = c->members; m; m = m->hh.next)
+        timeout_ms = MAX(timeout_ms, m->rebalance_timeout_ms);
     return timeout_ms;
 }
 
@@ -488,7 +495,8 @@ static void sync_timer_fired(struct group_timer *t)
     struct classic_group *c = container_of(t, struct classic_group, sync_timer);
     struct classic_member *m, *next;
     int removed = 0;
-    HASH_ITER(hh, c->members, m, next) {
+    HASH_ITER(hh, c->members, m, next)
+    {
         if (!m->sync_missing) continue;
         member_remove(m, KAFKA_UNKNOWN_MEMBER_ID);
         removed++;
@@ -511,7 +519,8 @@ static void complete_join(struct classic_group *c)
 {
     group_timer_stop(&c->join_timer);
     struct classic_member *m, *next;
-    HASH_ITER(hh, c->members, m, next) {
+    HASH_ITER(hh, c->members, m, next)
+    {
         if (!m->join && !m->instance_id) member_remove(m, KAFKA_UNKNOWN_MEMBER_ID);
     }
     if (c->members && !elect_joined_leader(c)) {
@@ -538,7 +547,8 @@ static void complete_join(struct classic_group *c)
              HASH_COUNT(c->members), c->protocol_name ? c->protocol_name : "");
     for (m = c->members; m; m = m->hh.next) m->sync_missing = true;
     group_timer_start(&c->sync_timer, rebalance_timeout_ms(c));
-    HASH_ITER(hh, c->members, m, next) {
+    HASH_ITER(hh, c->members, m, next)
+    {
         m->is_new = false;
         struct classic_join_call *call = m->join;
         if (!call) continue; /* a static member that did not come: its session runs on */
@@ -603,11 +613,13 @@ static char *member_id_make(const struct classic_join *in)
     struct uuid u = uuid_random();
     const uint8_t *b = u.bytes;
     struct slice prefix = in->instance_id.ptr ? in->instance_id : in->client_id;
-    return xasprintf(SLICE_FMT "-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", SLICE_ARG(prefix), b[0], b[1],
-                     b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    return xasprintf(SLICE_FMT "-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                     SLICE_ARG(prefix), b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+                     b[13], b[14], b[15]);
 }
 
-static void join_new(struct classic_group *c, const struct classic_join *in, struct slice id, struct classic_join_call *call)
+static void join_new(struct classic_group *c, const struct classic_join *in, struct slice id,
+                     struct classic_join_call *call)
 {
     if (c->state == CLASSIC_PREPARING_REBALANCE && c->initial) c->member_added = true;
     struct classic_member *m = member_add(c, in, id);
@@ -667,8 +679,9 @@ static void rejoin_durable(void *arg, enum kafka_error error)
         if (error != KAFKA_NONE)
             join_answer_error(r->call, error, SLICE_EMPTY);
         else
-            join_answer_generation(r->call, c, slice_of(m->id), r->can_skip_assignment ? slice_of(c->leader->id) : slice_of(r->leader_id),
-                                   leads, leads);
+            join_answer_generation(r->call, c, slice_of(m->id),
+                                   r->can_skip_assignment ? slice_of(c->leader->id) : slice_of(r->leader_id), leads,
+                                   leads);
     }
     group_unref(&c->group);
     free(r->member_id);
@@ -676,8 +689,8 @@ static void rejoin_durable(void *arg, enum kafka_error error)
     free(r);
 }
 
-static void join_static_again(struct classic_group *c, struct classic_member *m, const struct classic_join *in, struct slice id,
-                              struct classic_join_call *call)
+static void join_static_again(struct classic_group *c, struct classic_member *m, const struct classic_join *in,
+                              struct slice id, struct classic_join_call *call)
 {
     AUTO_FREE char *leader_id = xstrdup(c->leader->id);
     member_rename(m, id);
@@ -773,7 +786,8 @@ void classic_join(struct groups *gs, const struct classic_join *in, struct class
         join_answer_error(call, KAFKA_INVALID_GROUP_ID, in->member_id);
         return;
     }
-    if (in->session_timeout_ms < gs->config.session_timeout_min_ms || in->session_timeout_ms > gs->config.session_timeout_max_ms) {
+    if (in->session_timeout_ms < gs->config.session_timeout_min_ms ||
+        in->session_timeout_ms > gs->config.session_timeout_max_ms) {
         join_answer_error(call, KAFKA_INVALID_SESSION_TIMEOUT, in->member_id);
         return;
     }
@@ -858,13 +872,16 @@ static void sync_lead(struct classic_group *c, const struct classic_sync *in)
         c->group.groups->host->when_durable(c->group.groups->host, &c->group, complete_sync, w);
 }
 
-static enum kafka_error sync_check(const struct classic_group *c, const struct classic_sync *in, struct classic_member **ret_member)
+static enum kafka_error sync_check(const struct classic_group *c, const struct classic_sync *in,
+                                   struct classic_member **ret_member)
 {
     enum kafka_error error = member_check(c, in->member_id, in->instance_id, ret_member);
     if (error != KAFKA_NONE) return error;
     if (in->generation_id != c->generation_id) return KAFKA_ILLEGAL_GENERATION;
-    if (in->protocol_type.ptr && !slice_eq(in->protocol_type, text_or_null(c->protocol_type))) return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
-    if (in->protocol_name.ptr && !slice_eq(in->protocol_name, text_or_null(c->protocol_name))) return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+    if (in->protocol_type.ptr && !slice_eq(in->protocol_type, text_or_null(c->protocol_type)))
+        return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+    if (in->protocol_name.ptr && !slice_eq(in->protocol_name, text_or_null(c->protocol_name)))
+        return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
     if (c->state == CLASSIC_PREPARING_REBALANCE) return KAFKA_REBALANCE_IN_PROGRESS;
     if (c->state == CLASSIC_EMPTY) return KAFKA_UNKNOWN_MEMBER_ID;
     return KAFKA_NONE;
@@ -1044,7 +1061,8 @@ void classic_group_restore(struct groups *gs, struct slice id, const struct clas
     for (int32_t i = 0; i < stored->members_count; i++) {
         const struct classic_stored_member *s = &stored->members[i];
         if (member_find(c, s->id) || (s->instance_id.ptr && instance_find(c, s->instance_id))) continue;
-        struct classic_protocol protocol = {.name = stored->protocol_name.ptr ? stored->protocol_name : SLICE_EMPTY, .metadata = s->metadata};
+        struct classic_protocol protocol = {.name = stored->protocol_name.ptr ? stored->protocol_name : SLICE_EMPTY,
+                                            .metadata = s->metadata};
         struct classic_join in = {
             .instance_id = s->instance_id,
             .client_id = s->client_id,

@@ -1,7 +1,8 @@
 /* broker/group_classic.h: the classic group protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
  *
- * The members elect a leader through the broker, the leader assigns, the broker hands the assignments out; what they say
- * to each other is opaque here (but for the topics of a "consumer" subscription, which offset expiry and OffsetDelete ask).
+ * The members elect a leader through the broker, the leader assigns, the broker hands the assignments out; what they
+ * say to each other is opaque here (but for the topics of a "consumer" subscription, which offset expiry and
+ * OffsetDelete ask).
  *
  *            first join                        all joined, or time is over
  *   Empty ──────────────> PreparingRebalance ──────────────────────────────> CompletingRebalance
@@ -13,9 +14,8 @@
  *
  * Sources: protocol guide; KIP-62 (rebalance timeout), KIP-134 (initial delay), KIP-345 (static members), KIP-394
  * (member id required), KIP-559 (protocol type), KIP-814 (skip assignment).
- * Invariants: joining_count members have a parked join; a member of CompletingRebalance or Stable whose SyncGroup has not
- * come is sync_missing; the leader is a member unless there is none.
- * Threads: the control thread only. */
+ * Invariants: joining_count members have a parked join; a member of CompletingRebalance or Stable whose SyncGroup has
+ * not come is sync_missing; the leader is a member unless there is none. Threads: the control thread only. */
 #ifndef OTTLA_GROUP_CLASSIC_H
 #define OTTLA_GROUP_CLASSIC_H
 
@@ -76,13 +76,14 @@ struct classic_group {
     struct classic_member *leader;
     struct classic_pending *pending;
     int32_t joining_count;
-    struct group_timer join_timer; /* PreparingRebalance: until the generation is formed without those who are missing */
+    struct group_timer
+        join_timer; /* PreparingRebalance: until the generation is formed without those who are missing */
     struct group_timer sync_timer; /* until members without SyncGroup are removed */
-    bool initial;                  /* the join timer runs the initial delay: nobody is waited for, newcomers prolong it */
-    bool member_added;             /* during the initial delay */
+    bool initial;      /* the join timer runs the initial delay: nobody is waited for, newcomers prolong it */
+    bool member_added; /* during the initial delay */
     int32_t initial_delay_ms;
     int32_t initial_remaining_ms;
-    bool topics_known; /* topics holds what the members subscribe; false: undecodable, or no "consumer" group */
+    bool topics_known;    /* topics holds what the members subscribe; false: undecodable, or no "consumer" group */
     struct slice *topics; /* sorted; one allocation with the names */
     int32_t topics_count;
 };
@@ -100,7 +101,7 @@ struct classic_join {
     int32_t rebalance_timeout_ms;
     const struct classic_protocol *protocols;
     int32_t protocols_count;
-    bool member_id_required; /* v4+ */
+    bool member_id_required;  /* v4+ */
     bool can_skip_assignment; /* v9+ */
 };
 

@@ -48,7 +48,8 @@ static void pending_free(struct offsets *o, struct offset_pending *p)
 void offsets_done(struct offsets *o)
 {
     struct offset_topic *t, *next;
-    HASH_ITER(hh, o->topics, t, next) {
+    HASH_ITER(hh, o->topics, t, next)
+    {
         for (int32_t i = 0; i < t->count; i++) value_done(&t->entries[i].value);
         topic_free(o, t);
     }
@@ -150,10 +151,12 @@ static bool pending_is(const struct offset_pending *p, struct slice topic, int32
     return p->partition == partition && slice_eq(slice_make(p->topic, p->topic_len), topic);
 }
 
-void offsets_pend(struct offsets *o, int64_t producer_id, struct slice topic, int32_t partition, const struct offset_value *value)
+void offsets_pend(struct offsets *o, int64_t producer_id, struct slice topic, int32_t partition,
+                  const struct offset_value *value)
 {
     struct offset_pending **link = &o->pending;
-    while (*link && !((*link)->producer_id == producer_id && pending_is(*link, topic, partition))) link = &(*link)->next;
+    while (*link && !((*link)->producer_id == producer_id && pending_is(*link, topic, partition)))
+        link = &(*link)->next;
     struct offset_pending *old = *link;
     if (old) {
         *link = old->next;

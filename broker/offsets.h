@@ -1,7 +1,7 @@
 /* broker/offsets.h: what one group has committed: per topic and partition an offset with its text and times.
  *
- * A commit inside a transaction waits as *pending* under its producer id until the transaction's marker comes: a commit marker
- * makes it the committed one, an abort marker drops it (KIP-98). Members are no part of this: see group.h.
+ * A commit inside a transaction waits as *pending* under its producer id until the transaction's marker comes: a commit
+ * marker makes it the committed one, an abort marker drops it (KIP-98). Members are no part of this: see group.h.
  * Invariants: entries of a topic are sorted by partition; a topic without entries is dropped.
  * Threads: the control thread. */
 #ifndef OTTLA_OFFSETS_H
@@ -61,7 +61,8 @@ void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const
 bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition);
 
 /* A commit of producer_id's open transaction; a later one for the same partition replaces it. */
-void offsets_pend(struct offsets *o, int64_t producer_id, struct slice topic, int32_t partition, const struct offset_value *value);
+void offsets_pend(struct offsets *o, int64_t producer_id, struct slice topic, int32_t partition,
+                  const struct offset_value *value);
 bool offsets_is_pending(const struct offsets *o, struct slice topic, int32_t partition);
 /* The marker of producer_id: its pending commits take effect, or are dropped. */
 void offsets_transaction_end(struct offsets *o, int64_t producer_id, bool commit);

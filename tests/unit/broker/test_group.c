@@ -1,0 +1,1087 @@
+/* Groups without network and disk: a clock that the test moves, a log that is a list. */
+#include "base/log.h"
+#include "broker/group_classic.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#define TIMERS_MAX  256
+#define CHANGES_MAX 4096
+
+/* -- the host: time, timers, log -- */
+
+struct fake_host {
+    struct group_host host;
+    struct clock clock;
+    int64_t now_ms;
+    struct {
+        struct group_timer *timer;
+        int64_t due_ms;
+    } timers[TIMERS_MAX];
+    int timers_count;
+    enum group_change_type changes[CHANGES_MAX];
+    int changes_count;
+    enum kafka_error append_error;
+    bool strict; /* durable() answers */
+    struct {
+        void (*done)(void *arg, enum kafka_error error);
+        void *arg;
+    } waiting[64];
+    int waiting_count;
+};
+
+static struct fake_host fake;
+static struct groups groups;
+
+static int64_t fake_wall_us(const struct clock *c)
+{
+    return fake.now_ms * 1000;
+}
+
+static void fake_timer_stop(struct group_host *h, struct group_timer *t)
+{
+    for (int i = 0; i < fake.timers_count; i++)
+        if (fake.timers[i].timer == t) fake.timers[i] = fake.timers[--fake.timers_count];
+    t->running = false;
+}
+
+static void fake_timer_start(struct group_host *h, struct group_timer *t, int64_t delay_ms)
+{
+    fake_timer_stop(h, t);
+    cr_assert(fake.timers_count < TIMERS_MAX);
+    fake.timers[fake.timers_count].timer = t;
+    fake.timers[fake.timers_count++].due_ms = fake.now_ms + delay_ms;
+    t->running = true;
+}
+
+static enum kafka_error fake_append(struct group_host *h, struct group *g, const struct group_change *changes,
+                                    uint32_t count)
+{
+    if (fake.append_error != KAFKA_NONE) return fake.append_error;
+    for (uint32_t i = 0; i < count && fake.changes_count < CHANGES_MAX; i++)
+        fake.changes[fake.changes_count++] = changes[i].type;
+    return KAFKA_NONE;
+}
+
+static void fake_when_durable(struct group_host *h, struct group *g, void (*done)(void *arg, enum kafka_error error),
+                              void *arg)
+{
+    if (!fake.strict) {
+        done(arg, KAFKA_NONE);
+        return;
+    }
+    fake.waiting[fake.waiting_count].done = done;
+    fake.waiting[fake.waiting_count++].arg = arg;
+}
+
+static void durable(enum kafka_error error)
+{
+    int count = fake.waiting_count;
+    fake.waiting_count = 0;
+    for (int i = 0; i < count; i++) fake.waiting[i].done(fake.waiting[i].arg, error);
+}
+
+/* Moves the clock; timers fire in order of their time. */
+static void pass_ms(int64_t ms)
+{
+    int64_t end_ms = fake.now_ms + ms;
+    for (;;) {
+        int first = -1;
+        for (int i = 0; i < fake.timers_count; i++)
+            if (fake.timers[i].due_ms <= end_ms && (first < 0 || fake.timers[i].due_ms < fake.timers[first].due_ms))
+                first = i;
+        if (first < 0) break;
+        struct group_timer *t = fake.timers[first].timer;
+        fake.now_ms = MAX(fake.now_ms, fake.timers[first].due_ms);
+        fake_timer_stop(&fake.host, t);
+        t->fire(t);
+    }
+    fake.now_ms = end_ms;
+}
+
+static void start(void)
+{
+    log_level_max = LOG_ERROR;
+    fake = (struct fake_host){
+        .host = {.timer_start = fake_timer_start,
+                 .timer_stop = fake_timer_stop,
+                 .append = fake_append,
+                 .when_durable = fake_when_durable,
+                 .clock = &fake.clock},
+        .clock = {.wall_us = fake_wall_us, .mono_us = fake_wall_us},
+        .now_ms = 1700000000000,
+    };
+    groups_init(&groups, &fake.host);
+    groups.config.initial_rebalance_delay_ms = 0;
+}
+
+static void stop(void)
+{
+    /* What is still parked belongs to clients on the stack of a test that is over. */
+    for (struct group *g = groups.by_id; g; g = g->hh.next)
+        for (struct classic_member *m = classic_group_of(g)->members; m; m = m->hh.next) m->join = NULL, m->sync = NULL;
+    groups_done(&groups);
+    durable(KAFKA_NONE);
+    cr_expect_eq(groups.bytes, 0, "what was counted is given back: %zu", groups.bytes);
+    cr_expect_eq(fake.timers_count, 0, "no timer outlives its group");
+}
+
+TestSuite(group, .init = start, .fini = stop);
+
+/* -- a client -- */
+
+struct client {
+    char id[80];
+    const char *instance; /* NULL: dynamic */
+    int32_t generation_id;
+    /* the last answers */
+    struct classic_join_call join_call;
+    struct classic_sync_call sync_call;
+    int joined, synced; /* how many answers came */
+    enum kafka_error join_error, sync_error;
+    char leader[80], protocol[80], assignment[80];
+    int32_t members_count;
+    bool skip_assignment, type_is_null, assignment_is_null;
+};
+
+static void text(char *to, struct slice s)
+{
+    snprintf(to, 80, SLICE_FMT, SLICE_ARG(s));
+}
+
+static void on_join(struct classic_join_call *call, const struct classic_join_answer *a)
+{
+    struct client *c = container_of(call, struct client, join_call);
+    c->joined++;
+    c->join_error = a->error;
+    c->generation_id = a->generation_id;
+    c->members_count = a->members_count;
+    c->skip_assignment = a->skip_assignment;
+    c->type_is_null = !a->protocol_type.ptr;
+    text(c->leader, a->leader);
+    text(c->protocol, a->protocol_name);
+    if (a->error == KAFKA_NONE || a->error == KAFKA_MEMBER_ID_REQUIRED) text(c->id, a->member_id);
+}
+
+static void on_sync(struct classic_sync_call *call, const struct classic_sync_answer *a)
+{
+    struct client *c = container_of(call, struct client, sync_call);
+    c->synced++;
+    c->sync_error = a->error;
+    c->assignment_is_null = !a->assignment.ptr;
+    text(c->assignment, a->assignment);
+}
+
+/* ConsumerProtocolSubscription v0 of one topic "t"; userData is not read. */
+#define SUBSCRIPTION SLICE("\0\0\0\0\0\1\0\1t")
+
+static struct classic_protocol protocols[3] = {
+    {.name = {(const uint8_t *)"range", 5}, .metadata = {(const uint8_t *)"\0\0\0\0\0\1\0\1t", 9}}};
+
+static struct classic_join join_of(const struct client *c)
+{
+    return (struct classic_join){
+        .group_id = SLICE("g"),
+        .member_id = slice_of(c->id),
+        .instance_id = slice_of(c->instance),
+        .client_id = SLICE("client"),
+        .client_host = SLICE("/127.0.0.1"),
+        .protocol_type = SLICE("consumer"),
+        .session_timeout_ms = 10000,
+        .rebalance_timeout_ms = 60000,
+        .protocols = protocols,
+        .protocols_count = 1,
+        .member_id_required = true,
+        .can_skip_assignment = true,
+    };
+}
+
+static void join_as(struct client *c, const struct classic_join *in)
+{
+    c->join_call.answer = on_join;
+    c->sync_call.answer = on_sync;
+    classic_join(&groups, in, &c->join_call);
+}
+
+static void join(struct client *c)
+{
+    struct classic_join in = join_of(c);
+    join_as(c, &in);
+}
+
+/* With both steps of KIP-394. */
+static void join_first(struct client *c)
+{
+    join(c);
+    if (c->instance) return;
+    cr_assert_eq(c->join_error, KAFKA_MEMBER_ID_REQUIRED);
+    join(c);
+}
+
+static void sync_with(struct client *c, const struct classic_assignment *assignments, int32_t count)
+{
+    struct classic_sync in = {.group_id = SLICE("g"),
+                              .member_id = slice_of(c->id),
+                              .instance_id = slice_of(c->instance),
+                              .generation_id = c->generation_id,
+                              .assignments = assignments,
+                              .assignments_count = count};
+    classic_sync(&groups, &in, &c->sync_call);
+}
+
+static void sync_up(struct client *c)
+{
+    sync_with(c, NULL, 0);
+}
+
+/* The leader gives everybody "for <id>". */
+static void sync_leader(struct client *leader, struct client **all, int count)
+{
+    struct classic_assignment assignments[8];
+    char texts[8][100];
+    for (int i = 0; i < count; i++) {
+        snprintf(texts[i], sizeof texts[i], "for %s", all[i]->id);
+        assignments[i] =
+            (struct classic_assignment){.member_id = slice_of(all[i]->id), .assignment = slice_of(texts[i])};
+    }
+    sync_with(leader, assignments, count);
+}
+
+static enum kafka_error beat(struct client *c)
+{
+    return classic_heartbeat(&groups, SLICE("g"),
+                             &(struct group_caller){.member_id = slice_of(c->id),
+                                                    .instance_id = slice_of(c->instance),
+                                                    .generation_id = c->generation_id});
+}
+
+static enum kafka_error leave(struct client *c)
+{
+    struct classic_leave l = {.member_id = slice_of(c->id), .instance_id = slice_of(c->instance)};
+    classic_leave(&groups, SLICE("g"), &l, 1);
+    return l.error;
+}
+
+static struct classic_group *group(void)
+{
+    return classic_group_of(groups_find(&groups, SLICE("g")));
+}
+
+static const char *state(void)
+{
+    struct group *g = groups_find(&groups, SLICE("g"));
+    return g ? g->type->state_name(g) : "Dead";
+}
+
+#define expect_state(name) cr_expect_str_eq(state(), name)
+
+/* All of them in one stable generation, in this order. */
+static void stable(struct client **all, int count)
+{
+    for (int i = 0; i < count; i++) join_first(all[i]);
+    pass_ms(0);
+    for (int i = 0; i < count; i++) {
+        if (i > 0 && strcmp(all[i]->leader, all[i]->id) != 0 && all[i]->joined) sync_up(all[i]);
+    }
+    for (int i = 0; i < count; i++)
+        if (strcmp(all[i]->leader, all[i]->id) == 0) sync_leader(all[i], all, count);
+    expect_state("Stable");
+}
+
+/* -- joining -- */
+
+Test(group, a_new_member_gets_an_id_first_and_joins_with_it)
+{
+    struct client a = {0};
+    join(&a);
+    cr_expect_eq(a.join_error, KAFKA_MEMBER_ID_REQUIRED);
+    cr_expect_eq(a.generation_id, -1);
+    cr_expect_eq(strncmp(a.id, "client-", 7), 0, "%s", a.id);
+    cr_expect_eq(strlen(a.id), 7 + 36);
+    expect_state("Empty");
+
+    join(&a);
+    cr_expect_eq(a.joined, 1, "parked for the initial delay");
+    expect_state("PreparingRebalance");
+    pass_ms(0);
+    cr_expect_eq(a.joined, 2);
+    cr_expect_eq(a.join_error, KAFKA_NONE);
+    cr_expect_eq(a.generation_id, 1);
+    cr_expect_str_eq(a.leader, a.id);
+    cr_expect_str_eq(a.protocol, "range");
+    cr_expect_eq(a.members_count, 1);
+    expect_state("CompletingRebalance");
+}
+
+Test(group, old_clients_join_at_once)
+{
+    struct client a = {0};
+    struct classic_join in = join_of(&a);
+    in.member_id_required = false;
+    join_as(&a, &in);
+    pass_ms(0);
+    cr_expect_eq(a.joined, 1);
+    cr_expect_eq(a.join_error, KAFKA_NONE);
+}
+
+Test(group, joins_that_make_no_sense_are_refused)
+{
+    struct client a = {.id = "nobody"};
+    struct classic_join in = join_of(&a);
+    join_as(&a, &in);
+    cr_expect_eq(a.join_error, KAFKA_UNKNOWN_MEMBER_ID);
+    in.member_id = SLICE_EMPTY;
+
+    in.group_id = SLICE_EMPTY;
+    join_as(&a, &in);
+    cr_expect_eq(a.join_error, KAFKA_INVALID_GROUP_ID);
+    in.group_id = SLICE("g");
+
+    for (int i = 0; i < 2; i++) {
+        in.session_timeout_ms = i ? 1800001 : 5999;
+        join_as(&a, &in);
+        cr_expect_eq(a.join_error, KAFKA_INVALID_SESSION_TIMEOUT);
+    }
+    in.session_timeout_ms = 6000;
+
+    in.protocol_type = SLICE_EMPTY;
+    join_as(&a, &in);
+    cr_expect_eq(a.join_error, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    in.protocol_type = SLICE("consumer");
+    in.protocols_count = 0;
+    join_as(&a, &in);
+    cr_expect_eq(a.join_error, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    cr_expect_null(group(), "nothing of it left a group behind");
+}
+
+Test(group, the_protocol_is_one_that_all_support_with_most_votes)
+{
+    struct client c[3] = {{{0}}};
+    const char *names[3][3] = {
+        {"range", "sticky", "roundrobin"}, {"roundrobin", "sticky", NULL}, {"roundrobin", "sticky", "range"}};
+    for (int i = 0; i < 3; i++) {
+        struct classic_protocol own[3];
+        int count = 0;
+        while (count < 3 && names[i][count]) {
+            own[count] = (struct classic_protocol){.name = slice_of(names[i][count]), .metadata = SUBSCRIPTION};
+            count++;
+        }
+        struct classic_join in = join_of(&c[i]);
+        in.protocols = own;
+        in.protocols_count = count;
+        in.member_id_required = false;
+        join_as(&c[i], &in);
+    }
+    struct client stranger = {0};
+    struct classic_join in = join_of(&stranger); /* only range, which the second does not support */
+    in.member_id_required = false;
+    join_as(&stranger, &in);
+    cr_expect_eq(stranger.join_error, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    in.protocol_type = SLICE("connect");
+    join_as(&stranger, &in);
+    cr_expect_eq(stranger.join_error, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+
+    pass_ms(0);
+    for (int i = 0; i < 3; i++) cr_expect_str_eq(c[i].protocol, "roundrobin");
+}
+
+Test(group, the_initial_delay_is_prolonged_by_newcomers_up_to_the_rebalance_timeout)
+{
+    groups.config.initial_rebalance_delay_ms = 3000;
+    struct client c[30] = {{{0}}};
+    join_first(&c[0]);
+    pass_ms(2999);
+    cr_expect_eq(c[0].joined, 1);
+    int count = 1;
+    for (int64_t passed = 2999; passed < 59000; passed += 2900) {
+        join_first(&c[count++]);
+        pass_ms(2900);
+        if (passed + 2900 < 59000) cr_assert_eq(c[0].joined, 1, "still waiting after %d", (int)passed);
+    }
+    pass_ms(6000);
+    cr_expect_eq(c[0].joined, 2, "not beyond the rebalance timeout");
+    for (int i = 1; i < count; i++) cr_expect_eq(c[i].generation_id, 1);
+    cr_expect_eq(c[0].members_count, count);
+}
+
+Test(group, without_newcomers_the_initial_delay_ends_in_time)
+{
+    groups.config.initial_rebalance_delay_ms = 3000;
+    struct client a = {0};
+    join_first(&a);
+    pass_ms(2999);
+    cr_expect_eq(a.joined, 1);
+    pass_ms(1);
+    cr_expect_eq(a.joined, 2);
+}
+
+Test(group, an_id_that_was_handed_out_expires_with_the_session_timeout)
+{
+    struct client a = {0};
+    join(&a);
+    pass_ms(10001);
+    join(&a);
+    cr_expect_eq(a.join_error, KAFKA_UNKNOWN_MEMBER_ID);
+}
+
+Test(group, group_max_size_lets_members_pass_and_refuses_newcomers)
+{
+    groups.config.size_max = 2;
+    struct client a = {0}, b = {0}, c = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    join(&c);
+    cr_expect_eq(c.join_error, KAFKA_GROUP_MAX_SIZE_REACHED);
+    join(&a);
+    pass_ms(0);
+    cr_expect_neq(a.join_error, KAFKA_GROUP_MAX_SIZE_REACHED);
+    join(&c);
+    cr_expect_eq(c.join_error, KAFKA_MEMBER_ID_REQUIRED, "one is parked, so there is room while the generation forms");
+}
+
+/* -- syncing -- */
+
+Test(group, assignments_are_handed_out_when_the_leader_gave_them)
+{
+    struct client a = {0}, b = {0};
+    join_first(&a);
+    join_first(&b);
+    pass_ms(0);
+    cr_expect_eq(b.members_count, 0, "only the leader sees the members");
+    cr_expect_eq(a.members_count, 2);
+    sync_up(&b);
+    cr_expect_eq(b.synced, 0);
+    sync_leader(&a, (struct client *[]){&a, &b}, 2);
+    cr_expect_eq(b.synced, 1);
+    cr_expect_eq(b.sync_error, KAFKA_NONE);
+    cr_expect_eq(strncmp(b.assignment, "for client-", 11), 0);
+    cr_expect_eq(strcmp(b.assignment + 4, b.id), 0);
+    expect_state("Stable");
+    cr_expect_eq(fake.changes_count, 1);
+    cr_expect_eq(fake.changes[0], GROUP_CHANGE_STATE);
+}
+
+Test(group, a_member_that_the_leader_forgot_gets_empty_bytes_not_null)
+{
+    struct client a = {0}, b = {0};
+    join_first(&a);
+    join_first(&b);
+    pass_ms(0);
+    sync_up(&b);
+    sync_leader(&a, (struct client *[]){&a}, 1);
+    cr_expect_eq(b.sync_error, KAFKA_NONE);
+    cr_expect_str_eq(b.assignment, "");
+    cr_expect_not(b.assignment_is_null);
+}
+
+Test(group, sync_errors)
+{
+    struct client a = {0}, b = {.id = "nobody", .generation_id = 1};
+    b.sync_call.answer = on_sync;
+    sync_up(&b);
+    cr_expect_eq(b.sync_error, KAFKA_UNKNOWN_MEMBER_ID);
+    stable((struct client *[]){&a}, 1);
+    a.generation_id = 7;
+    sync_up(&a);
+    cr_expect_eq(a.sync_error, KAFKA_ILLEGAL_GENERATION);
+    a.generation_id = 1;
+    struct classic_sync in = {.group_id = SLICE("g"),
+                              .member_id = slice_of(a.id),
+                              .generation_id = 1,
+                              .protocol_type = SLICE("consumer"),
+                              .protocol_name = SLICE("sticky")};
+    classic_sync(&groups, &in, &a.sync_call);
+    cr_expect_eq(a.sync_error, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    in.protocol_name = SLICE("range");
+    classic_sync(&groups, &in, &a.sync_call);
+    cr_expect_eq(a.sync_error, KAFKA_NONE);
+    struct client c = {0};
+    join_first(&c);
+    sync_up(&a);
+    cr_expect_eq(a.sync_error, KAFKA_REBALANCE_IN_PROGRESS);
+}
+
+Test(group, members_that_do_not_sync_are_removed_after_the_rebalance_timeout)
+{
+    struct client a = {0}, b = {0};
+    join_first(&a);
+    join_first(&b);
+    pass_ms(0);
+    sync_leader(&a, (struct client *[]){&a, &b}, 2);
+    expect_state("Stable");
+    for (int i = 0; i < 7; i++) {
+        pass_ms(9000);
+        (void)beat(&a), (void)beat(&b); /* alive, but it never asks for its assignment */
+    }
+    cr_expect_eq(HASH_COUNT(group()->members), 1);
+    cr_expect_eq(beat(&b), KAFKA_UNKNOWN_MEMBER_ID);
+    cr_expect_eq(beat(&a), KAFKA_REBALANCE_IN_PROGRESS);
+}
+
+Test(group, a_failed_write_of_the_assignment_is_told_and_repeated)
+{
+    struct client a = {0};
+    join_first(&a);
+    pass_ms(0);
+    fake.append_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    sync_leader(&a, (struct client *[]){&a}, 1);
+    cr_expect_eq(a.sync_error, KAFKA_COORDINATOR_NOT_AVAILABLE);
+    expect_state("PreparingRebalance");
+    fake.append_error = KAFKA_NONE;
+    join(&a);
+    cr_expect_eq(a.generation_id, 2);
+    sync_leader(&a, (struct client *[]){&a}, 1);
+    cr_expect_eq(a.sync_error, KAFKA_NONE);
+    expect_state("Stable");
+}
+
+Test(group, in_strict_durability_assignments_wait_for_the_disk)
+{
+    fake.strict = true;
+    struct client a = {0}, b = {0};
+    join_first(&a);
+    join_first(&b);
+    pass_ms(0);
+    sync_up(&b);
+    sync_leader(&a, (struct client *[]){&a, &b}, 2);
+    cr_expect_eq(a.synced + b.synced, 0);
+    expect_state("CompletingRebalance");
+    durable(KAFKA_NONE);
+    cr_expect_eq(a.synced + b.synced, 2);
+    expect_state("Stable");
+}
+
+Test(group, a_rebalance_while_the_disk_works_wins)
+{
+    fake.strict = true;
+    struct client a = {0}, b = {0};
+    join_first(&a);
+    pass_ms(0);
+    sync_leader(&a, (struct client *[]){&a}, 1);
+    join_first(&b);
+    cr_expect_eq(a.sync_error, KAFKA_REBALANCE_IN_PROGRESS);
+    durable(KAFKA_NONE);
+    expect_state("PreparingRebalance");
+    cr_expect_eq(a.synced, 1);
+}
+
+/* -- rebalance -- */
+
+Test(group, a_newcomer_starts_a_rebalance_that_ends_when_all_joined_again)
+{
+    struct client a = {0}, b = {0};
+    stable((struct client *[]){&a}, 1);
+    join_first(&b);
+    expect_state("PreparingRebalance");
+    cr_expect_eq(beat(&a), KAFKA_REBALANCE_IN_PROGRESS);
+    join(&a);
+    cr_expect_eq(a.generation_id, 2);
+    cr_expect_eq(b.generation_id, 2);
+    cr_expect_str_eq(b.leader, a.id, "the leader stays");
+    expect_state("CompletingRebalance");
+}
+
+Test(group, who_does_not_join_again_in_time_is_removed)
+{
+    struct client a = {0}, b = {0}, c = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    join_first(&c);
+    join(&b);
+    for (int i = 0; i < 7; i++) {
+        pass_ms(9000);
+        (void)beat(&a); /* alive, but it does not join */
+    }
+    cr_expect_eq(c.generation_id, 2);
+    cr_expect_str_eq(c.leader, b.id, "one who joined leads");
+    cr_expect_eq(beat(&a), KAFKA_UNKNOWN_MEMBER_ID);
+}
+
+Test(group, an_unchanged_follower_joins_without_a_rebalance_the_leader_with_one)
+{
+    struct client a = {0}, b = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    join(&b);
+    cr_expect_eq(b.generation_id, 1);
+    cr_expect_eq(b.join_error, KAFKA_NONE);
+    expect_state("Stable");
+
+    struct classic_join in = join_of(&b);
+    struct classic_protocol changed = {.name = SLICE("range"), .metadata = SLICE("\0\0\0\0\0\1\0\1u")};
+    in.protocols = &changed;
+    join_as(&b, &in);
+    expect_state("PreparingRebalance");
+    join(&a);
+    cr_expect_eq(b.generation_id, 2);
+    sync_up(&b);
+    sync_leader(&a, (struct client *[]){&a, &b}, 2);
+    join(&a);
+    expect_state("PreparingRebalance");
+}
+
+Test(group, a_join_repeated_while_syncing_gets_the_same_generation)
+{
+    struct client a = {0};
+    join_first(&a);
+    pass_ms(0);
+    join(&a);
+    cr_expect_eq(a.joined, 3);
+    cr_expect_eq(a.generation_id, 1);
+    cr_expect_eq(a.members_count, 1, "the leader sees the members again");
+    expect_state("CompletingRebalance");
+}
+
+Test(group, the_earlier_of_two_parked_joins_of_a_member_is_not_left_hanging)
+{
+    struct client a = {0}, b = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    join(&a); /* the leader: rebalance, parked */
+    struct client again = a;
+    again.joined = 0;
+    join(&again);
+    cr_expect_eq(a.join_error, KAFKA_REBALANCE_IN_PROGRESS);
+    join(&b);
+    cr_expect_eq(again.generation_id, 2);
+    cr_expect_eq(again.joined, 1);
+}
+
+Test(group, leaving_starts_a_rebalance_and_the_last_one_leaves_the_group_empty)
+{
+    struct client a = {0}, b = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    cr_expect_eq(leave(&a), KAFKA_NONE);
+    expect_state("PreparingRebalance");
+    cr_expect_eq(leave(&a), KAFKA_UNKNOWN_MEMBER_ID);
+    join(&b);
+    cr_expect_str_eq(b.leader, b.id);
+    sync_leader(&b, (struct client *[]){&b}, 1);
+    cr_expect_eq(leave(&b), KAFKA_NONE);
+    expect_state("Empty");
+    cr_expect_eq(group()->generation_id, 3);
+    cr_expect_eq(fake.changes[fake.changes_count - 1], GROUP_CHANGE_STATE, "the empty state is stored");
+}
+
+Test(group, several_leave_in_one_request_with_an_error_each)
+{
+    struct client a = {0}, b = {.instance = "i"}, c = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    join(&c); /* pending */
+    struct classic_leave l[] = {{.member_id = slice_of(a.id)},
+                                {.member_id = SLICE_EMPTY, .instance_id = SLICE("i")},
+                                {.member_id = slice_of(c.id)},
+                                {.member_id = SLICE("nobody")},
+                                {.member_id = SLICE_EMPTY, .instance_id = SLICE("j")}};
+    classic_leave(&groups, SLICE("g"), l, 5);
+    enum kafka_error expected[] = {KAFKA_NONE, KAFKA_NONE, KAFKA_NONE, KAFKA_UNKNOWN_MEMBER_ID,
+                                   KAFKA_UNKNOWN_MEMBER_ID};
+    for (int i = 0; i < 5; i++) cr_expect_eq(l[i].error, expected[i], "%d: %d", i, l[i].error);
+    expect_state("Empty");
+}
+
+/* -- sessions -- */
+
+Test(group, a_silent_member_is_removed_after_its_session_timeout)
+{
+    struct client a = {0}, b = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    pass_ms(9000);
+    cr_expect_eq(beat(&a), KAFKA_NONE);
+    pass_ms(1001);
+    expect_state("PreparingRebalance");
+    cr_expect_eq(beat(&b), KAFKA_UNKNOWN_MEMBER_ID);
+    pass_ms(10000);
+    expect_state("Empty");
+}
+
+Test(group, a_parked_member_does_not_expire)
+{
+    struct client a = {0}, b = {0};
+    stable((struct client *[]){&a}, 1);
+    join_first(&b);
+    for (int i = 0; i < 6; i++) {
+        pass_ms(9000);
+        cr_expect_eq(beat(&a), KAFKA_REBALANCE_IN_PROGRESS);
+    }
+    cr_expect_eq(b.joined, 1, "waits for a, longer than its session");
+    join(&a);
+    cr_expect_eq(b.join_error, KAFKA_NONE);
+}
+
+Test(group, a_newcomer_whose_join_hangs_too_long_is_let_go)
+{
+    struct client a = {0}, b = {0};
+    struct classic_join in = join_of(&a);
+    in.rebalance_timeout_ms = 20 * 60000;
+    in.member_id_required = false;
+    join_as(&a, &in);
+    pass_ms(0);
+    struct classic_assignment mine = {.member_id = slice_of(a.id), .assignment = SLICE("x")};
+    sync_with(&a, &mine, 1);
+    join_first(&b);
+    for (int i = 0; i < 34; i++) pass_ms(9000), (void)beat(&a);
+    cr_expect_eq(b.join_error, KAFKA_UNKNOWN_MEMBER_ID);
+    cr_expect_eq(HASH_COUNT(group()->members), 1);
+}
+
+Test(group, heartbeat_errors)
+{
+    struct client a = {0}, nobody = {.id = "nobody"};
+    cr_expect_eq(classic_heartbeat(&groups, SLICE_EMPTY, &(struct group_caller){.member_id = SLICE("x")}),
+                 KAFKA_INVALID_GROUP_ID);
+    cr_expect_eq(beat(&nobody), KAFKA_UNKNOWN_MEMBER_ID);
+    stable((struct client *[]){&a}, 1);
+    cr_expect_eq(beat(&nobody), KAFKA_UNKNOWN_MEMBER_ID);
+    a.generation_id = 0;
+    cr_expect_eq(beat(&a), KAFKA_ILLEGAL_GENERATION);
+}
+
+/* -- static members -- */
+
+Test(group, a_static_member_comes_back_without_a_rebalance)
+{
+    struct client a = {.instance = "one"}, b = {.instance = "two"};
+    stable((struct client *[]){&a, &b}, 2);
+    cr_expect_eq(strncmp(a.id, "one-", 4), 0, "%s", a.id);
+    struct client again = {.instance = "two"};
+    join(&again);
+    cr_expect_eq(again.join_error, KAFKA_NONE);
+    cr_expect_eq(again.generation_id, 1);
+    cr_expect_str_neq(again.id, b.id);
+    cr_expect_str_eq(again.leader, a.id);
+    cr_expect_not(again.skip_assignment);
+    expect_state("Stable");
+    cr_expect_eq(beat(&b), KAFKA_FENCED_INSTANCE_ID);
+    b.instance = NULL;
+    cr_expect_eq(beat(&b), KAFKA_UNKNOWN_MEMBER_ID);
+    sync_up(&again);
+    char old[100];
+    snprintf(old, sizeof old, "for %s", b.id);
+    cr_expect_str_eq(again.assignment, old, "it keeps its predecessor's assignment");
+}
+
+Test(group, a_static_leader_that_comes_back_is_told_to_skip_the_assignment)
+{
+    struct client a = {.instance = "one"}, b = {.instance = "two"};
+    stable((struct client *[]){&a, &b}, 2);
+    struct client again = {.instance = "one"};
+    join(&again);
+    cr_expect(again.skip_assignment);
+    cr_expect_str_eq(again.leader, again.id);
+    cr_expect_eq(again.members_count, 2);
+
+    struct client old = {.instance = "one"};
+    struct classic_join in = join_of(&old);
+    in.can_skip_assignment = false;
+    join_as(&old, &in);
+    cr_expect_not(old.skip_assignment);
+    cr_expect_str_eq(old.leader, again.id, "an old client is told its predecessor leads, so that it does not assign");
+    cr_expect_eq(old.members_count, 0);
+}
+
+Test(group, a_static_member_keeps_its_place_through_a_rebalance_it_missed)
+{
+    struct client a = {0}, b = {.instance = "two"}, c = {0};
+    stable((struct client *[]){&a, &b}, 2);
+    struct classic_join in = join_of(&c);
+    in.rebalance_timeout_ms = 5000;
+    in.member_id_required = false;
+    group()->by_instance->session_timeout_ms = 1000000;
+    cr_expect_eq(beat(&b), KAFKA_NONE); /* restarts its session with that */
+    join_as(&c, &in);
+    join(&a);
+    pass_ms(60001);
+    cr_expect_eq(c.generation_id, 2);
+    cr_expect_eq(HASH_COUNT(group()->members), 3);
+    cr_expect_eq(a.members_count, 3);
+}
+
+Test(group, another_client_with_the_same_instance_fences_the_first)
+{
+    struct client a = {.instance = "one"};
+    groups.config.initial_rebalance_delay_ms = 3000;
+    join(&a);
+    struct client b = {.instance = "one"};
+    join(&b);
+    cr_expect_eq(a.join_error, KAFKA_FENCED_INSTANCE_ID);
+    pass_ms(3000);
+    cr_expect_eq(b.join_error, KAFKA_NONE);
+    cr_expect_eq(HASH_COUNT(group()->members), 1);
+    strcpy(a.id, "other");
+    join(&a);
+    cr_expect_eq(a.join_error, KAFKA_FENCED_INSTANCE_ID);
+    a.instance = "unknown";
+    join(&a);
+    cr_expect_eq(a.join_error, KAFKA_UNKNOWN_MEMBER_ID);
+}
+
+Test(group, a_failed_write_of_a_static_rejoin_is_told)
+{
+    struct client a = {.instance = "one"};
+    stable((struct client *[]){&a}, 1);
+    fake.append_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    struct client again = {.instance = "one"};
+    join(&again);
+    cr_expect_eq(again.join_error, KAFKA_COORDINATOR_NOT_AVAILABLE);
+    fake.append_error = KAFKA_NONE;
+    join(&again);
+    cr_expect_eq(again.join_error, KAFKA_NONE);
+}
+
+/* -- offsets -- */
+
+static enum kafka_error commit(const char *member, int32_t generation_id, const char *topic, int64_t offset)
+{
+    struct group *g;
+    enum kafka_error error = groups_check_commit(
+        &groups, SLICE("g"), &(struct group_caller){.member_id = slice_of(member), .generation_id = generation_id},
+        KAFKA_ILLEGAL_GENERATION, &g);
+    if (error != KAFKA_NONE) return error;
+    struct offset_commit c = {.topic = slice_of(topic),
+                              .value = {.offset = offset,
+                                        .leader_epoch = -1,
+                                        .commit_time_ms = fake.now_ms,
+                                        .expire_time_ms = -1,
+                                        .metadata = SLICE("text")}};
+    group_commit(g, &c, 1);
+    return c.error;
+}
+
+static int64_t committed(const char *topic)
+{
+    struct group *g = groups_find(&groups, SLICE("g"));
+    const struct offset_value *v = g ? offsets_get(&g->offsets, slice_of(topic), 0) : NULL;
+    return v ? v->offset : -1;
+}
+
+Test(group, who_may_commit)
+{
+    cr_expect_eq(commit("x", 3, "t", 1), KAFKA_ILLEGAL_GENERATION, "no such group");
+    cr_expect_eq(commit("", -1, "t", 1), KAFKA_NONE, "a simple commit makes the group");
+    cr_expect_eq(commit("", -1, "t", 2), KAFKA_NONE);
+    cr_expect_eq(committed("t"), 2);
+    expect_state("Empty");
+
+    struct client a = {0};
+    join_first(&a);
+    pass_ms(0);
+    cr_expect_eq(commit(a.id, 1, "t", 3), KAFKA_REBALANCE_IN_PROGRESS, "CompletingRebalance");
+    sync_leader(&a, (struct client *[]){&a}, 1);
+    cr_expect_eq(commit("", -1, "t", 3), KAFKA_UNKNOWN_MEMBER_ID, "the group lives");
+    cr_expect_eq(commit("y", 1, "t", 3), KAFKA_UNKNOWN_MEMBER_ID);
+    cr_expect_eq(commit(a.id, 2, "t", 3), KAFKA_ILLEGAL_GENERATION);
+    cr_expect_eq(commit(a.id, 1, "t", 3), KAFKA_NONE);
+    cr_expect_eq(committed("t"), 3);
+    pass_ms(9000);
+    cr_expect_eq(commit(a.id, 1, "t", 4), KAFKA_NONE);
+    pass_ms(9000);
+    cr_expect_eq(beat(&a), KAFKA_NONE, "a commit keeps the session alive");
+}
+
+Test(group, a_commit_that_is_not_written_did_not_happen)
+{
+    cr_expect_eq(commit("", -1, "t", 1), KAFKA_NONE);
+    fake.append_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    cr_expect_eq(commit("", -1, "t", 2), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    cr_expect_eq(committed("t"), 1);
+}
+
+#define DAY_MS 86400000LL
+
+Test(group, offsets_of_a_simple_group_expire_by_their_commit)
+{
+    cr_expect_eq(commit("", -1, "t", 1), KAFKA_NONE);
+    pass_ms(6 * DAY_MS);
+    cr_expect_eq(commit("", -1, "u", 1), KAFKA_NONE);
+    pass_ms(DAY_MS - 1);
+    groups_expire(&groups);
+    cr_expect_eq(committed("t"), 1);
+    pass_ms(1);
+    groups_expire(&groups);
+    cr_expect_eq(committed("t"), -1);
+    cr_expect_eq(committed("u"), 1);
+    pass_ms(6 * DAY_MS);
+    groups_expire(&groups);
+    cr_expect_null(group(), "a group without members and offsets goes");
+    cr_expect_eq(fake.changes[fake.changes_count - 1], GROUP_CHANGE_REMOVED);
+}
+
+Test(group, offsets_of_an_empty_group_expire_from_when_it_became_empty)
+{
+    struct client a = {0};
+    stable((struct client *[]){&a}, 1);
+    cr_expect_eq(commit(a.id, 1, "t", 1), KAFKA_NONE);
+    cr_expect_eq(commit(a.id, 1, "u", 1), KAFKA_NONE);
+    for (int i = 0; i < 10000; i++) pass_ms(9000), (void)beat(&a); /* a bit more than a day */
+    for (int64_t d = 0; d < 7; d++) {
+        group()->members->session_timeout_ms = (int32_t)(2 * DAY_MS);
+        (void)beat(&a);
+        pass_ms(DAY_MS);
+    }
+    groups_expire(&groups);
+    cr_expect_eq(committed("t"), 1, "subscribed: never");
+    cr_expect_eq(committed("u"), -1, "not subscribed any more: by its commit");
+    (void)leave(&a);
+    pass_ms(7 * DAY_MS - 1);
+    groups_expire(&groups);
+    cr_expect_eq(committed("t"), 1);
+    pass_ms(1);
+    groups_expire(&groups);
+    cr_expect_null(group());
+}
+
+Test(group, a_retention_time_in_the_commit_counts_instead)
+{
+    cr_expect_eq(commit("", -1, "t", 1), KAFKA_NONE);
+    struct group *g = groups_find(&groups, SLICE("g"));
+    struct offset_commit c = {.topic = SLICE("u"),
+                              .value = {.offset = 5, .expire_time_ms = fake.now_ms + 1000, .metadata = SLICE_EMPTY}};
+    group_commit(g, &c, 1);
+    pass_ms(1000);
+    groups_expire(&groups);
+    cr_expect_eq(committed("u"), -1);
+    cr_expect_eq(committed("t"), 1);
+}
+
+Test(group, deleting_groups_and_offsets)
+{
+    cr_expect_eq(groups_delete(&groups, SLICE("g")), KAFKA_GROUP_ID_NOT_FOUND);
+    struct client a = {0};
+    stable((struct client *[]){&a}, 1);
+    cr_expect_eq(commit(a.id, 1, "t", 1), KAFKA_NONE);
+    cr_expect_eq(commit(a.id, 1, "u", 1), KAFKA_NONE);
+    cr_expect_eq(groups_delete(&groups, SLICE("g")), KAFKA_NON_EMPTY_GROUP);
+    struct offset_delete d[] = {{.topic = SLICE("t")}, {.topic = SLICE("u")}, {.topic = SLICE("v")}};
+    group_delete_offsets(&group()->group, d, 3);
+    cr_expect_eq(d[0].error, KAFKA_GROUP_SUBSCRIBED_TO_TOPIC);
+    cr_expect_eq(d[1].error, KAFKA_NONE);
+    cr_expect_eq(d[2].error, KAFKA_NONE, "not there is no error");
+    cr_expect_eq(committed("t"), 1);
+    cr_expect_eq(committed("u"), -1);
+    (void)leave(&a);
+    cr_expect_eq(groups_delete(&groups, SLICE("g")), KAFKA_NONE);
+    cr_expect_null(group());
+}
+
+Test(group, a_deleted_topic_takes_its_offsets_along)
+{
+    cr_expect_eq(commit("", -1, "t", 1), KAFKA_NONE);
+    cr_expect_eq(commit("", -1, "u", 1), KAFKA_NONE);
+    groups_topic_deleted(&groups, SLICE("t"));
+    cr_expect_eq(committed("t"), -1);
+    cr_expect_eq(committed("u"), 1);
+}
+
+Test(group, offsets_keep_partitions_apart_and_count_their_bytes)
+{
+    struct offsets o;
+    offsets_init(&o);
+    for (int i = 0; i < 1000; i++) {
+        int32_t p = (i * 7919) % 1000;
+        offsets_set(&o, SLICE("t"), p, &(struct offset_value){.offset = p, .metadata = SLICE("m")});
+    }
+    for (int32_t p = 0; p < 1000; p++) cr_assert_eq(offsets_get(&o, SLICE("t"), p)->offset, p);
+    cr_expect_null(offsets_get(&o, SLICE("t"), 1000));
+    const struct offset_value *own = offsets_get(&o, SLICE("t"), 5);
+    offsets_set(&o, SLICE("t"), 5, own); /* of itself */
+    cr_expect(slice_eq_text(offsets_get(&o, SLICE("t"), 5)->metadata, "m"));
+    for (int32_t p = 0; p < 1000; p++) cr_assert(offsets_remove(&o, SLICE("t"), p));
+    cr_expect_not(offsets_remove(&o, SLICE("t"), 0));
+    cr_expect_eq(o.bytes, 0);
+    cr_expect(offsets_is_empty(&o));
+}
+
+Test(group, commits_of_a_transaction_wait_for_its_marker)
+{
+    struct offsets o;
+    offsets_init(&o);
+    struct offset_value one = {.offset = 1, .metadata = SLICE("a")}, two = {.offset = 2, .metadata = SLICE("b")};
+    offsets_set(&o, SLICE("t"), 0, &one);
+    offsets_pend(&o, 7, SLICE("t"), 0, &two);
+    offsets_pend(&o, 7, SLICE("t"), 0, &two);
+    offsets_pend(&o, 8, SLICE("t"), 1, &two);
+    cr_expect(offsets_is_pending(&o, SLICE("t"), 0));
+    cr_expect_eq(offsets_get(&o, SLICE("t"), 0)->offset, 1);
+    offsets_transaction_end(&o, 7, true);
+    cr_expect_eq(offsets_get(&o, SLICE("t"), 0)->offset, 2);
+    offsets_transaction_end(&o, 8, false);
+    cr_expect_null(offsets_get(&o, SLICE("t"), 1));
+    cr_expect_not(offsets_is_pending(&o, SLICE("t"), 1));
+    offsets_done(&o);
+    cr_expect_eq(o.bytes, 0);
+}
+
+/* -- restart -- */
+
+static const struct classic_stored_member stored_members[] = {
+    {.id = {(const uint8_t *)"m1", 2},
+     .client_id = {(const uint8_t *)"c", 1},
+     .client_host = {(const uint8_t *)"/h", 2},
+     .metadata = {(const uint8_t *)"\0\0\0\0\0\1\0\1t", 9},
+     .assignment = {(const uint8_t *)"x", 1},
+     .session_timeout_ms = 10000,
+     .rebalance_timeout_ms = 60000},
+};
+
+Test(group, a_stored_group_lives_on_and_its_sessions_run)
+{
+    struct classic_stored stored = {.protocol_type = SLICE("consumer"),
+                                    .protocol_name = SLICE("range"),
+                                    .leader = SLICE("m1"),
+                                    .generation_id = 5,
+                                    .state_time_ms = 1,
+                                    .members = stored_members,
+                                    .members_count = 1};
+    classic_group_restore(&groups, SLICE("g"), &stored);
+    classic_group_restore(&groups, SLICE("g"), &stored); /* the log may repeat itself */
+    groups_loaded(&groups);
+    expect_state("Stable");
+    struct client a = {.id = "m1", .generation_id = 5};
+    a.join_call.answer = on_join;
+    a.sync_call.answer = on_sync;
+    cr_expect_eq(beat(&a), KAFKA_NONE);
+    sync_up(&a);
+    cr_expect_str_eq(a.assignment, "x");
+    struct group *g = groups_find(&groups, SLICE("g"));
+    cr_expect(g->type->is_subscribed(g, SLICE("t")));
+    cr_expect_not(g->type->is_subscribed(g, SLICE("u")));
+    pass_ms(10001);
+    expect_state("Empty");
+    cr_expect_eq(group()->generation_id, 6);
+}
+
+Test(group, a_stored_group_without_members_is_empty)
+{
+    struct classic_stored stored = {.protocol_type = SLICE("consumer"), .generation_id = 3, .state_time_ms = 77};
+    classic_group_restore(&groups, SLICE("g"), &stored);
+    groups_loaded(&groups);
+    expect_state("Empty");
+    struct client a = {0};
+    join_first(&a);
+    pass_ms(0);
+    cr_expect_eq(a.generation_id, 4);
+}
+
+Test(group, groups_live_where_java_would_put_them)
+{
+    /* abs("...".hashCode()) % 50 */
+    cr_expect_eq(group_partition(SLICE("g"), 50), 103 % 50);
+    cr_expect_eq(group_partition(SLICE("console-consumer"), 50), 40);
+    cr_expect_eq(group_partition(SLICE("polygenelubricants"), 50), 0, "hash code -2147483648");
+    cr_expect_eq(group_partition(SLICE("\xc3\xa4"), 50), 228 % 50);
+    cr_expect_eq(group_partition(SLICE("\xf0\x9f\x98\x80"), 50), 1772899 % 50);
+    cr_expect_geq(group_partition(SLICE("\xf0\x9f"), 50), 0, "cut short");
+}
+
+Test(group, subscriptions_of_any_bytes_are_survived)
+{
+    unsigned seed = 1;
+    for (int round = 0; round < 2000; round++) {
+        uint8_t bytes[24];
+        for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(rand_r(&seed) % (round % 2 ? 4 : 256));
+        struct classic_stored_member m = stored_members[0];
+        m.metadata = slice_make(bytes, (uint32_t)(rand_r(&seed) % (sizeof bytes + 1)));
+        struct classic_stored stored = {
+            .protocol_type = SLICE("consumer"), .protocol_name = SLICE("range"), .members = &m, .members_count = 1};
+        classic_group_restore(&groups, SLICE("g"), &stored);
+        struct group *g = groups_find(&groups, SLICE("g"));
+        (void)g->type->is_subscribed(g, SLICE("t"));
+    }
+}
