@@ -1,0 +1,88 @@
+/* cdc/change_encoder.h: from row changes to records of topics.
+ *
+ * Output is a function of configuration, relation version, row and position: the same input gives the same key bytes, so a
+ * replay falls into the same partitions. The wall clock appears in values only (ts_ms of the envelope).
+ * No allocation per event once the buffers have grown. Threads: one encoder per connector thread. */
+#ifndef OTTLA_CDC_CHANGE_ENCODER_H
+#define OTTLA_CDC_CHANGE_ENCODER_H
+
+#include "cdc/relation.h"
+
+enum change_op {
+    CHANGE_READ = 'r', /* snapshot */
+    CHANGE_CREATE = 'c',
+    CHANGE_UPDATE = 'u',
+    CHANGE_DELETE = 'd',
+    CHANGE_TRUNCATE = 't',
+};
+
+/* source.snapshot */
+enum snapshot_marker {
+    SNAPSHOT_FALSE,
+    SNAPSHOT_TRUE,
+    SNAPSHOT_FIRST,
+    SNAPSHOT_FIRST_IN_DATA_COLLECTION,
+    SNAPSHOT_LAST_IN_DATA_COLLECTION,
+    SNAPSHOT_LAST,
+    SNAPSHOT_INCREMENTAL,
+};
+
+struct source_position {
+    uint64_t lsn;            /* of the change's WAL record (XLogData's start); snapshot: the consistent point */
+    uint64_t last_commit_lsn; /* commit LSN of the preceding transaction; 0: none seen yet */
+    int64_t xid;             /* -1: null */
+    int64_t time_us;         /* Unix: commit time; snapshot: its time */
+    int64_t now_ns;          /* Unix: wall clock */
+    enum snapshot_marker marker;
+    struct slice origin;     /* null: none */
+    uint64_t origin_lsn;
+};
+
+struct change_header {
+    struct slice name;
+    struct slice value;
+};
+
+/* All slices are valid for the call of emit only. */
+struct change_record {
+    struct slice topic;
+    struct slice key;   /* null: no key */
+    struct slice value; /* null: a tombstone */
+    const struct change_header *headers;
+    uint32_t headers_count;
+    int64_t timestamp_ms;
+};
+
+/* Anything but 0 ends the call that emits, which returns it. */
+typedef int change_emit_fn(void *arg, const struct change_record *record);
+
+struct change_encoder;
+
+/*   run_id  36 characters of a UUID made at this start (header __debezium.context.runId)
+ * config must outlive the encoder. */
+struct change_encoder *change_encoder_new(const struct pg_connector_config *config, const char *run_id);
+void change_encoder_free(struct change_encoder *e);
+
+/* Emits the 0 to 3 records of one change of a captured table: none when the operation is skipped, delete + tombstone, delete
+ * + tombstone + create when the key changed.
+ *   old_tuple  with pgoutput's old_kind; NULL when not sent
+ *   new_tuple  NULL for delete and truncate
+ * Returns 0; what emit returned; -EBADMSG: the tuple does not fit the relation, or a value that cannot be converted under
+ * event.converting.failure.handling.mode=fail (err names table, column and value); -ENOMEM. */
+int change_encoder_row(struct change_encoder *e, const struct relation *r, enum change_op op, const struct tuple *old_tuple,
+                       const struct tuple *new_tuple, const struct source_position *position, change_emit_fn *emit, void *arg,
+                       struct err *err) WARN_UNUSED;
+
+/* pg_logical_emit_message(): to topic PREFIX.message, unless its prefix is filtered out. xid -1 when not transactional. */
+int change_encoder_message(struct change_encoder *e, const struct pgoutput_message_logical *message,
+                           const struct source_position *position, change_emit_fn *emit, void *arg, struct err *err) WARN_UNUSED;
+
+/* The heartbeat record. */
+int change_encoder_heartbeat(struct change_encoder *e, int64_t now_ns, change_emit_fn *emit, void *arg) WARN_UNUSED;
+
+/* Values that could not be converted and were written as null, since the encoder was made: for a counter and a log line. */
+uint64_t change_encoder_failures(const struct change_encoder *e);
+/* The latest of them: table, column and why; "" when there was none. */
+const char *change_encoder_failure_text(const struct change_encoder *e);
+
+#endif
