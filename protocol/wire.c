@@ -138,7 +138,7 @@ void *wire_take(struct wire_reader *r, size_t size)
 
 struct wire_tags wire_tags_begin(struct wire_reader *r)
 {
-    return (struct wire_tags){.left = wire_get_uvarint(r), .tag = -1};
+    return (struct wire_tags){.left = wire_get_uvarint(r)};
 }
 
 bool wire_tags_next(struct wire_reader *r, struct wire_tags *t)
@@ -150,7 +150,6 @@ bool wire_tags_next(struct wire_reader *r, struct wire_tags *t)
 
     uint32_t tag = wire_get_uvarint(r), size = wire_get_uvarint(r);
     if (r->failed) return false;
-    if (tag <= t->tag) return wire_fail(r, "tags are out of order");
     if (size > wire_left(r)) return wire_fail(r, "tagged field beyond the end of the message");
     t->tag = tag;
     t->value = (struct wire_reader){.p = r->p, .end = r->p + size, .arena = r->arena};

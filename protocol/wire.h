@@ -111,10 +111,11 @@ bool wire_get_present(struct wire_reader *r);
 void *wire_take(struct wire_reader *r, size_t size);
 
 /* The tagged section: for (t = wire_tags_begin(r); wire_tags_next(r, &t);) reads t.value wholly, or wire_tag_skip(&t).
- * Tags must rise. A value that is longer or shorter than its field fails. */
+ * A value that is longer or shorter than its field fails. Tags should rise; as in Kafka, that is not checked, and of two
+ * equal tags the last one counts. */
 struct wire_tags {
     uint32_t left;
-    int64_t tag; /* of value; -1 before the first */
+    uint32_t tag; /* of value */
     struct wire_reader value;
 };
 
