@@ -2,7 +2,7 @@
  *
  * Parsing, range checks, DescribeConfigs, AlterConfigs, `--list-options`, `--help` and the check of conf/ come from the
  * rows. Fields: every integer option (short, int, long) is an int64_t, double a double, bool a bool; string, list, class
- * and password are an owned `char *` that may be NULL.
+ * and password are an owned `char *` that may be NULL. An integer without default begins as OPTION_UNSET.
  * Threads: a struct of options is written by one thread, before or unlike its readers (snapshots). */
 #ifndef OTTLA_OPTION_H
 #define OTTLA_OPTION_H
@@ -25,6 +25,8 @@ enum option_type {
 #define OPTION_LIVE    0x1u /* may be changed while running; else only at start */
 #define OPTION_UNUSED  0x2u /* a Kafka option that means nothing here: accepted, reported, has no field */
 #define OPTION_HIDDEN  0x4u /* not in --help */
+
+#define OPTION_UNSET INT64_MIN /* an integer that has no default and was not set */
 
 struct option {
     const char *name;

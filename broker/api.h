@@ -18,10 +18,15 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
+#include <stdatomic.h>
+
 struct broker;
 struct connection;
 struct metadata;
-struct api_row;
+struct kafka_api;
+struct loop;
+struct mailbox;
+struct ev_loop;
 
 enum api_result {
     API_REPLY,   /* out is complete: encode and send it */
@@ -49,15 +54,17 @@ struct request {
     void (*cancel)(struct request *rq);
 
     /* -- the rest belongs to api.c and connection.c -- */
+    atomic_int refs;
     struct connection *connection;
-    const struct api_row *api;
+    struct loop *loop;
+    const struct kafka_api *api;
     void *in;
     void *out;
     const struct metadata *metadata;
     struct buf reply;
     enum api_result result;
-    bool on_control;         /* the handler's thread is the control thread */
-    bool is_parked;
+    bool on_control; /* the handler's thread is the control thread */
+    bool is_parked;  /* the handler runs or has parked it; touched on the handler's thread */
     bool client_gone;
     void (*posted)(struct request *rq);
 };
@@ -72,6 +79,10 @@ void request_complete(struct request *rq, enum api_result result);
  * For completions of syncs: let fn fill `out` and call request_complete(). A request with a cancel() must not be posted,
  * as it may be gone. */
 void request_post(struct request *rq, void (*fn)(struct request *rq));
+
+/* The loop and the mailbox of the request's own thread, for timers and wake-ups of a parked request. */
+struct ev_loop *request_loop(const struct request *rq);
+struct mailbox *request_mailbox(const struct request *rq);
 
 /* The address of this broker for this client: advertised.listeners, else the address on which the client reached us.
  * host lives as long as the request. */

@@ -11,6 +11,7 @@
 #include "base/slice.h"
 #include "storage/partition_log.h"
 
+struct broker;
 struct metadata;
 struct metadata_topic;
 
@@ -42,6 +43,10 @@ struct config_list {
 };
 /* NULL: not set. */
 const char *config_list_get(const struct config_list *l, const char *name);
+/* Sets or, with value NULL, removes; texts are copied. */
+void config_list_set(struct config_list *l, const char *name, const char *value);
+struct config_list config_list_copy(const struct config_list *l);
+void config_list_done(struct config_list *l);
 
 /* The broker's options, as fields. Rows: broker_options. Integers are int64_t, see base/option.h. */
 struct broker_config {
@@ -128,10 +133,32 @@ struct broker_config {
     /* connect, cdc: read by those rooms */
     char *connect_listeners;
     char *connect_debezium_version;
+
+    struct config_list given; /* what the file and --override said, as text */
 };
 
 extern const struct option broker_options[];
 extern const size_t broker_options_count;
+
+/* Defaults; to be filled with the functions below and handed to broker_open(), or freed. */
+struct broker_config *broker_config_new(void);
+struct broker_config *broker_config_copy(const struct broker_config *c);
+void broker_config_free(struct broker_config *c);
+/* Sets one option from text. Unknown or malformed: -EINVAL and err names it. Kafka options without meaning here are checked
+ * for their type, kept as given, and reported once by broker_config_report(). broker.id is taken as node.id. */
+int broker_config_set(struct broker_config *c, const char *name, const char *value, struct err *err) WARN_UNUSED;
+int broker_config_read(struct broker_config *c, const char *path, struct err *err) WARN_UNUSED;
+/* Logs the options that were given and have no effect. */
+void broker_config_report(const struct broker_config *c);
+
+/* Snapshots share it: the file's options with dynamic values applied. */
+struct broker_config_ref;
+struct broker_config_ref *broker_config_ref_new(struct broker_config *c);
+struct broker_config_ref *broker_config_ref_get(struct broker_config_ref *r);
+void broker_config_ref_put(struct broker_config_ref *r);
+const struct broker_config *broker_config_ref_config(const struct broker_config_ref *r);
+/* The given options with the dynamic lists (NULL: none) on top: defaults of all brokers, then this broker's. */
+struct broker_config *broker_config_with(const struct broker_config *file, const struct config_list *all, const struct config_list *own);
 
 /* A topic option: `option` says name, type, default and bounds; its value is inherited from the synonyms. */
 struct topic_option {

@@ -23,6 +23,7 @@ struct broker;
 #define TOPIC_PARTITIONS_MAX     100000 /* of one topic: its array is copied when it grows */
 #define TOPIC_OFFSETS            "__consumer_offsets"
 #define TOPIC_TRANSACTIONS       "__transaction_state"
+#define TOPIC_SHARE_STATE        "__share_group_state"
 
 struct metadata_partition {
     struct partition_log *log; /* NULL: offline, its log could not be opened (answer KAFKA_STORAGE_ERROR) */
@@ -41,9 +42,17 @@ struct metadata_topic {
 
 /* Configuration of something that is not a topic: a broker ("" = all), a group, client metrics. */
 struct metadata_resource {
+    atomic_uint refs;
     int8_t type; /* config_resource_type */
     char *name;
     struct config_list config;
+};
+
+#define METADATA_FEATURES_MAX 16 /* Kafka 4.1 knows seven */
+
+struct metadata_feature {
+    char name[48];
+    int16_t level;
 };
 
 struct metadata {
@@ -58,6 +67,8 @@ struct metadata {
     struct broker_config_ref *config_ref;
     const struct broker_config *config; /* the file's options with the dynamic ones applied */
     int64_t producer_id_next;           /* first producer id that no block contains */
+    int32_t features_count;
+    struct metadata_feature features[METADATA_FEATURES_MAX]; /* finalized ones; level 0: none */
 };
 
 /* A reference to the published snapshot, for metadata_unref(). Any thread. Handlers use request_metadata(). */

@@ -10,6 +10,7 @@
 #include "broker/broker.h"
 
 struct groups;
+struct metadata_change;
 struct metadata_log;
 struct network;
 
@@ -27,7 +28,13 @@ struct broker {
     pthread_mutex_t metadata_lock;
     const struct metadata *metadata; /* published; guarded by metadata_lock */
 
-    struct metadata_log *metadata_log; /* control */
+    /* control: the newest appended snapshot, the changes that are appended and not yet published (metadata_change.c) */
+    struct metadata_log *metadata_log;
+    const struct metadata *metadata_head;
+    STAILQ_HEAD(, metadata_change) changes;
+    bool changing;        /* a change is being built */
+    bool metadata_failed; /* the metadata log could not be synced */
+
     struct groups *groups;             /* control: group coordinator, its offsets and producer ids (group.h) */
     LIST_HEAD(, topic_watch) watches;  /* control */
 };

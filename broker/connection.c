@@ -1,0 +1,447 @@
+/* One client's connection: frames in, replies out, in order.
+ *
+ *   reading --frame whole--> in work --reply--> sending --all sent--> reading
+ * While a request is in work nothing more is parsed: what was read stays in `backlog`, the rest in the socket.
+ * Threads: the loop's. */
+#include "broker/network.h"
+
+#include "base/log.h"
+#include "broker/api.h"
+#include "broker/limits.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#define IOV_COUNT 16
+
+/* -- addresses -- */
+
+void address_host(const union socket_address *a, char ret_text[ADDRESS_BYTES])
+{
+    ret_text[0] = '\0';
+    if (a->any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &a->v4.sin_addr, ret_text, ADDRESS_BYTES);
+    } else if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr)) {
+        inet_ntop(AF_INET, &a->v6.sin6_addr.s6_addr[12], ret_text, ADDRESS_BYTES);
+    } else {
+        inet_ntop(AF_INET6, &a->v6.sin6_addr, ret_text, ADDRESS_BYTES);
+    }
+}
+
+int32_t address_port(const union socket_address *a)
+{
+    return ntohs(a->any.sa_family == AF_INET ? a->v4.sin_port : a->v6.sin6_port);
+}
+
+void address_format(const union socket_address *a, char ret_text[ADDRESS_BYTES])
+{
+    char host[ADDRESS_BYTES];
+    address_host(a, host);
+    snprintf(ret_text, ADDRESS_BYTES, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, address_port(a));
+}
+
+/* -- plain sockets -- */
+
+static ssize_t plain_read(struct connection *c, void *to, size_t size)
+{
+    return recv(c->fd, to, size, 0);
+}
+
+static ssize_t plain_writev(struct connection *c, const struct iovec *iov, int iov_count, bool more)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iov_count};
+    return sendmsg(c->fd, &m, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+}
+
+static ssize_t plain_send_file(struct connection *c, int fd, uint64_t position, size_t size)
+{
+    off_t offset = (off_t)position;
+    return sendfile(c->fd, fd, &offset, size);
+}
+
+const struct transport transport_plain = {plain_read, plain_writev, plain_send_file};
+
+/* -- life -- */
+
+static void connection_readable(struct ev_loop *ev, ev_io *w, int revents);
+static void connection_writable(struct ev_loop *ev, ev_io *w, int revents);
+static void connection_process(struct connection *c);
+
+static void touch(struct connection *c)
+{
+    c->active_ms = clock_mono_ms(c->loop->network->broker->clock);
+    TAILQ_REMOVE(&c->loop->connections, c, link);
+    TAILQ_INSERT_TAIL(&c->loop->connections, c, link);
+}
+
+static void set_buffer(int fd, int name, int64_t bytes)
+{
+    int value = (int)bytes;
+    if (bytes > 0) setsockopt(fd, SOL_SOCKET, name, &value, sizeof value);
+}
+
+void connection_new(struct loop *l, struct listener *listener, int fd, const union socket_address *peer)
+{
+    struct connection *c = xcalloc(1, sizeof *c);
+    const struct broker_config *config = l->network->broker->config;
+    socklen_t size = sizeof c->local;
+    int on = 1;
+
+    c->loop = l;
+    c->listener = listener;
+    c->transport = &transport_plain;
+    c->fd = fd;
+    getsockname(fd, &c->local.any, &size);
+    address_format(peer, c->peer);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    set_buffer(fd, SO_SNDBUF, config->socket_send_buffer_bytes);
+    set_buffer(fd, SO_RCVBUF, config->socket_receive_buffer_bytes);
+    buf_init(&c->out);
+    ev_io_init(&c->readable, connection_readable, fd, EV_READ);
+    ev_io_init(&c->writable, connection_writable, fd, EV_WRITE);
+    c->readable.data = c->writable.data = c;
+    TAILQ_INSERT_TAIL(&l->connections, c, link);
+    c->active_ms = clock_mono_ms(l->network->broker->clock);
+    ev_io_start(l->ev, &c->readable);
+    log_debug("network", "client connected client=%s listener=%s", c->peer, listener->name);
+}
+
+static void connection_free(struct connection *c)
+{
+    struct loop *l = c->loop;
+
+    TAILQ_REMOVE(&l->connections, c, link);
+    atomic_fetch_sub(&l->connections_count, 1);
+    atomic_fetch_sub(&l->network->connections_count, 1);
+    free(c);
+    if (l->stopping && TAILQ_EMPTY(&l->connections)) ev_break(l->ev, EVBREAK_ALL);
+}
+
+static void drop_frame(struct connection *c)
+{
+    if (!c->frame) return;
+    frame_bytes_add(c->loop->network, -(int64_t)c->frame->size);
+    block_unref(c->frame);
+    c->frame = NULL;
+}
+
+static void drop_backlog(struct connection *c)
+{
+    free(c->backlog);
+    c->backlog = NULL;
+    c->backlog_at = c->backlog_len = 0;
+}
+
+static void set_starved(struct connection *c, bool starved)
+{
+    if (c->starved == starved) return;
+    c->starved = starved;
+    if (!starved) {
+        LIST_REMOVE(c, starved_link);
+        return;
+    }
+    LIST_INSERT_HEAD(&c->loop->starved, c, starved_link);
+    if (!ev_is_active(&c->loop->starved_retry)) ev_timer_again(c->loop->ev, &c->loop->starved_retry);
+}
+
+void connection_close(struct connection *c)
+{
+    if (c->fd >= 0) {
+        ev_io_stop(c->loop->ev, &c->readable);
+        ev_io_stop(c->loop->ev, &c->writable);
+        close(c->fd);
+        c->fd = -1;
+        set_starved(c, false);
+        drop_frame(c);
+        drop_backlog(c);
+        buf_done(&c->out);
+        if (c->request && request_client_gone(c->request)) c->request = NULL;
+    }
+    /* connection_process() frees it when it comes back to a closed connection. */
+    if (!c->request && !c->processing) connection_free(c);
+}
+
+/* -- sending -- */
+
+static ssize_t send_part(struct connection *c)
+{
+    struct buf_part *p = buf_first(&c->out);
+
+    if (p->type == BUF_FILE) {
+        ssize_t n = c->transport->send_file(c, p->file->fd, p->position, MIN(p->length, SEND_BYTES_MAX));
+        if (n == 0) errno = EIO, n = -1; /* the file is shorter than its log: never */
+        return n;
+    }
+    struct iovec iov[IOV_COUNT];
+    int count = buf_iovec(&c->out, iov, IOV_COUNT);
+    return c->transport->writev(c, iov, count, c->out.parts_count - c->out.first > (uint32_t)count);
+}
+
+/* Sends what it can. false: the connection was closed. */
+static bool flush(struct connection *c)
+{
+    uint64_t sent = 0;
+
+    while (c->out.size > 0 && sent < SEND_BYTES_MAX) {
+        ssize_t n = send_part(c);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+        if (n < 0) {
+            log_debug("network", "client is gone client=%s error=%m", c->peer);
+            connection_close(c);
+            return false;
+        }
+        buf_consume(&c->out, (uint64_t)n);
+        sent += (uint64_t)n;
+    }
+    if (sent) touch(c);
+    if (c->out.size > 0) {
+        ev_io_start(c->loop->ev, &c->writable);
+        return true;
+    }
+    ev_io_stop(c->loop->ev, &c->writable);
+    buf_done(&c->out);
+    if (c->close_after_flush) {
+        connection_close(c);
+        return false;
+    }
+    return true;
+}
+
+static uint64_t unsent_in_memory(const struct connection *c)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = c->out.first; i < c->out.parts_count; i++)
+        if (c->out.parts[i].type == BUF_BYTES) bytes += c->out.parts[i].length;
+    return bytes;
+}
+
+/* No new request while the client does not read its answers: a file range is no memory, but pins a segment. */
+static bool must_wait(const struct connection *c)
+{
+    return c->request || c->close_after_flush || (c->out.size > UNSENT_BYTES_MAX && unsent_in_memory(c) > UNSENT_BYTES_MAX / 2) ||
+           c->out.parts_count - c->out.first > IOV_COUNT * 4;
+}
+
+/* -- reading -- */
+
+static void bad_frame(struct connection *c, const char *what, int32_t size)
+{
+    log_warn("network", "request refused, connection closed client=%s cause=\"%s\" size=%d", c->peer, what, size);
+    connection_close(c);
+}
+
+/* A length field is complete: takes room for the frame. false: closed, or has to wait for memory. */
+static bool begin_frame(struct connection *c)
+{
+    struct network *n = c->loop->network;
+    int32_t size = (int32_t)be32_load(c->size_bytes);
+
+    if (size < 0) return bad_frame(c, "negative length", size), false;
+    if (size > n->request_size_max) return bad_frame(c, "longer than socket.request.max.bytes", size), false;
+    if (size < 8) return bad_frame(c, "shorter than a header", size), false;
+    if (atomic_load_explicit(&n->request_bytes, memory_order_relaxed) >= n->request_bytes_max) {
+        set_starved(c, true);
+        return false;
+    }
+    uint32_t room = MIN((uint32_t)size, FRAME_ROOM_BYTES);
+    c->frame = block_new(room);
+    if (!c->frame) return bad_frame(c, "no memory", size), false;
+    frame_bytes_add(n, room);
+    c->frame_size = (uint32_t)size;
+    c->frame_have = 0;
+    c->size_have = 0;
+    return true;
+}
+
+/* More room for a frame that has filled what it had. */
+static bool grow_frame(struct connection *c)
+{
+    uint32_t room = (uint32_t)MIN((uint64_t)c->frame->size * 2, c->frame_size);
+    struct block *grown = realloc(c->frame, sizeof *grown + room);
+
+    if (!grown) {
+        bad_frame(c, "no memory", (int32_t)c->frame_size);
+        return false;
+    }
+    c->frame = grown;
+    frame_bytes_add(c->loop->network, (int64_t)room - grown->size);
+    grown->size = room;
+    return true;
+}
+
+static void finish_frame(struct connection *c)
+{
+    struct block *frame = c->frame;
+    c->frame = NULL;
+    request_begin(c, frame);
+}
+
+/* Takes bytes of a read; stops when a request is in work. Returns how many it took; c may be closed. */
+static uint32_t take_bytes(struct connection *c, const uint8_t *bytes, uint32_t len)
+{
+    uint32_t at = 0;
+
+    while (at < len && c->fd >= 0 && !must_wait(c)) {
+        if (!c->frame) {
+            while (c->size_have < 4 && at < len) c->size_bytes[c->size_have++] = bytes[at++];
+            if (c->size_have < 4 || !begin_frame(c)) break;
+            continue;
+        }
+        if (c->frame_have == c->frame->size && !grow_frame(c)) break;
+        uint32_t n = MIN(len - at, c->frame->size - c->frame_have);
+        memcpy(c->frame->bytes + c->frame_have, bytes + at, n);
+        c->frame_have += n;
+        at += n;
+        if (c->frame_have == c->frame_size) finish_frame(c);
+    }
+    return at;
+}
+
+/* A large frame is read where it belongs, past the scratch. Returns false: nothing more to read now, or closed. */
+static bool read_into_frame(struct connection *c)
+{
+    uint32_t taken = 0;
+
+    while (c->frame_have < c->frame_size && taken < FRAME_READ_BYTES_MAX) {
+        if (c->frame_have == c->frame->size && !grow_frame(c)) return false;
+        size_t room = c->frame->size - c->frame_have;
+        ssize_t n = c->transport->read(c, c->frame->bytes + c->frame_have, room);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+        if (n <= 0) return connection_close(c), false;
+        touch(c);
+        c->frame_have += (uint32_t)n;
+        taken += (uint32_t)n;
+        if ((size_t)n < room) break; /* drained */
+    }
+    if (c->frame_have < c->frame_size) return false;
+    finish_frame(c);
+    return true;
+}
+
+static void read_more(struct connection *c)
+{
+    struct loop *l = c->loop;
+
+    if (c->frame && c->frame_size > LOOP_SCRATCH_BYTES) {
+        read_into_frame(c);
+        return;
+    }
+    ssize_t n = c->transport->read(c, l->scratch, LOOP_SCRATCH_BYTES);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+    if (n <= 0) {
+        connection_close(c);
+        return;
+    }
+    touch(c);
+    uint32_t taken = take_bytes(c, l->scratch, (uint32_t)n);
+    if (c->fd >= 0 && taken < (uint32_t)n) {
+        c->backlog_len = (uint32_t)n - taken;
+        c->backlog_at = 0;
+        c->backlog = xmalloc(c->backlog_len);
+        memcpy(c->backlog, l->scratch + taken, c->backlog_len);
+    }
+}
+
+/* A length field that had to wait for memory is tried again. */
+static void resume_starved(struct connection *c)
+{
+    if (c->size_have == 4 && !c->frame) begin_frame(c);
+}
+
+/* Works on what was read, as far as it may, then sends. */
+static void connection_process(struct connection *c)
+{
+    if (c->processing) return;
+    c->processing = true;
+    if (c->fd >= 0) resume_starved(c);
+    if (c->fd >= 0 && c->backlog && !c->starved) {
+        c->backlog_at += take_bytes(c, c->backlog + c->backlog_at, c->backlog_len - c->backlog_at);
+        if (c->fd >= 0 && c->backlog_at == c->backlog_len) drop_backlog(c);
+    }
+    if (c->fd >= 0) flush(c);
+    c->processing = false;
+
+    if (c->fd < 0) {
+        if (!c->request) connection_free(c);
+        return;
+    }
+    bool wants_input = !must_wait(c) && !c->backlog && !c->starved;
+    if (wants_input && !ev_is_active(&c->readable)) ev_io_start(c->loop->ev, &c->readable);
+    if (!wants_input && ev_is_active(&c->readable)) ev_io_stop(c->loop->ev, &c->readable);
+}
+
+static void connection_readable(struct ev_loop *ev, ev_io *w, int revents)
+{
+    struct connection *c = w->data;
+
+    c->processing = true;
+    read_more(c);
+    c->processing = false;
+    connection_process(c);
+}
+
+static void connection_writable(struct ev_loop *ev, ev_io *w, int revents)
+{
+    connection_process(w->data);
+}
+
+/* -- replies -- */
+
+void connection_reply(struct connection *c, struct request *rq)
+{
+    c->request = NULL;
+    if (c->fd >= 0) {
+        if (rq->result == API_CLOSE) c->close_after_flush = true;
+        else if (rq->result == API_REPLY) buf_append_buf(&c->out, &rq->reply);
+        if (c->out.failed) {
+            log_error("network", "no memory for a reply, connection closed client=%s", c->peer);
+            connection_close(c); /* not freed: see processing */
+        }
+    }
+    request_free(rq);
+    if (!c->processing) connection_process(c);
+}
+
+/* -- the sweep -- */
+
+void connection_sweep(struct loop *l)
+{
+    int64_t now_ms = clock_mono_ms(l->network->broker->clock);
+    int64_t idle_max_ms = l->network->broker->config->connections_max_idle_ms;
+    bool full = !LIST_EMPTY(&l->starved);
+    struct connection *c, *next;
+
+    for (c = TAILQ_FIRST(&l->connections); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        int64_t idle_ms = now_ms - c->active_ms;
+        if (c->fd < 0) continue;
+        if (full && c->frame && idle_ms > FRAME_STALL_MS) {
+            log_warn("network", "request memory is full and a frame does not come on, connection closed client=%s", c->peer);
+            connection_close(c);
+        } else if (idle_max_ms >= 0 && idle_ms > idle_max_ms && !c->request) {
+            log_debug("network", "idle connection closed client=%s", c->peer);
+            connection_close(c);
+        } else if (!full && (idle_max_ms < 0 || idle_ms <= idle_max_ms)) {
+            break; /* the rest was active later */
+        }
+    }
+}
+
+void connection_retry_starved(struct loop *l)
+{
+    struct connection *c;
+    struct network *n = l->network;
+
+    while ((c = LIST_FIRST(&l->starved)) && atomic_load_explicit(&n->request_bytes, memory_order_relaxed) < n->request_bytes_max) {
+        set_starved(c, false);
+        connection_process(c);
+    }
+    if (LIST_EMPTY(&l->starved)) ev_timer_stop(l->ev, &l->starved_retry);
+}

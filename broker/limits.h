@@ -1,0 +1,43 @@
+/* broker/limits.h: what bounds memory and time when clients send too much, or do not read. */
+#ifndef OTTLA_LIMITS_H
+#define OTTLA_LIMITS_H
+
+/* Bytes that one read of a connection takes, and so the small requests of one wake-up: no client starves the others. */
+#define LOOP_SCRATCH_BYTES (64 * 1024)
+
+/* First room for a frame that did not arrive whole; it doubles as bytes arrive, whatever the length field claims. */
+#define FRAME_ROOM_BYTES (64 * 1024)
+
+/* Most bytes read into one large frame per wake-up. */
+#define FRAME_READ_BYTES_MAX (1024 * 1024)
+
+/* Unsent bytes in memory above which a connection's next requests wait (file ranges are not in memory). */
+#define UNSENT_BYTES_MAX (1024 * 1024)
+
+/* Bytes that one wake-up sends on one connection before others get their turn. */
+#define SEND_BYTES_MAX (1024 * 1024)
+
+/* Arrays that a request's decoding and its answer take: a frame of 100 MiB can ask for large ones; Metadata of 100,000
+ * partitions takes 16 MiB. */
+#define REQUEST_ARENA_BYTES_MAX (256u << 20)
+
+/* Records of at most this many bytes are read into the response; longer ranges go by sendfile (measured: equal at 1 KiB,
+ * twice as fast at 64 KiB). */
+#define FETCH_COPY_BYTES_MAX (16 * 1024)
+
+/* Partitions that all fetch sessions hold together: 48 bytes each. */
+#define FETCH_SESSION_PARTITIONS_MAX (1 << 20)
+
+/* A fetch session that was not used for so long may be evicted for a new one. */
+#define FETCH_SESSION_EVICT_MS 120000
+
+/* Over the limit of queued request memory, a frame without progress for so long closes its connection. */
+#define FRAME_STALL_MS 10000
+
+/* How often connections are looked at for idleness and stalls. */
+#define CONNECTION_SWEEP_MS 5000
+
+/* How long a stop waits for requests in work. */
+#define STOP_WAIT_MS 10000
+
+#endif

@@ -1,0 +1,519 @@
+/* Changes of the metadata: validated against the snapshot being built, appended as one batch, published when durable.
+ *
+ *   begin -> create/grow/delete/set (state = "building") -> commit -> appended -> synced -> published, done()
+ *                                                        \-> abort
+ * Changes may overlap from append on: `head` is the newest appended snapshot and the base of the next change; they are
+ * published in order. When a sync fails, all that are not published fail, and the log refuses more until a restart.
+ * Threads: control thread; the sync thread only posts mail. */
+#include "broker/metadata.h"
+
+#include "base/log.h"
+#include "broker/metadata_edit.h"
+#include "broker/metadata_log.h"
+#include "broker/state.h"
+#include "storage/log_dir.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct topic_note {
+    enum topic_event event;
+    const struct metadata_topic *topic;
+    STAILQ_ENTRY(topic_note) link;
+};
+
+struct metadata_change {
+    struct broker *broker;
+    struct metadata *next;
+    struct batch_builder records;
+    STAILQ_HEAD(, topic_note) notes;
+    struct partition_log **opened; /* logs made for new partitions: deleted again on failure */
+    uint32_t opened_count;
+    bool broker_config_changed;
+    bool synced;
+    int sync_error;
+    void (*done)(void *arg, enum kafka_error error);
+    void *arg;
+    STAILQ_ENTRY(metadata_change) link;
+};
+
+struct metadata_change *metadata_change_begin(struct broker *b)
+{
+    struct metadata_change *c = xcalloc(1, sizeof *c);
+
+    assert(!b->changing);
+    b->changing = true;
+    c->broker = b;
+    c->next = metadata_copy(b->metadata_head);
+    batch_builder_init(&c->records);
+    STAILQ_INIT(&c->notes);
+    return c;
+}
+
+const struct metadata *metadata_change_view(const struct metadata_change *c)
+{
+    return c->next;
+}
+
+static void note(struct metadata_change *c, enum topic_event event, const struct metadata_topic *t)
+{
+    struct topic_note *n = xcalloc(1, sizeof *n);
+    n->event = event;
+    n->topic = metadata_topic_ref(t);
+    STAILQ_INSERT_TAIL(&c->notes, n, link);
+}
+
+static void add_record(struct metadata_change *c, enum metadata_record_type type, const void *message)
+{
+    metadata_log_record(&c->records, clock_wall_ms(c->broker->clock), type, message);
+}
+
+/* -- partitions -- */
+
+static void add_partition_record(struct metadata_change *c, struct uuid topic_id, int32_t index)
+{
+    int32_t node_id = (int32_t)c->broker->config->node_id;
+    struct uuid directory_id = log_dir_directory_id(c->broker->dir);
+    struct partition_record p;
+
+    partition_record_init(&p);
+    p.partition_id = index;
+    p.topic_id = topic_id;
+    p.replicas = p.isr = &node_id;
+    p.replicas_count = p.isr_count = 1;
+    p.leader = node_id;
+    p.leader_epoch = 0;
+    p.partition_epoch = 0;
+    p.directories = &directory_id;
+    p.directories_count = 1;
+    add_record(c, METADATA_PARTITION, &p);
+}
+
+/* Takes back what a failed operation has opened from `first` on. */
+static void delete_opened(struct metadata_change *c, uint32_t first)
+{
+    while (c->opened_count > first) {
+        struct partition_log *log = c->opened[--c->opened_count];
+        int r = log_dir_delete_log(c->broker->dir, log);
+        if (r < 0) log_warn("metadata", "log of an abandoned partition is left partition=%s error=%s", partition_log_name(log), strerror(-r));
+        partition_log_unref(log);
+    }
+}
+
+/* Opens the logs of t from partition `first` on: before the record is written, so that a full disk refuses the topic. */
+static enum kafka_error open_logs(struct metadata_change *c, struct metadata_topic *t, int32_t first, struct err *err)
+{
+    uint32_t opened_before = c->opened_count;
+
+    c->opened = xrealloc(c->opened, (opened_before + (size_t)(t->partitions_count - first)) * sizeof *c->opened);
+    for (int32_t i = first; i < t->partitions_count; i++) {
+        struct partition_log *log;
+        int r = log_dir_open_log(c->broker->dir, t->name, i, t->id, &t->log_config, &log, err);
+        if (r < 0) {
+            delete_opened(c, opened_before);
+            if (err) err->code = KAFKA_STORAGE_ERROR;
+            return KAFKA_STORAGE_ERROR;
+        }
+        t->partitions[i].log = log;
+        c->opened[c->opened_count++] = partition_log_ref(log);
+    }
+    return KAFKA_NONE;
+}
+
+/* -- configs of topics -- */
+
+static enum kafka_error check_topic_config(const char *name, const char *value, struct err *err)
+{
+    const struct topic_option *o = topic_option_find(name);
+
+    if (!o) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown topic config name: %s", name);
+    if (!option_check(&o->option, value, err)) {
+        if (err) err->code = KAFKA_INVALID_CONFIG;
+        return KAFKA_INVALID_CONFIG;
+    }
+    return KAFKA_NONE;
+}
+
+static void add_config_record(struct metadata_change *c, int8_t type, struct slice resource, const char *name, const char *value)
+{
+    struct config_record r;
+    config_record_init(&r);
+    r.resource_type = type;
+    r.resource_name = resource;
+    r.name = slice_of(name);
+    r.value = slice_of(value);
+    add_record(c, METADATA_CONFIG, &r);
+}
+
+/* -- topics -- */
+
+/* A topic whose name differs only in '.' for '_': their metrics would collide. */
+static const struct metadata_topic *colliding_topic(const struct metadata *m, struct slice name)
+{
+    bool has = memchr(name.ptr, '.', name.len) || memchr(name.ptr, '_', name.len);
+
+    for (int32_t i = 0; has && i < m->topics_count; i++) {
+        const char *other = m->topics[i]->name;
+        uint32_t at = 0;
+        while (at < name.len && other[at]) {
+            char a = other[at] == '.' ? '_' : other[at], b = name.ptr[at] == '.' ? '_' : (char)name.ptr[at];
+            if (a != b) break;
+            at++;
+        }
+        if (at == name.len && !other[at]) return m->topics[i];
+    }
+    return NULL;
+}
+
+static enum kafka_error check_spec(struct metadata_change *c, const struct topic_spec *spec, struct err *err)
+{
+    enum kafka_error error = topic_name_check(spec->name, err);
+    if (error != KAFKA_NONE) return error;
+    if (metadata_topic(c->next, spec->name))
+        return err_set(err, KAFKA_TOPIC_ALREADY_EXISTS, "Topic '" SLICE_FMT "' already exists.", SLICE_ARG(spec->name));
+    const struct metadata_topic *other = colliding_topic(c->next, spec->name);
+    if (other)
+        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "Topic '" SLICE_FMT "' collides with existing topic: %s", SLICE_ARG(spec->name),
+                       other->name);
+    if (spec->partitions_count == 0 || spec->partitions_count < -1)
+        return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.");
+    if (spec->partitions_count > TOPIC_PARTITIONS_MAX)
+        return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
+    if (spec->replication_factor == 0 || spec->replication_factor < -1)
+        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0, or -1 to use the default value.");
+    if (spec->replication_factor > 1)
+        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR,
+                       "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be reached because only "
+                       "1 broker(s) are registered.", spec->replication_factor, spec->replication_factor);
+    for (uint32_t i = 0; i < spec->config_count; i++) {
+        if (!spec->config[i].value)
+            return err_set(err, KAFKA_INVALID_CONFIG, "Null value not supported for topic configs: %s", spec->config[i].name);
+        error = check_topic_config(spec->config[i].name, spec->config[i].value, err);
+        if (error != KAFKA_NONE) return error;
+    }
+    return KAFKA_NONE;
+}
+
+enum kafka_error metadata_change_create_topic(struct metadata_change *c, const struct topic_spec *spec, bool validate_only,
+                                              const struct metadata_topic **ret_topic, struct err *err)
+{
+    enum kafka_error error = check_spec(c, spec, err);
+    if (error != KAFKA_NONE) return error;
+
+    int32_t count = spec->partitions_count > 0 ? spec->partitions_count : (int32_t)c->next->config->num_partitions;
+    struct metadata_topic *t = metadata_topic_new(spec->name, uuid_random());
+    for (uint32_t i = 0; i < spec->config_count; i++) config_list_set(&t->config, spec->config[i].name, spec->config[i].value);
+    topic_config_resolve(&t->config, c->next->config, &t->log_config);
+    metadata_topic_grow(t, count);
+
+    if (!validate_only) {
+        error = open_logs(c, t, 0, err);
+        if (error != KAFKA_NONE) {
+            metadata_topic_unref(t);
+            return error;
+        }
+        struct topic_record record;
+        topic_record_init(&record);
+        record.name = slice_of(t->name);
+        record.topic_id = t->id;
+        add_record(c, METADATA_TOPIC, &record);
+        for (uint32_t i = 0; i < t->config.count; i++)
+            add_config_record(c, CONFIG_RESOURCE_TOPIC, slice_of(t->name), t->config.entries[i].name, t->config.entries[i].value);
+        for (int32_t i = 0; i < count; i++) add_partition_record(c, t->id, i);
+        note(c, TOPIC_CREATED, t);
+    }
+    metadata_put_topic(c->next, t);
+    if (ret_topic) *ret_topic = t;
+    return KAFKA_NONE;
+}
+
+enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct slice name, int32_t count, bool validate_only,
+                                            struct err *err)
+{
+    const struct metadata_topic *now = metadata_topic(c->next, name);
+
+    if (!now)
+        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.", SLICE_ARG(name));
+    if (count == now->partitions_count)
+        return err_set(err, KAFKA_INVALID_PARTITIONS, "Topic already has %d partition(s).", now->partitions_count);
+    if (count < now->partitions_count)
+        return err_set(err, KAFKA_INVALID_PARTITIONS, "The topic " SLICE_FMT " currently has %d partition(s); %d would not be an increase.",
+                       SLICE_ARG(name), now->partitions_count, count);
+    if (count > TOPIC_PARTITIONS_MAX)
+        return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
+
+    struct metadata_topic *t = metadata_topic_copy(now);
+    int32_t first = t->partitions_count;
+    metadata_topic_grow(t, count);
+    if (!validate_only) {
+        enum kafka_error error = open_logs(c, t, first, err);
+        if (error != KAFKA_NONE) {
+            metadata_topic_unref(t);
+            return error;
+        }
+        for (int32_t i = first; i < count; i++) add_partition_record(c, t->id, i);
+        note(c, TOPIC_GROWN, t);
+    }
+    metadata_put_topic(c->next, t);
+    return KAFKA_NONE;
+}
+
+enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct uuid id, struct err *err)
+{
+    const struct metadata_topic *t = metadata_topic_by_id(c->next, id);
+    struct remove_topic_record record;
+
+    if (!t) return err_set(err, KAFKA_UNKNOWN_TOPIC_ID, "This server does not host this topic ID.");
+    if (!c->next->config->delete_topic_enable) return err_set(err, KAFKA_TOPIC_DELETION_DISABLED, "Topic deletion is disabled.");
+
+    remove_topic_record_init(&record);
+    record.topic_id = id;
+    add_record(c, METADATA_REMOVE_TOPIC, &record);
+    note(c, TOPIC_DELETED, t);
+    metadata_remove_topic(c->next, id);
+    return KAFKA_NONE;
+}
+
+/* -- configs -- */
+
+static enum kafka_error set_topic_config(struct metadata_change *c, struct slice resource, const char *name, const char *value,
+                                         bool validate_only, struct err *err)
+{
+    const struct metadata_topic *now = metadata_topic(c->next, resource);
+
+    if (!now) return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.", SLICE_ARG(resource));
+    if (!topic_option_find(name)) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown topic config name: %s", name);
+    if (value) {
+        enum kafka_error error = check_topic_config(name, value, err);
+        if (error != KAFKA_NONE) return error;
+    }
+    const char *before = config_list_get(&now->config, name);
+    if (before == value || (before && value && strcmp(before, value) == 0)) return KAFKA_NONE;
+
+    struct metadata_topic *t = metadata_topic_copy(now);
+    config_list_set(&t->config, name, value);
+    topic_config_resolve(&t->config, c->next->config, &t->log_config);
+    if (!validate_only) {
+        add_config_record(c, CONFIG_RESOURCE_TOPIC, resource, name, value);
+        note(c, TOPIC_CONFIGURED, t);
+    }
+    metadata_put_topic(c->next, t);
+    return KAFKA_NONE;
+}
+
+static enum kafka_error check_broker_config(struct metadata_change *c, struct slice resource, const char *name, const char *value,
+                                            struct err *err)
+{
+    const struct option *row = option_find(broker_options, broker_options_count, name);
+
+    if (resource.len > 0) {
+        char id[24];
+        snprintf(id, sizeof id, "%lld", (long long)c->broker->config->node_id);
+        if (!slice_eq_text(resource, id))
+            return err_set(err, KAFKA_INVALID_REQUEST, "Unexpected broker id, expected %s or empty, but received " SLICE_FMT, id,
+                           SLICE_ARG(resource));
+    }
+    if (!row) return KAFKA_NONE; /* kept, as Kafka keeps custom configs of its plug-ins */
+    if (!(row->flags & (OPTION_LIVE | OPTION_UNUSED)))
+        return err_set(err, KAFKA_INVALID_REQUEST, "Cannot update these configs dynamically: Set(%s)", name);
+    if (value && !option_check(row, value, err)) {
+        if (err) err->code = KAFKA_INVALID_CONFIG;
+        return KAFKA_INVALID_CONFIG;
+    }
+    return KAFKA_NONE;
+}
+
+enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
+                                            const char *value, bool validate_only, struct err *err)
+{
+    if (type == CONFIG_RESOURCE_TOPIC) return set_topic_config(c, resource, name, value, validate_only, err);
+    if (type == CONFIG_RESOURCE_BROKER) {
+        enum kafka_error error = check_broker_config(c, resource, name, value, err);
+        if (error != KAFKA_NONE) return error;
+    }
+    const char *before = config_list_get(metadata_resource_config(c->next, type, resource), name);
+    if (validate_only || before == value || (before && value && strcmp(before, value) == 0)) return KAFKA_NONE;
+
+    metadata_set_resource_config(c->next, type, resource, name, value);
+    add_config_record(c, type, resource, name, value);
+    c->broker_config_changed |= type == CONFIG_RESOURCE_BROKER;
+    return KAFKA_NONE;
+}
+
+enum kafka_error metadata_change_producer_ids(struct metadata_change *c, int32_t count, int64_t *ret_first)
+{
+    struct producer_ids_record record;
+
+    if (c->next->producer_id_next > INT64_MAX - count) return KAFKA_UNKNOWN_SERVER_ERROR;
+    *ret_first = c->next->producer_id_next;
+    c->next->producer_id_next += count;
+    producer_ids_record_init(&record);
+    record.broker_id = (int32_t)c->broker->config->node_id;
+    record.broker_epoch = -1;
+    record.next_producer_id = c->next->producer_id_next;
+    add_record(c, METADATA_PRODUCER_IDS, &record);
+    return KAFKA_NONE;
+}
+
+/* -- the end of a change -- */
+
+static void change_free(struct metadata_change *c)
+{
+    struct topic_note *n;
+
+    while ((n = STAILQ_FIRST(&c->notes))) {
+        STAILQ_REMOVE_HEAD(&c->notes, link);
+        metadata_topic_unref(n->topic);
+        free(n);
+    }
+    for (uint32_t i = 0; i < c->opened_count; i++) partition_log_unref(c->opened[i]);
+    free(c->opened);
+    batch_builder_done(&c->records);
+    metadata_unref(c->next);
+    free(c);
+}
+
+static void change_fail(struct metadata_change *c, enum kafka_error error)
+{
+    delete_opened(c, 0);
+    if (c->done) c->done(c->arg, error);
+    change_free(c);
+}
+
+/* Logs obey a changed config; those of topics whose own config did not change may inherit from the broker's. */
+static void configure_logs(const struct metadata_topic *t)
+{
+    for (int32_t i = 0; i < t->partitions_count; i++)
+        if (t->partitions[i].log) partition_log_configure(t->partitions[i].log, &t->log_config);
+}
+
+static void tell(struct broker *b, const struct topic_note *n)
+{
+    struct topic_watch *w, *next;
+
+    for (w = LIST_FIRST(&b->watches); w; w = next) {
+        next = LIST_NEXT(w, link);
+        w->changed(w, n->event, n->topic);
+    }
+}
+
+static void delete_logs(struct broker *b, const struct metadata_topic *t)
+{
+    for (int32_t i = 0; i < t->partitions_count; i++) {
+        struct partition_log *log = t->partitions[i].log;
+        int r = log ? log_dir_delete_log(b->dir, log) : 0;
+        if (r < 0) log_error("metadata", "log of a deleted topic is left partition=%s error=%s", partition_log_name(log), strerror(-r));
+    }
+}
+
+static void publish(struct broker *b, const struct metadata *m)
+{
+    pthread_mutex_lock(&b->metadata_lock);
+    const struct metadata *before = b->metadata;
+    b->metadata = metadata_ref(m);
+    pthread_mutex_unlock(&b->metadata_lock);
+    metadata_unref(before);
+}
+
+static void change_publish(struct metadata_change *c)
+{
+    struct broker *b = c->broker;
+    struct topic_note *n;
+
+    publish(b, c->next);
+    if (c->broker_config_changed)
+        for (int32_t i = 0; i < c->next->topics_count; i++) configure_logs(c->next->topics[i]);
+    STAILQ_FOREACH(n, &c->notes, link) {
+        log_info("metadata", "topic %s name=%s partitions=%d",
+                 (const char *[]){"created", "grown", "configured", "deleted"}[n->event], n->topic->name, n->topic->partitions_count);
+        if (n->event == TOPIC_CONFIGURED) configure_logs(n->topic);
+        tell(b, n);
+        if (n->event == TOPIC_DELETED) delete_logs(b, n->topic);
+    }
+    if (c->done) c->done(c->arg, KAFKA_NONE);
+    change_free(c);
+}
+
+static void revert_head(struct broker *b)
+{
+    metadata_unref(b->metadata_head);
+    b->metadata_head = metadata_ref(b->metadata);
+}
+
+/* Publishes what is durable, in order. */
+static void drain(struct broker *b)
+{
+    struct metadata_change *c;
+
+    while ((c = STAILQ_FIRST(&b->changes)) && c->synced) {
+        STAILQ_REMOVE_HEAD(&b->changes, link);
+        if (c->sync_error == 0) {
+            change_publish(c);
+            continue;
+        }
+        log_error("metadata", "the metadata log cannot be synced: changes are refused until a restart error=%s", strerror(-c->sync_error));
+        b->metadata_failed = true;
+        revert_head(b);
+        change_fail(c, KAFKA_STORAGE_ERROR);
+    }
+}
+
+static void take_synced(void *arg)
+{
+    struct metadata_change *c = arg;
+    c->synced = true;
+    drain(c->broker);
+}
+
+static void synced(void *arg, int error) /* sync thread */
+{
+    struct metadata_change *c = arg;
+    c->sync_error = error;
+    mailbox_post(&c->broker->control, take_synced, c);
+}
+
+/* A changed broker config changes what topics inherit: they are copied with it resolved. */
+static void resolve_topics(struct metadata_change *c)
+{
+    metadata_apply_broker_config(c->next, c->broker->config);
+    for (int32_t i = 0; i < c->next->topics_count; i++) {
+        struct metadata_topic *t = metadata_topic_copy(c->next->topics[i]);
+        topic_config_resolve(&t->config, c->next->config, &t->log_config);
+        metadata_put_topic(c->next, t);
+    }
+}
+
+void metadata_change_commit(struct metadata_change *c, void (*done)(void *arg, enum kafka_error error), void *arg)
+{
+    struct broker *b = c->broker;
+    int64_t end = c->next->version;
+
+    b->changing = false;
+    c->done = done;
+    c->arg = arg;
+    if (c->records.records_count == 0) {
+        c->synced = true;
+        STAILQ_INSERT_TAIL(&b->changes, c, link);
+        drain(b);
+        return;
+    }
+    if (c->broker_config_changed) resolve_topics(c);
+    enum kafka_error error = b->metadata_failed ? KAFKA_STORAGE_ERROR : metadata_log_append(b->metadata_log, &c->records, &end);
+    if (error != KAFKA_NONE) {
+        log_error("metadata", "a change cannot be written error=%s", kafka_error_name(error));
+        change_fail(c, KAFKA_STORAGE_ERROR);
+        return;
+    }
+    c->next->version = end;
+    metadata_unref(b->metadata_head);
+    b->metadata_head = metadata_ref(c->next);
+    STAILQ_INSERT_TAIL(&b->changes, c, link);
+    metadata_log_sync(b->metadata_log, end, synced, c);
+}
+
+void metadata_change_abort(struct metadata_change *c)
+{
+    c->broker->changing = false;
+    delete_opened(c, 0);
+    change_free(c);
+}

@@ -1,0 +1,355 @@
+/* Listeners and the loops that serve connections.
+ *
+ * All listeners are accepted on the first loop, which hands each connection to the loop with the fewest. */
+#include "broker/network.h"
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "broker/api.h"
+#include "broker/limits.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#define ACCEPTS_PER_WAKE_UP 16
+
+/* -- addresses of listeners -- */
+
+/* "NAME://HOST:PORT", HOST may be empty or "[ipv6]". */
+static int parse_endpoint(const char *option, struct slice text, char name[LISTENER_NAME_BYTES], char host[HOST_BYTES], int32_t *ret_port,
+                          struct err *err)
+{
+    AUTO_FREE char *copy = slice_strdup(text);
+    char *separator = strstr(copy, "://");
+    char *colon = separator ? strrchr(separator + 3, ':') : NULL;
+    char *end;
+
+    if (!colon || separator == copy) return err_set(err, -EINVAL, "%s=%s: must be NAME://HOST:PORT", option, copy);
+    errno = 0;
+    long port = strtol(colon + 1, &end, 10);
+    if (end == colon + 1 || *end || errno || port < 0 || port > 65535)
+        return err_set(err, -EINVAL, "%s=%s: the port must be a number from 0 to 65535", option, copy);
+
+    struct slice name_part = slice_make(copy, (uint32_t)(separator - copy));
+    struct slice host_part = slice_make(separator + 3, (uint32_t)(colon - separator - 3));
+    if (host_part.len >= 2 && host_part.ptr[0] == '[' && host_part.ptr[host_part.len - 1] == ']')
+        host_part = slice_make(host_part.ptr + 1, host_part.len - 2);
+    else if (memchr(host_part.ptr, ':', host_part.len))
+        return err_set(err, -EINVAL, "%s=%s: an IPv6 address stands in brackets", option, copy);
+    if (name_part.len >= LISTENER_NAME_BYTES || host_part.len >= HOST_BYTES)
+        return err_set(err, -EINVAL, "%s=%s: name or host is too long", option, copy);
+    snprintf(name, LISTENER_NAME_BYTES, SLICE_FMT, SLICE_ARG(name_part));
+    snprintf(host, HOST_BYTES, SLICE_FMT, SLICE_ARG(host_part));
+    *ret_port = (int32_t)port;
+    return 0;
+}
+
+/* The security protocol of a listener's name, from "NAME:PROTOCOL,..."; false: not in the map. */
+static bool listener_protocol(const char *map, const char *name, char *ret_protocol, size_t size)
+{
+    struct slice element;
+    for (const char *p = map; option_list_next(&p, &element);) {
+        const uint8_t *colon = memchr(element.ptr, ':', element.len);
+        if (!colon || !slice_eq_text(slice_make(element.ptr, (uint32_t)(colon - element.ptr)), name)) continue;
+        snprintf(ret_protocol, size, "%.*s", (int)(element.ptr + element.len - colon - 1), (const char *)colon + 1);
+        return true;
+    }
+    return false;
+}
+
+static int open_socket(const struct addrinfo *a)
+{
+    int on = 1, off = 0;
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0) return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0) {
+        int r = -errno;
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* Every address: IPv6 with IPv4 mapped, or IPv4 alone where the kernel has no IPv6. Else the first that can be bound. */
+static int bind_host(const char *host, int32_t port, struct err *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *list;
+    char service[8];
+    int r;
+
+    snprintf(service, sizeof service, "%d", port);
+    if (!*host) hints.ai_family = AF_INET6;
+    r = getaddrinfo(*host ? host : NULL, service, &hints, &list);
+    if (r) return err_set(err, -EINVAL, "cannot listen on %s:%d: %s", host, port, gai_strerror(r));
+    r = -EADDRNOTAVAIL;
+    for (const struct addrinfo *a = list; a && r < 0; a = a->ai_next) r = open_socket(a);
+    freeaddrinfo(list);
+    if (r == -EAFNOSUPPORT && !*host) return bind_host("0.0.0.0", port, err);
+    if (r == -EADDRINUSE) return err_set(err, r, "cannot listen on %s:%d: the port is in use", host, port);
+    return r < 0 ? err_set(err, r, "cannot listen on %s:%d: %s", host, port, strerror(-r)) : r;
+}
+
+static int bind_listener(struct network *n, struct slice text, struct err *err)
+{
+    const struct broker_config *config = n->broker->config;
+    struct listener l = {.network = n, .fd = -1};
+    char host[HOST_BYTES], protocol[32], shown[ADDRESS_BYTES];
+    union socket_address bound;
+    socklen_t size = sizeof bound;
+    int r = parse_endpoint("listeners", text, l.name, host, &l.port, err);
+
+    if (r < 0) return r;
+    /* A Kafka configuration of one node names the controller's listener too; nobody connects to it here. */
+    const char *controllers = config_list_get(&config->given, "controller.listener.names");
+    if (controllers && option_list_has(controllers, l.name)) return 0;
+    if (!listener_protocol(config->listener_security_protocol_map, l.name, protocol, sizeof protocol))
+        return err_set(err, -EINVAL, "listeners: %s is not in listener.security.protocol.map", l.name);
+    if (strcmp(protocol, "PLAINTEXT") != 0)
+        return err_set(err, -EINVAL, "listeners: %s has the protocol %s; this version serves PLAINTEXT", l.name, protocol);
+    for (int i = 0; i < n->listeners_count; i++)
+        if (strcmp(n->listeners[i].name, l.name) == 0) return err_set(err, -EINVAL, "listeners: the name %s stands twice", l.name);
+
+    r = bind_host(host, l.port, err);
+    if (r < 0) return r;
+    l.fd = r;
+    getsockname(l.fd, &bound.any, &size);
+    l.port = address_port(&bound);
+    address_host(&bound, shown);
+    const char *address = *host ? host : shown;
+    snprintf(l.address, sizeof l.address, strchr(address, ':') ? "[%s]:%d" : "%s:%d", address, l.port);
+
+    n->listeners = xrealloc(n->listeners, ((size_t)n->listeners_count + 1) * sizeof *n->listeners);
+    n->listeners[n->listeners_count++] = l;
+    return 0;
+}
+
+static int set_advertised(struct network *n, struct slice text, struct err *err)
+{
+    char name[LISTENER_NAME_BYTES], host[HOST_BYTES];
+    int32_t port;
+    int r = parse_endpoint("advertised.listeners", text, name, host, &port, err);
+
+    if (r < 0) return r;
+    if (!*host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+        return err_set(err, -EINVAL, "advertised.listeners=" SLICE_FMT ": clients cannot connect to that address", SLICE_ARG(text));
+    for (int i = 0; i < n->listeners_count; i++) {
+        struct listener *l = &n->listeners[i];
+        if (strcmp(l->name, name) != 0) continue;
+        snprintf(l->advertised_host, sizeof l->advertised_host, "%s", host);
+        l->advertised_port = port ? port : l->port;
+        return 0;
+    }
+    return err_set(err, -EINVAL, "advertised.listeners: %s is not in listeners", name);
+}
+
+static void close_listeners(struct network *n)
+{
+    for (int i = 0; i < n->listeners_count; i++) {
+        if (n->listeners[i].fd >= 0) close(n->listeners[i].fd);
+        n->listeners[i].fd = -1;
+    }
+}
+
+int network_bind(struct broker *b, struct network **ret_network, struct err *err)
+{
+    struct network *n = xcalloc(1, sizeof *n);
+    struct slice element;
+    int r = 0;
+
+    n->broker = b;
+    n->request_size_max = b->config->socket_request_max_bytes;
+    n->request_bytes_max = b->config->queued_max_request_bytes < 0 ? INT64_MAX : b->config->queued_max_request_bytes;
+    for (const char *p = b->config->listeners; r == 0 && option_list_next(&p, &element);) r = bind_listener(n, element, err);
+    if (r == 0 && n->listeners_count == 0) r = err_set(err, -EINVAL, "listeners: there must be one");
+    for (const char *p = b->config->advertised_listeners; r == 0 && option_list_next(&p, &element);) r = set_advertised(n, element, err);
+    if (r < 0) {
+        close_listeners(n);
+        free(n->listeners);
+        free(n);
+        return r;
+    }
+    *ret_network = n;
+    return 0;
+}
+
+/* -- accepting -- */
+
+struct accepted {
+    struct loop *loop;
+    struct listener *listener;
+    int fd;
+    union socket_address peer;
+};
+
+static void adopt(void *arg)
+{
+    struct accepted *a = arg;
+
+    if (a->loop->stopping) {
+        close(a->fd);
+        atomic_fetch_sub(&a->loop->connections_count, 1);
+        atomic_fetch_sub(&a->loop->network->connections_count, 1);
+    } else {
+        connection_new(a->loop, a->listener, a->fd, &a->peer);
+    }
+    free(a);
+}
+
+static struct loop *least_loaded(struct network *n)
+{
+    struct loop *best = &n->loops[0];
+    for (int i = 1; i < n->loops_count; i++)
+        if (atomic_load(&n->loops[i].connections_count) < atomic_load(&best->connections_count)) best = &n->loops[i];
+    return best;
+}
+
+static void accept_ready(struct ev_loop *ev, ev_io *w, int revents)
+{
+    struct listener *listener = w->data;
+    struct network *n = listener->network;
+
+    for (int i = 0; i < ACCEPTS_PER_WAKE_UP; i++) {
+        union socket_address peer = {0};
+        socklen_t size = sizeof peer;
+        int fd = accept4(listener->fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ECONNABORTED && errno != EINTR)
+                log_warn("network", "a connection cannot be accepted listener=%s error=%m", listener->name);
+            return;
+        }
+        if (atomic_load(&n->connections_count) >= n->broker->config->max_connections) {
+            char address[ADDRESS_BYTES];
+            address_format(&peer, address);
+            log_warn("network", "connection refused client=%s cause=\"max.connections is reached\"", address);
+            close(fd);
+            continue;
+        }
+        struct accepted *a = xcalloc(1, sizeof *a);
+        *a = (struct accepted){.loop = least_loaded(n), .listener = listener, .fd = fd, .peer = peer};
+        atomic_fetch_add(&n->connections_count, 1);
+        atomic_fetch_add(&a->loop->connections_count, 1);
+        if (a->loop->ev == ev) adopt(a);
+        else if (!mailbox_post(&a->loop->mailbox, adopt, a)) {
+            close(fd);
+            free(a);
+        }
+    }
+}
+
+/* -- loops -- */
+
+static void on_sweep(struct ev_loop *ev, ev_timer *w, int revents)
+{
+    connection_sweep(w->data);
+}
+
+static void on_starved_retry(struct ev_loop *ev, ev_timer *w, int revents)
+{
+    connection_retry_starved(w->data);
+}
+
+static void *loop_run(void *arg)
+{
+    struct loop *l = arg;
+    ev_run(l->ev, 0);
+    return NULL;
+}
+
+static int loop_start(struct network *n, struct loop *l, int index, struct err *err)
+{
+    char name[16];
+
+    l->network = n;
+    TAILQ_INIT(&l->connections);
+    LIST_INIT(&l->starved);
+    l->ev = ev_loop_new(EVFLAG_AUTO);
+    if (!l->ev) return err_set(err, -ENOMEM, "no event loop can be made");
+    l->scratch = xmalloc(LOOP_SCRATCH_BYTES);
+    mailbox_init(&l->mailbox, l->ev);
+    ev_ref(l->ev); /* the mailbox keeps the loop alive until it is stopped */
+    ev_timer_init(&l->sweep, on_sweep, CONNECTION_SWEEP_MS / 1e3, CONNECTION_SWEEP_MS / 1e3);
+    ev_timer_init(&l->starved_retry, on_starved_retry, 0.01, 0.01);
+    l->sweep.data = l->starved_retry.data = l;
+    ev_timer_start(l->ev, &l->sweep);
+    snprintf(name, sizeof name, "network-%d", index);
+    int r = thread_start(&l->thread, name, loop_run, l);
+    return r < 0 ? err_set(err, r, "no thread can be made: %s", strerror(-r)) : 0;
+}
+
+static void start_accepting(void *arg)
+{
+    struct network *n = arg;
+    for (int i = 0; i < n->listeners_count; i++) {
+        struct listener *l = &n->listeners[i];
+        ev_io_init(&l->accept, accept_ready, l->fd, EV_READ);
+        l->accept.data = l;
+        ev_io_start(n->loops[0].ev, &l->accept);
+    }
+}
+
+int network_serve(struct network *n, struct err *err)
+{
+    int count = (int)n->broker->config->num_network_threads;
+
+    if (count == 0) count = MAX(1, (int)sysconf(_SC_NPROCESSORS_ONLN) / 2);
+    for (int i = 0; i < n->listeners_count; i++)
+        if (listen(n->listeners[i].fd, (int)n->broker->config->socket_listen_backlog_size) < 0)
+            return err_set(err, -errno, "cannot listen on %s: %s", n->listeners[i].address,
+                           errno == EADDRINUSE ? "the port is in use" : strerror(errno));
+    n->loops = xcalloc((size_t)count, sizeof *n->loops);
+    for (int i = 0; i < count; i++) {
+        int r = loop_start(n, &n->loops[i], i, err);
+        if (r < 0) return r;
+        n->loops_count++;
+    }
+    mailbox_post(&n->loops[0].mailbox, start_accepting, n);
+    return 0;
+}
+
+static void loop_stop(void *arg)
+{
+    struct loop *l = arg;
+    struct connection *c, *next;
+
+    if (l == &l->network->loops[0])
+        for (int i = 0; i < l->network->listeners_count; i++) ev_io_stop(l->ev, &l->network->listeners[i].accept);
+    l->stopping = true;
+    for (c = TAILQ_FIRST(&l->connections); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        connection_close(c);
+    }
+    if (TAILQ_EMPTY(&l->connections)) ev_break(l->ev, EVBREAK_ALL);
+}
+
+void network_stop(struct network *n)
+{
+    for (int i = 0; i < n->loops_count; i++) mailbox_post(&n->loops[i].mailbox, loop_stop, &n->loops[i]);
+}
+
+void network_free(struct network *n)
+{
+    if (!n) return;
+    for (int i = 0; i < n->loops_count; i++) {
+        struct loop *l = &n->loops[i];
+        pthread_join(l->thread, NULL);
+        ev_unref(l->ev);
+        mailbox_close(&l->mailbox);
+        mailbox_done(&l->mailbox);
+        ev_timer_stop(l->ev, &l->sweep);
+        ev_timer_stop(l->ev, &l->starved_retry);
+        if (l->spare_request) request_free(l->spare_request);
+        ev_loop_destroy(l->ev);
+        free(l->scratch);
+    }
+    close_listeners(n);
+    free(n->listeners);
+    free(n->loops);
+    free(n);
+}

@@ -1,0 +1,136 @@
+/* broker/network.h: listeners, loops and connections. For network.c, connection.c and request.c only.
+ *
+ * A connection belongs to the loop that it was given to when it was accepted. It has one request in work at a time (Kafka's
+ * order of answers); what the client sent meanwhile stays in its backlog, at most one read's worth, and the socket.
+ * Invariants: an idle connection has no buffer; a frame's memory grows with the bytes that arrived; `request_bytes` is the
+ * memory of all frames, and above `request_bytes_max` no connection begins a new one.
+ * Threads: listeners are constant; a connection and the loop's lists are touched on the loop's thread only. */
+#ifndef OTTLA_NETWORK_H
+#define OTTLA_NETWORK_H
+
+#include "base/buf.h"
+#include "base/mailbox.h"
+#include "broker/state.h"
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+struct connection;
+struct request;
+
+#define LISTENER_NAME_BYTES 64
+#define HOST_BYTES          256
+#define ADDRESS_BYTES       64 /* "[ipv6]:port" */
+
+struct listener {
+    struct network *network;
+    int fd;
+    char name[LISTENER_NAME_BYTES];
+    char address[HOST_BYTES + 8]; /* "host:port" as bound */
+    int32_t port;
+    char advertised_host[HOST_BYTES]; /* "": the address on which the client reached us */
+    int32_t advertised_port;
+    ev_io accept;
+};
+
+struct loop {
+    struct network *network;
+    struct ev_loop *ev;
+    pthread_t thread;
+    struct mailbox mailbox;
+    TAILQ_HEAD(connection_list, connection) connections; /* least recently active first */
+    LIST_HEAD(, connection) starved;                     /* wait for request memory */
+    ev_timer sweep;
+    ev_timer starved_retry;
+    uint8_t *scratch; /* LOOP_SCRATCH_BYTES, shared by all connections of the loop */
+    struct request *spare_request;
+    atomic_int connections_count;
+    bool stopping;
+};
+
+struct network {
+    struct broker *broker;
+    struct listener *listeners;
+    int listeners_count;
+    struct loop *loops;
+    int loops_count;
+    atomic_int connections_count;
+    atomic_llong request_bytes;
+    int64_t request_bytes_max;
+    int64_t request_size_max;
+};
+
+union socket_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* How bytes go in and out: plain sockets now. Each as the system call: bytes, 0 at the end, -1 with errno. */
+struct transport {
+    ssize_t (*read)(struct connection *c, void *to, size_t size);
+    ssize_t (*writev)(struct connection *c, const struct iovec *iov, int iov_count, bool more);
+    ssize_t (*send_file)(struct connection *c, int fd, uint64_t position, size_t size);
+};
+extern const struct transport transport_plain;
+
+struct connection {
+    struct loop *loop;
+    struct listener *listener;
+    const struct transport *transport;
+    int fd; /* -1: closed, and waits for its request */
+    ev_io readable;
+    ev_io writable;
+    TAILQ_ENTRY(connection) link;
+    LIST_ENTRY(connection) starved_link;
+    bool starved;
+    bool processing; /* connection_process() is on the stack */
+    bool close_after_flush;
+    int64_t active_ms; /* monotonic */
+    union socket_address local;
+    char peer[ADDRESS_BYTES];
+
+    struct block *frame; /* a frame that is not whole yet; its size is the room */
+    uint32_t frame_have, frame_size;
+    uint8_t size_bytes[4]; /* of a length field that is not whole yet */
+    uint8_t size_have;
+    uint8_t *backlog; /* read, and behind the request in work */
+    uint32_t backlog_at, backlog_len;
+
+    struct request *request; /* in work */
+    struct buf out;
+};
+
+/* Parses `listeners` and binds them all. */
+int network_bind(struct broker *b, struct network **ret_network, struct err *err) WARN_UNUSED;
+/* Starts the loops; clients are accepted. */
+int network_serve(struct network *n, struct err *err) WARN_UNUSED;
+/* Closes listeners and connections; loops go on for what is still parked. */
+void network_stop(struct network *n);
+/* Waits for the loops' ends and frees all; requests that nobody completed by then are an error of ours. */
+void network_free(struct network *n);
+
+/* -- connection.c -- */
+void connection_new(struct loop *l, struct listener *listener, int fd, const union socket_address *peer);
+/* Drops the connection; it is freed when no request is in work any more. */
+void connection_close(struct connection *c);
+/* The request in work is done: its reply (in rq->reply) is sent, or the connection closed. Frees rq. */
+void connection_reply(struct connection *c, struct request *rq);
+void connection_sweep(struct loop *l);
+void connection_retry_starved(struct loop *l);
+void address_format(const union socket_address *a, char ret_text[ADDRESS_BYTES]);
+void address_host(const union socket_address *a, char ret_text[ADDRESS_BYTES]);
+int32_t address_port(const union socket_address *a);
+
+/* -- request.c -- */
+/* Takes over the frame and works on it. Afterwards c->request is set (the request is parked or elsewhere), or the reply was
+ * put into c->out, or the connection was closed. */
+void request_begin(struct connection *c, struct block *frame);
+/* The client is gone: cancels a parked request, or marks it. Returns true when c->request is gone. */
+bool request_client_gone(struct request *rq);
+void request_free(struct request *rq);
+/* Memory of a frame: counted until the request is freed. */
+void frame_bytes_add(struct network *n, int64_t bytes);
+
+#endif
