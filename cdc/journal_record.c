@@ -1,0 +1,348 @@
+/* cdc/journal_record.c: see journal_record.h and docs/format-cdc-journal.md. */
+#include "cdc/journal_record.h"
+
+#include <inttypes.h>
+
+#define UNIT_HEAD_BYTES  (1 + 1 + 8 + 24 + 4 + 4)
+#define UNIT_TOPICS_AT   34 /* position of topics_count in a unit's value; entries_count follows */
+#define TOPIC_FIX_BYTES  (16 + 4 + 2)
+#define ENTRY_BYTES      (16 + 4 + 4 + 8)
+
+void journal_bytes_done(struct journal_bytes *b)
+{
+    free(b->ptr);
+    *b = (struct journal_bytes){0};
+}
+
+static uint8_t *bytes_add(struct journal_bytes *b, uint32_t len)
+{
+    if (b->size - b->len < len) {
+        b->size = MAX(b->size * 2, b->len + len + 64);
+        b->ptr = xrealloc(b->ptr, b->size);
+    }
+    b->len += len;
+    return b->ptr + b->len - len;
+}
+static void add_u8(struct journal_bytes *b, uint8_t v)
+{
+    *bytes_add(b, 1) = v;
+}
+static void add_u16(struct journal_bytes *b, uint16_t v)
+{
+    be16_store(bytes_add(b, 2), v);
+}
+static void add_u32(struct journal_bytes *b, uint32_t v)
+{
+    be32_store(bytes_add(b, 4), v);
+}
+static void add_u64(struct journal_bytes *b, uint64_t v)
+{
+    be64_store(bytes_add(b, 8), v);
+}
+static void add_raw(struct journal_bytes *b, const void *p, uint32_t len)
+{
+    if (len) memcpy(bytes_add(b, len), p, len);
+}
+static void add_text16(struct journal_bytes *b, struct slice s)
+{
+    add_u16(b, (uint16_t)s.len);
+    add_raw(b, s.ptr, (uint16_t)s.len);
+}
+static void add_bytes32(struct journal_bytes *b, struct slice s)
+{
+    add_u32(b, s.len);
+    add_raw(b, s.ptr, s.len);
+}
+static void add_position(struct journal_bytes *b, struct journal_position p)
+{
+    add_u64(b, p.whole_lsn);
+    add_u64(b, p.part_lsn);
+    add_u64(b, p.ordinal);
+}
+
+/* Reads that fail for good once the bytes run out. */
+struct cursor {
+    const uint8_t *p, *end;
+    bool bad;
+};
+static const uint8_t *take(struct cursor *c, size_t len)
+{
+    static const uint8_t zeros[16];
+    if (c->bad || (size_t)(c->end - c->p) < len) {
+        c->bad = true;
+        return zeros; /* only asked for <= 16 fixed bytes when bad */
+    }
+    c->p += len;
+    return c->p - len;
+}
+static uint8_t take_u8(struct cursor *c)
+{
+    return *take(c, 1);
+}
+static uint16_t take_u16(struct cursor *c)
+{
+    return be16_load(take(c, 2));
+}
+static uint32_t take_u32(struct cursor *c)
+{
+    return be32_load(take(c, 4));
+}
+static uint64_t take_u64(struct cursor *c)
+{
+    return be64_load(take(c, 8));
+}
+static struct slice take_slice(struct cursor *c, uint32_t len)
+{
+    const uint8_t *p = take(c, len);
+    return c->bad ? SLICE_EMPTY : slice_make(p, len);
+}
+static struct journal_position take_position(struct cursor *c)
+{
+    struct journal_position p;
+    p.whole_lsn = take_u64(c);
+    p.part_lsn = take_u64(c);
+    p.ordinal = take_u64(c);
+    return p;
+}
+static struct cursor cursor_of(struct slice value)
+{
+    struct cursor c = {.p = value.ptr, .end = value.ptr ? value.ptr + value.len : NULL, .bad = !value.ptr};
+    if (take_u8(&c) != JOURNAL_VERSION) c.bad = true;
+    return c;
+}
+static bool at_end(const struct cursor *c)
+{
+    return !c->bad && c->p == c->end;
+}
+
+void journal_key_write(uint8_t ret_key[JOURNAL_KEY_BYTES], uint8_t type, int32_t connector)
+{
+    ret_key[0] = JOURNAL_VERSION;
+    ret_key[1] = type;
+    be32_store(ret_key + 2, (uint32_t)connector);
+}
+
+bool journal_key_read(struct slice key, struct journal_key *ret_key)
+{
+    if (!key.ptr || key.len != JOURNAL_KEY_BYTES || key.ptr[0] != JOURNAL_VERSION) return false;
+    ret_key->type = key.ptr[1];
+    ret_key->connector = (int32_t)be32_load(key.ptr + 2);
+    return ret_key->type >= JOURNAL_CONNECTOR && ret_key->type <= JOURNAL_CUT;
+}
+
+static void value_begin(struct journal_bytes *b)
+{
+    b->len = 0;
+    add_u8(b, JOURNAL_VERSION);
+}
+
+void journal_connector_write(struct journal_bytes *b, const struct journal_connector_record *r)
+{
+    value_begin(b);
+    add_text16(b, r->name);
+    add_text16(b, r->topic_prefix);
+    add_u64(b, (uint64_t)r->producer_id);
+}
+
+bool journal_connector_read(struct slice value, struct journal_connector_record *ret_record)
+{
+    struct cursor c = cursor_of(value);
+    ret_record->name = take_slice(&c, take_u16(&c));
+    ret_record->topic_prefix = take_slice(&c, take_u16(&c));
+    ret_record->producer_id = (int64_t)take_u64(&c);
+    return at_end(&c);
+}
+
+void journal_relation_write(struct journal_bytes *b, const struct journal_relation_record *r)
+{
+    value_begin(b);
+    add_u32(b, r->oid);
+    add_position(b, r->from);
+    add_bytes32(b, r->shape);
+    add_bytes32(b, r->resolved);
+}
+
+bool journal_relation_read(struct slice value, struct journal_relation_record *ret_record)
+{
+    struct cursor c = cursor_of(value);
+    ret_record->oid = take_u32(&c);
+    ret_record->from = take_position(&c);
+    ret_record->shape = take_slice(&c, take_u32(&c));
+    ret_record->resolved = take_slice(&c, take_u32(&c));
+    return at_end(&c);
+}
+
+void journal_cut_write(struct journal_bytes *b, int64_t keep_offset)
+{
+    value_begin(b);
+    add_u64(b, (uint64_t)keep_offset);
+}
+
+bool journal_cut_read(struct slice value, int64_t *ret_keep_offset)
+{
+    struct cursor c = cursor_of(value);
+    *ret_keep_offset = (int64_t)take_u64(&c);
+    return at_end(&c);
+}
+
+void journal_unit_begin(struct journal_bytes *b, uint8_t flags, uint64_t config_hash, struct journal_position position)
+{
+    value_begin(b);
+    add_u8(b, flags);
+    add_u64(b, config_hash);
+    add_position(b, position);
+    add_u32(b, 0); /* topics */
+    add_u32(b, 0); /* entries */
+    assert(b->len == UNIT_HEAD_BYTES);
+}
+
+static void count_one(struct journal_bytes *b, uint32_t at)
+{
+    be32_store(b->ptr + at, be32_load(b->ptr + at) + 1);
+}
+
+void journal_unit_add_topic(struct journal_bytes *b, const struct journal_topic_entry *t)
+{
+    assert(be32_load(b->ptr + UNIT_TOPICS_AT + 4) == 0); /* topics come before entries */
+    add_raw(b, t->id.bytes, sizeof t->id.bytes);
+    add_u32(b, (uint32_t)t->partitions_count);
+    add_text16(b, t->name);
+    count_one(b, UNIT_TOPICS_AT);
+}
+
+void journal_unit_add_entry(struct journal_bytes *b, const struct journal_entry *e)
+{
+    add_raw(b, e->topic_id.bytes, sizeof e->topic_id.bytes);
+    add_u32(b, (uint32_t)e->index);
+    add_u32(b, (uint32_t)e->sequence);
+    add_u64(b, (uint64_t)e->end);
+    count_one(b, UNIT_TOPICS_AT + 4);
+}
+
+static void take_uuid(struct cursor *c, struct uuid *ret_uuid)
+{
+    memcpy(ret_uuid->bytes, take(c, 16), 16);
+}
+static void take_topic(struct cursor *c, struct journal_topic_entry *t)
+{
+    take_uuid(c, &t->id);
+    t->partitions_count = (int32_t)take_u32(c);
+    t->name = take_slice(c, take_u16(c));
+}
+static void take_entry(struct cursor *c, struct journal_entry *e)
+{
+    take_uuid(c, &e->topic_id);
+    e->index = (int32_t)take_u32(c);
+    e->sequence = (int32_t)take_u32(c);
+    e->end = (int64_t)take_u64(c);
+}
+
+bool journal_unit_read(struct slice value, struct journal_unit_record *ret_record)
+{
+    struct cursor c = cursor_of(value);
+    struct journal_unit_record r;
+
+    r.flags = take_u8(&c);
+    r.config_hash = take_u64(&c);
+    r.position = take_position(&c);
+    r.topics_count = take_u32(&c);
+    r.entries_count = take_u32(&c);
+    r.topics = c.p;
+    r.end = c.end;
+    for (uint32_t i = 0; i < r.topics_count && !c.bad; i++) {
+        struct journal_topic_entry t;
+        take_topic(&c, &t);
+        if (t.partitions_count <= 0) c.bad = true;
+    }
+    r.entries = c.p;
+    if (c.bad || r.entries_count > JOURNAL_ENTRIES_MAX || (size_t)(c.end - c.p) != (size_t)r.entries_count * ENTRY_BYTES)
+        return false;
+    for (uint32_t i = 0; i < r.entries_count; i++) {
+        struct journal_entry e;
+        take_entry(&c, &e);
+        if (e.index < 0 || e.sequence < 0 || e.end < 0) return false;
+    }
+    *ret_record = r;
+    return true;
+}
+
+bool journal_unit_next_topic(const struct journal_unit_record *r, const uint8_t **p, struct journal_topic_entry *ret_topic)
+{
+    if (*p >= r->entries) return false;
+    struct cursor c = {.p = *p, .end = r->entries};
+    take_topic(&c, ret_topic);
+    *p = c.p;
+    return !c.bad;
+}
+
+bool journal_unit_next_entry(const struct journal_unit_record *r, const uint8_t **p, struct journal_entry *ret_entry)
+{
+    if (*p >= r->end) return false;
+    struct cursor c = {.p = *p, .end = r->end};
+    take_entry(&c, ret_entry);
+    *p = c.p;
+    return !c.bad;
+}
+
+/* -- text -- */
+
+static void print_position(FILE *out, struct journal_position p)
+{
+    fprintf(out, "whole_lsn=%" PRIX64 "/%08" PRIX64, p.whole_lsn >> 32, p.whole_lsn & 0xffffffff);
+    if (p.part_lsn)
+        fprintf(out, " part_lsn=%" PRIX64 "/%08" PRIX64 " ordinal=%" PRIu64, p.part_lsn >> 32, p.part_lsn & 0xffffffff, p.ordinal);
+}
+
+static void print_unit(FILE *out, const struct journal_unit_record *r)
+{
+    static const struct {
+        uint8_t flag;
+        const char *word;
+    } words[] = {{JOURNAL_UNIT_WHOLE, " whole"}, {JOURNAL_UNIT_SHOWN, " shown"}, {JOURNAL_UNIT_FULL, " full"}, {JOURNAL_UNIT_SNAPSHOT, " snapshot"}};
+    char id[UUID_TEXT_SIZE];
+    struct journal_topic_entry t;
+    struct journal_entry e;
+
+    print_position(out, r->position);
+    for (uint32_t i = 0; i < countof(words); i++)
+        if (r->flags & words[i].flag) fputs(words[i].word, out);
+    fprintf(out, " config=%016" PRIx64, r->config_hash);
+    for (const uint8_t *p = r->topics; journal_unit_next_topic(r, &p, &t);) {
+        uuid_format(t.id, id);
+        fprintf(out, " topic=%s:" SLICE_FMT ":%d", id, SLICE_ARG(t.name), t.partitions_count);
+    }
+    for (const uint8_t *p = r->entries; journal_unit_next_entry(r, &p, &e);) {
+        uuid_format(e.topic_id, id);
+        fprintf(out, " %s-%d:sequence=%d,end=%" PRId64, id, e.index, e.sequence, e.end);
+    }
+}
+
+void journal_record_print(FILE *out, struct slice key, struct slice value)
+{
+    struct journal_key k;
+    struct journal_connector_record connector;
+    struct journal_unit_record unit;
+    struct journal_relation_record relation;
+    int64_t keep;
+
+    if (!journal_key_read(key, &k)) {
+        fprintf(out, "not a journal key of version %d", JOURNAL_VERSION);
+        return;
+    }
+    fprintf(out, "connector=%d ", k.connector);
+    if (k.type == JOURNAL_CONNECTOR && journal_connector_read(value, &connector)) {
+        fprintf(out, "CONNECTOR name=" SLICE_FMT " topic.prefix=" SLICE_FMT " producer_id=%" PRId64, SLICE_ARG(connector.name),
+                SLICE_ARG(connector.topic_prefix), connector.producer_id);
+    } else if (k.type == JOURNAL_UNIT && journal_unit_read(value, &unit)) {
+        fprintf(out, "UNIT ");
+        print_unit(out, &unit);
+    } else if (k.type == JOURNAL_RELATION && journal_relation_read(value, &relation)) {
+        fprintf(out, "RELATION oid=%u from ", relation.oid);
+        print_position(out, relation.from);
+        fprintf(out, " shape_bytes=%u resolved_bytes=%u", relation.shape.len, relation.resolved.len);
+    } else if (k.type == JOURNAL_CUT && journal_cut_read(value, &keep)) {
+        fprintf(out, "CUT keep up to offset %" PRId64, keep);
+    } else {
+        fprintf(out, "damaged record of type %d", k.type);
+    }
+}
