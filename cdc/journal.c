@@ -288,11 +288,12 @@ int journal_append(struct journal *j, struct journal_partition *p)
 }
 
 /* The entry of p for a record written now; moves p->end. */
-static struct journal_entry entry_now(struct journal_partition *p)
+static struct journal_entry entry_now(struct journal *j, struct journal_partition *p)
 {
-    if (p->skip > 0) {
-        if (!RULE(OLDEND)) p->end = p->own_end;
-    } else {
+    if (!RULE(OLDEND)) {
+        struct journal_log log = {0};
+        if (j->ops->find(j->io, p, j->producer_id, &log)) p->end = log.log_end;
+    } else if (p->skip == 0) {
         p->end = MAX(p->end, p->own_end);
     }
     return (struct journal_entry){.topic_id = p->topic->id, .index = p->index,
@@ -315,7 +316,7 @@ static int write_unit(struct journal *j, struct journal_position at, uint8_t fla
             journal_unit_add_topic(&j->value, &(struct journal_topic_entry){.id = t->id, .partitions_count = t->partitions_count, .name = slice_of(t->name)});
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         if (p->gone || !(full || p->touched)) continue;
-        struct journal_entry e = entry_now(p);
+        struct journal_entry e = entry_now(j, p);
         journal_unit_add_entry(&j->value, &e);
     }
     int r = journal_write(j, JOURNAL_UNIT, ret_offset);
@@ -518,21 +519,24 @@ bool journal_relation_find(struct journal *j, uint32_t oid, struct journal_posit
     return true;
 }
 
-/* Makes what is journalled durable, without data and without confirming. */
-int journal_sync_records(struct journal *j)
+static int round_wait(struct journal *j)
 {
     while (!j->failed && j->round != ROUND_NONE) {
         int r = j->ops->wait(j->io);
         if (r < 0) return journal_fail(j, r);
     }
-    if (j->failed) return j->failed;
+    return j->failed;
+}
+
+/* Makes what is journalled durable, without data and without confirming. */
+int journal_sync_records(struct journal *j)
+{
+    int r = round_wait(j);
+
+    if (r < 0) return r;
     j->round = ROUND_RECORDS;
     j->ops->sync_journal(j->io);
-    while (!j->failed && j->round != ROUND_NONE) {
-        int r = j->ops->wait(j->io);
-        if (r < 0) return journal_fail(j, r);
-    }
-    return j->failed;
+    return round_wait(j);
 }
 
 int journal_relation_add(struct journal *j, const struct journal_relation_record *r)
@@ -615,12 +619,13 @@ int journal_snapshot_abort(struct journal *j)
 {
     uint32_t count = 0;
 
-    for (struct journal_partition *p = j->partitions; p; p = p->next) {
+    int r = round_wait(j); /* a round under way would believe that what is cut is durable */
+    for (struct journal_partition *p = j->partitions; p && r == 0; p = p->next) {
         if (p->gone) continue;
-        int r = journal_cut_back(j, p);
-        if (r < 0) return r;
+        r = journal_cut_back(j, p);
         if (p->held) release_add(j, &count, p, INT64_MAX);
     }
+    if (r < 0) return r;
     if (count) j->ops->release(j->io, j->releases, count);
     for (struct journal_partition *p = j->partitions; p; p = p->next)
         if (!p->gone) j->ops->exclusive(j->io, p, false);
