@@ -45,7 +45,7 @@ void journal_free(struct journal *j)
     journal_forget_loaded(j);
     free(j->loaded);
     free(j->releases);
-    journal_bytes_done(&j->value);
+    bytes_done(&j->value);
     free(j->name);
     free(j->topic_prefix);
     free(j);
@@ -103,6 +103,7 @@ int journal_write(struct journal *j, uint8_t type, int64_t *ret_offset)
     uint8_t key[JOURNAL_KEY_BYTES];
 
     if (j->failed) return j->failed;
+    if (j->value.failed) return journal_fail(j, -ENOMEM);
     journal_key_write(key, type, j->connector);
     int r = j->ops->write(j->io, slice_make(key, sizeof key), slice_make(j->value.ptr, j->value.len), ret_offset);
     if (r < 0) return journal_fail(j, r);

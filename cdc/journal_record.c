@@ -5,55 +5,41 @@
 
 #define UNIT_HEAD_BYTES  (1 + 1 + 8 + 24 + 4 + 4)
 #define UNIT_TOPICS_AT   34 /* position of topics_count in a unit's value; entries_count follows */
-#define TOPIC_FIX_BYTES  (16 + 4 + 2)
 #define ENTRY_BYTES      (16 + 4 + 4 + 8)
 
-void journal_bytes_done(struct journal_bytes *b)
+static void add_u8(struct bytes *b, uint8_t v)
 {
-    free(b->ptr);
-    *b = (struct journal_bytes){0};
+    bytes_append_byte(b, v);
 }
-
-static uint8_t *bytes_add(struct journal_bytes *b, uint32_t len)
+static void add_u16(struct bytes *b, uint16_t v)
 {
-    if (b->size - b->len < len) {
-        b->size = MAX(b->size * 2, b->len + len + 64);
-        b->ptr = xrealloc(b->ptr, b->size);
-    }
-    b->len += len;
-    return b->ptr + b->len - len;
+    uint8_t raw[2];
+    be16_store(raw, v);
+    bytes_append(b, raw, sizeof raw);
 }
-static void add_u8(struct journal_bytes *b, uint8_t v)
+static void add_u32(struct bytes *b, uint32_t v)
 {
-    *bytes_add(b, 1) = v;
+    uint8_t raw[4];
+    be32_store(raw, v);
+    bytes_append(b, raw, sizeof raw);
 }
-static void add_u16(struct journal_bytes *b, uint16_t v)
+static void add_u64(struct bytes *b, uint64_t v)
 {
-    be16_store(bytes_add(b, 2), v);
+    uint8_t raw[8];
+    be64_store(raw, v);
+    bytes_append(b, raw, sizeof raw);
 }
-static void add_u32(struct journal_bytes *b, uint32_t v)
-{
-    be32_store(bytes_add(b, 4), v);
-}
-static void add_u64(struct journal_bytes *b, uint64_t v)
-{
-    be64_store(bytes_add(b, 8), v);
-}
-static void add_raw(struct journal_bytes *b, const void *p, uint32_t len)
-{
-    if (len) memcpy(bytes_add(b, len), p, len);
-}
-static void add_text16(struct journal_bytes *b, struct slice s)
+static void add_text16(struct bytes *b, struct slice s)
 {
     add_u16(b, (uint16_t)s.len);
-    add_raw(b, s.ptr, (uint16_t)s.len);
+    bytes_append(b, s.ptr, (uint16_t)s.len);
 }
-static void add_bytes32(struct journal_bytes *b, struct slice s)
+static void add_bytes32(struct bytes *b, struct slice s)
 {
     add_u32(b, s.len);
-    add_raw(b, s.ptr, s.len);
+    bytes_append(b, s.ptr, s.len);
 }
-static void add_position(struct journal_bytes *b, struct journal_position p)
+static void add_position(struct bytes *b, struct journal_position p)
 {
     add_u64(b, p.whole_lsn);
     add_u64(b, p.part_lsn);
@@ -130,13 +116,13 @@ bool journal_key_read(struct slice key, struct journal_key *ret_key)
     return ret_key->type >= JOURNAL_CONNECTOR && ret_key->type <= JOURNAL_CUT;
 }
 
-static void value_begin(struct journal_bytes *b)
+static void value_begin(struct bytes *b)
 {
-    b->len = 0;
+    bytes_reset(b);
     add_u8(b, JOURNAL_VERSION);
 }
 
-void journal_connector_write(struct journal_bytes *b, const struct journal_connector_record *r)
+void journal_connector_write(struct bytes *b, const struct journal_connector_record *r)
 {
     value_begin(b);
     add_text16(b, r->name);
@@ -153,7 +139,7 @@ bool journal_connector_read(struct slice value, struct journal_connector_record 
     return at_end(&c);
 }
 
-void journal_relation_write(struct journal_bytes *b, const struct journal_relation_record *r)
+void journal_relation_write(struct bytes *b, const struct journal_relation_record *r)
 {
     value_begin(b);
     add_u32(b, r->oid);
@@ -172,7 +158,7 @@ bool journal_relation_read(struct slice value, struct journal_relation_record *r
     return at_end(&c);
 }
 
-void journal_cut_write(struct journal_bytes *b, int64_t keep_offset)
+void journal_cut_write(struct bytes *b, int64_t keep_offset)
 {
     value_begin(b);
     add_u64(b, (uint64_t)keep_offset);
@@ -185,7 +171,7 @@ bool journal_cut_read(struct slice value, int64_t *ret_keep_offset)
     return at_end(&c);
 }
 
-void journal_unit_begin(struct journal_bytes *b, uint8_t flags, uint64_t config_hash, struct journal_position position)
+void journal_unit_begin(struct bytes *b, uint8_t flags, uint64_t config_hash, struct journal_position position)
 {
     value_begin(b);
     add_u8(b, flags);
@@ -193,26 +179,26 @@ void journal_unit_begin(struct journal_bytes *b, uint8_t flags, uint64_t config_
     add_position(b, position);
     add_u32(b, 0); /* topics */
     add_u32(b, 0); /* entries */
-    assert(b->len == UNIT_HEAD_BYTES);
+    assert(b->failed || b->len == UNIT_HEAD_BYTES);
 }
 
-static void count_one(struct journal_bytes *b, uint32_t at)
+static void count_one(struct bytes *b, uint32_t at)
 {
-    be32_store(b->ptr + at, be32_load(b->ptr + at) + 1);
+    if (!b->failed) be32_store(b->ptr + at, be32_load(b->ptr + at) + 1);
 }
 
-void journal_unit_add_topic(struct journal_bytes *b, const struct journal_topic_entry *t)
+void journal_unit_add_topic(struct bytes *b, const struct journal_topic_entry *t)
 {
-    assert(be32_load(b->ptr + UNIT_TOPICS_AT + 4) == 0); /* topics come before entries */
-    add_raw(b, t->id.bytes, sizeof t->id.bytes);
+    assert(b->failed || be32_load(b->ptr + UNIT_TOPICS_AT + 4) == 0); /* topics come before entries */
+    bytes_append(b, t->id.bytes, sizeof t->id.bytes);
     add_u32(b, (uint32_t)t->partitions_count);
     add_text16(b, t->name);
     count_one(b, UNIT_TOPICS_AT);
 }
 
-void journal_unit_add_entry(struct journal_bytes *b, const struct journal_entry *e)
+void journal_unit_add_entry(struct bytes *b, const struct journal_entry *e)
 {
-    add_raw(b, e->topic_id.bytes, sizeof e->topic_id.bytes);
+    bytes_append(b, e->topic_id.bytes, sizeof e->topic_id.bytes);
     add_u32(b, (uint32_t)e->index);
     add_u32(b, (uint32_t)e->sequence);
     add_u64(b, (uint64_t)e->end);

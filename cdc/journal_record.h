@@ -6,7 +6,7 @@
 #ifndef OTTLA_CDC_JOURNAL_RECORD_H
 #define OTTLA_CDC_JOURNAL_RECORD_H
 
-#include "base/slice.h"
+#include "base/bytes.h"
 #include "base/uuid.h"
 
 #include <stdio.h>
@@ -86,24 +86,17 @@ struct journal_key {
     int32_t connector;
 };
 
-/* Growing bytes that a record is written into. */
-struct journal_bytes {
-    uint8_t *ptr;
-    uint32_t len, size;
-};
-void journal_bytes_done(struct journal_bytes *b);
-
 void journal_key_write(uint8_t ret_key[JOURNAL_KEY_BYTES], uint8_t type, int32_t connector);
 bool journal_key_read(struct slice key, struct journal_key *ret_key);
 
-/* Each begins at an empty value. */
-void journal_connector_write(struct journal_bytes *b, const struct journal_connector_record *r);
-void journal_relation_write(struct journal_bytes *b, const struct journal_relation_record *r);
-void journal_cut_write(struct journal_bytes *b, int64_t keep_offset);
+/* Each begins at an empty value; b is `failed` when memory is out. */
+void journal_connector_write(struct bytes *b, const struct journal_connector_record *r);
+void journal_relation_write(struct bytes *b, const struct journal_relation_record *r);
+void journal_cut_write(struct bytes *b, int64_t keep_offset);
 /* begin, then all topics, then all entries; counts are kept in the value. */
-void journal_unit_begin(struct journal_bytes *b, uint8_t flags, uint64_t config_hash, struct journal_position position);
-void journal_unit_add_topic(struct journal_bytes *b, const struct journal_topic_entry *t);
-void journal_unit_add_entry(struct journal_bytes *b, const struct journal_entry *e);
+void journal_unit_begin(struct bytes *b, uint8_t flags, uint64_t config_hash, struct journal_position position);
+void journal_unit_add_topic(struct bytes *b, const struct journal_topic_entry *t);
+void journal_unit_add_entry(struct bytes *b, const struct journal_entry *e);
 
 /* false: not a value of this type and version. Outputs point into value. */
 bool journal_connector_read(struct slice value, struct journal_connector_record *ret_record);

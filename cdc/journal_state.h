@@ -64,7 +64,7 @@ struct journal {
     uint64_t noted_written;
     struct journal_position noted;
     /* scratch */
-    struct journal_bytes value;
+    struct bytes value;
     struct journal_release *releases;
     uint32_t releases_size;
 };
