@@ -22,14 +22,14 @@ enum wire_kind {
 #define WIRE_VERSION_NONE INT16_MAX /* flexible_from of a message that is never flexible */
 
 struct wire_message {
-    const char *name;    /* Kafka's, e.g. "JoinGroupRequest" */
+    const char *name; /* Kafka's, e.g. "JoinGroupRequest" */
     enum wire_kind kind;
-    int16_t type;        /* API key or record type; -1: none */
-    const char *topic;   /* internal topic of WIRE_KEY and WIRE_VALUE, else NULL */
+    int16_t type;                     /* API key or record type; -1: none */
+    const char *topic;                /* internal topic of WIRE_KEY and WIRE_VALUE, else NULL */
     int16_t version_min, version_max; /* that decode and encode know */
     int16_t flexible_from;
-    uint16_t index;      /* of its struct in wire_structs */
-    uint32_t size;       /* of the C struct [bytes] */
+    uint16_t index; /* of its struct in wire_structs */
+    uint32_t size;  /* of the C struct [bytes] */
     void (*init)(void *m);
     bool (*decode)(struct wire_reader *r, int16_t version, void *m);
     void (*encode)(struct wire_writer *w, int16_t version, const void *m);
@@ -51,8 +51,21 @@ const struct wire_message *wire_message_find_type(enum wire_kind kind, struct sl
 /* ---- Fields ---- */
 
 enum wire_type {
-    WIRE_BOOL, WIRE_INT8, WIRE_INT16, WIRE_INT32, WIRE_INT64, WIRE_UINT16, WIRE_UINT32, WIRE_FLOAT64, WIRE_UUID,
-    WIRE_STRING, WIRE_BYTES, WIRE_RECORDS, WIRE_VARINT, WIRE_ERROR, WIRE_STRUCT,
+    WIRE_BOOL,
+    WIRE_INT8,
+    WIRE_INT16,
+    WIRE_INT32,
+    WIRE_INT64,
+    WIRE_UINT16,
+    WIRE_UINT32,
+    WIRE_FLOAT64,
+    WIRE_UUID,
+    WIRE_STRING,
+    WIRE_BYTES,
+    WIRE_RECORDS,
+    WIRE_VARINT,
+    WIRE_ERROR,
+    WIRE_STRUCT,
 };
 
 enum wire_field_flags {
@@ -61,18 +74,18 @@ enum wire_field_flags {
 };
 
 struct wire_field {
-    uint32_t name;               /* position in wire_names: snake_case with a NUL */
-    uint32_t offset;             /* in the C struct [bytes] */
-    int16_t from, to;            /* versions that have it */
-    int16_t null_from, null_to;  /* versions in which null is allowed; from > to: never */
-    int16_t tag;                 /* -1: not tagged */
-    uint8_t type;                /* enum wire_type, of the elements */
-    uint8_t flags;               /* enum wire_field_flags */
-    uint16_t sub;                /* WIRE_STRUCT: index in wire_structs */
+    uint32_t name;              /* position in wire_names: snake_case with a NUL */
+    uint32_t offset;            /* in the C struct [bytes] */
+    int16_t from, to;           /* versions that have it */
+    int16_t null_from, null_to; /* versions in which null is allowed; from > to: never */
+    int16_t tag;                /* -1: not tagged */
+    uint8_t type;               /* enum wire_type, of the elements */
+    uint8_t flags;              /* enum wire_field_flags */
+    uint16_t sub;               /* WIRE_STRUCT: index in wire_structs */
 };
 
 struct wire_struct {
-    uint32_t size; /* of the C struct [bytes] */
+    uint32_t size;         /* of the C struct [bytes] */
     uint16_t first, count; /* its fields in wire_fields, in wire order */
 };
 
@@ -95,12 +108,12 @@ enum kafka_thread {
 
 struct kafka_api {
     int16_t key;
-    const char *name;       /* "JoinGroup" */
-    const char *snake_name; /* "join_group" */
+    const char *name;                 /* "JoinGroup" */
+    const char *snake_name;           /* "join_group" */
     int16_t version_min, version_max; /* the codec's */
     int16_t flexible_from;
-    int16_t unstable_from;            /* versions that Kafka does not offer yet; WIRE_VERSION_NONE: all are stable */
-    int16_t served_min, served_max;   /* what we answer and advertise; -1: not served */
+    int16_t unstable_from;          /* versions that Kafka does not offer yet; WIRE_VERSION_NONE: all are stable */
+    int16_t served_min, served_max; /* what we answer and advertise; -1: not served */
     enum kafka_thread thread;
     const struct wire_message *request, *response;
 };

@@ -1,8 +1,10 @@
 /* protocol/wire.h: the primitive types of the Kafka protocol: a reader over bytes, a writer into an output chain.
  *
- * Source: Kafka protocol guide "Protocol Primitive Types"; KIP-482 for the compact ("flexible") forms and tagged fields.
- *   not flexible: string int16 length, bytes int32 length, array int32 count, each -1 for null
- *   flexible:     uvarint of length or count + 1, 0 for null; every struct ends with a section of tagged fields
+ * Source: Kafka protocol guide "Protocol Primitive Types"; KIP-482 for the compact ("flexible") forms and tagged
+ * fields.
+ *   - not flexible: string int16 length, bytes int32 length, array int32 count, each -1 for null
+ *   - flexible: uvarint of length or count + 1, 0 for null; every struct ends with a section of tagged fields
+ *
  * Invariants
  *   - A reader never reads at or beyond end, and takes from the arena no more than the remaining bytes can fill: a
  *     length or count is believed up to the bytes that are there. It fails sticky: from the first error on every
@@ -111,8 +113,8 @@ bool wire_get_present(struct wire_reader *r);
 void *wire_take(struct wire_reader *r, size_t size);
 
 /* The tagged section: for (t = wire_tags_begin(r); wire_tags_next(r, &t);) reads t.value wholly, or wire_tag_skip(&t).
- * A value that is longer or shorter than its field fails. Tags should rise; as in Kafka, that is not checked, and of two
- * equal tags the last one counts. */
+ * A value that is longer or shorter than its field fails. Tags should rise; as in Kafka, that is not checked, and of
+ * two equal tags the last one counts. */
 struct wire_tags {
     uint32_t left;
     uint32_t tag; /* of value */

@@ -15,9 +15,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define ARENA_BYTES_MAX  (64u << 20)
-#define CUT_ALL_BYTES    400 /* messages up to this size are tried with every shorter length, larger ones with 100 */
-#define FAILURES_SHOWN   50
+#define ARENA_BYTES_MAX (64u << 20)
+#define CUT_ALL_BYTES   400 /* messages up to this size are tried with every shorter length, larger ones with 100 */
+#define FAILURES_SHOWN  50
 
 /* What is being checked. */
 static const char *line_path;
@@ -117,6 +117,21 @@ static void bytes_compare(const char *what, const uint8_t *expected, uint32_t ex
 
 static void struct_compare(const char *path, int index, int16_t version, const uint8_t *m, const json_t *expected);
 
+static bool integer_read(const struct wire_field *f, const void *value, int64_t *ret_number)
+{
+    switch ((enum wire_type)f->type) {
+    case WIRE_INT8: *ret_number = *(const int8_t *)value; return true;
+    case WIRE_INT16:
+    case WIRE_ERROR: *ret_number = *(const int16_t *)value; return true;
+    case WIRE_INT32:
+    case WIRE_VARINT: *ret_number = *(const int32_t *)value; return true;
+    case WIRE_INT64: *ret_number = *(const int64_t *)value; return true;
+    case WIRE_UINT16: *ret_number = *(const uint16_t *)value; return true;
+    case WIRE_UINT32: *ret_number = *(const uint32_t *)value; return true;
+    default: return false;
+    }
+}
+
 static void value_compare(const char *path, const struct wire_field *f, int16_t version, const void *value,
                           const json_t *expected)
 {
@@ -125,15 +140,9 @@ static void value_compare(const char *path, const struct wire_field *f, int16_t 
 
     switch ((enum wire_type)f->type) {
     case WIRE_BOOL: equal = json_is_boolean(expected) && json_is_true(expected) == *(const bool *)value; break;
-    case WIRE_INT8: number = *(const int8_t *)value; goto integer;
-    case WIRE_INT16:
-    case WIRE_ERROR: number = *(const int16_t *)value; goto integer;
-    case WIRE_INT32:
-    case WIRE_VARINT: number = *(const int32_t *)value; goto integer;
-    case WIRE_INT64: number = *(const int64_t *)value; goto integer;
-    case WIRE_UINT16: number = *(const uint16_t *)value; goto integer;
-    case WIRE_UINT32: number = *(const uint32_t *)value; goto integer;
-    integer: equal = json_is_integer(expected) && json_integer_value(expected) == number; break;
+    default:
+        equal = integer_read(f, value, &number) && json_is_integer(expected) && json_integer_value(expected) == number;
+        break;
     case WIRE_FLOAT64: {
         double got = *(const double *)value, wanted = json_number_value(expected);
         equal = json_is_number(expected) && memcmp(&got, &wanted, sizeof got) == 0;
@@ -156,8 +165,8 @@ static void value_compare(const char *path, const struct wire_field *f, int16_t 
     case WIRE_RECORDS: {
         struct slice s =
             f->type == WIRE_BYTES ? *(const struct slice *)value : ((const struct wire_records *)value)->slice;
-        equal = s.ptr ? json_is_string(expected) && base64_equals(json_string_value(expected), s)
-                      : json_is_null(expected);
+        equal =
+            s.ptr ? json_is_string(expected) && base64_equals(json_string_value(expected), s) : json_is_null(expected);
         break;
     }
     case WIRE_STRUCT: struct_compare(path, f->sub, version, value, expected); return;
@@ -354,7 +363,8 @@ static void api_line_check(const json_t *line)
         check_fail("API %" PRId64 " is not known as %s", integer_of(line, "api"), text_of(line, "name"));
         return;
     }
-    if (integer_of(line, "headerVersion") != header_version_of(api, request, version)) check_fail("header version differs");
+    if (integer_of(line, "headerVersion") != header_version_of(api, request, version))
+        check_fail("header version differs");
     message_check(request ? api->request : api->response, version, line);
 }
 
@@ -387,8 +397,8 @@ static void frame_check(const json_t *line)
     if ((uint32_t)wire_get_int32(&r) != size - 4) check_fail("frame size differs");
     if (header_version != integer_of(line, "headerVersion")) check_fail("header version differs");
     const uint8_t *header = r.p;
-    bool decoded = request ? request_header_decode(&r, header_version, &in)
-                           : response_header_decode(&r, header_version, &out);
+    bool decoded =
+        request ? request_header_decode(&r, header_version, &in) : response_header_decode(&r, header_version, &out);
     if (r.p - header != integer_of(line, "headerLength")) check_fail("header length differs");
     if (decoded && (request ? in.correlation_id : out.correlation_id) != integer_of(line, "correlationId"))
         check_fail("correlation id differs");
@@ -464,7 +474,7 @@ static void line_check(const json_t *line)
 
 int main(int argc, char **argv)
 {
-    uint64_t passed = 0, failed = 0, skipped = 0;
+    uint64_t passed = 0, failed = 0;
 
     if (argc < 2) {
         fprintf(stderr, "usage: wire_check FILE.jsonl...\n");
@@ -499,6 +509,7 @@ int main(int argc, char **argv)
         fclose(f);
     }
     if (failures_shown > FAILURES_SHOWN) printf("(%d more)\n", failures_shown - FAILURES_SHOWN);
-    printf("%" PRIu64 " passed, %" PRIu64 " failed, %" PRIu64 " skipped\n", passed, failed, skipped);
+    /* Nothing is ever skipped: a line of an unknown kind fails. */
+    printf("%" PRIu64 " passed, %" PRIu64 " failed, 0 skipped\n", passed, failed);
     return failed ? 1 : 0;
 }
