@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Compares protocol/schema with Kafka's own message definitions: for each message and each version the fields in wire
-order with name, type, nullability, tag and default; keys, version ranges, flexible and unstable versions.
+order with name, type, nullability, tag and default; keys, version ranges, flexible and unstable versions. Compares the
+error codes likewise.
 
-    schema_compare.py SCHEMA_DIR
+    schema_compare.py SCHEMA_DIR KAFKA_ERROR_H
 
 Prints each difference; exit status 1 when there is one. It also breaks some schemas on purpose and fails when the
 comparison does not notice."""
@@ -163,6 +164,15 @@ def parse(paths, path=None, old=None, new=None):
     return messages, apis
 
 
+def compare_errors(reference, header):
+    with open(reference, encoding='utf-8') as f:
+        defined = {(e['name'], e['code'], int(e['retriable'])) for e in json.load(f)}
+    with open(header, encoding='utf-8') as f:
+        ours = {(m[1], int(m[2]), int(m[3])) for m in re.finditer(r'X\((\w+), (-?\d+), (\d), "', f.read())}
+    for error in sorted(defined ^ ours):
+        yield 'error code %s, %d, retriable %d: only %s' % (error + ('Kafka' if error in defined else 'we',))
+
+
 BREAKS = [  # file, pattern, replacement: each must be noticed
     ('heartbeat.api', r'string\? +3\+', 'string?  2+'), ('heartbeat.api', 'heartbeat key 12', 'heartbeat key 14'),
     ('heartbeat.api', r'generation_id +int32', 'generation_id  int64'),
@@ -177,7 +187,9 @@ def main():
     paths = sorted(glob.glob(os.path.join(sys.argv[1], '*.api')) + glob.glob(os.path.join(sys.argv[1], '*', '*.api')))
     definitions = {}
     with tempfile.TemporaryDirectory() as scratch:
-        root = os.path.join(kafka_reference.folder(scratch), 'messages')
+        reference = kafka_reference.folder(scratch)
+        root = os.path.join(reference, 'messages')
+        differences = list(compare_errors(os.path.join(reference, 'error-codes.json'), sys.argv[2]))
         for folder in ('api', 'api-3.9', 'headers', 'records', 'metadata'):
             files = sorted(glob.glob(os.path.join(root, folder, '*.json')), key=lambda p: ('-3.9' in p, p))
             for path in files:
@@ -186,7 +198,7 @@ def main():
     if len(definitions) < MESSAGES_MIN:
         sys.exit('only %d definitions' % len(definitions))
     messages, apis = parse(paths)
-    differences = list(compare(definitions, messages, apis))
+    differences += compare(definitions, messages, apis)
     for text in differences:
         print(text)
     for path, old, new in BREAKS:

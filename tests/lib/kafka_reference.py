@@ -1,4 +1,5 @@
-"""Where the golden vectors and the facts of Kafka's message definitions are: folders `vectors` and `messages`.
+"""Where the golden vectors and the facts of Kafka's message definitions are: folders `vectors` and `messages`,
+and error-codes.json.
 
 OTTLA_SHARED's copy when there is one, else the committed archive, unpacked into a scratch folder."""
 import os

@@ -56,6 +56,24 @@ Test(buf, consumes_over_part_borders)
     buf_done(&b);
 }
 
+Test(buf, takes_back_the_end_of_a_reservation)
+{
+    struct buf b;
+    buf_init(&b);
+    uint8_t *p = buf_reserve(&b, 100);
+    memcpy(p, "abc", 3);
+    buf_unreserve(&b, 97);
+    cr_expect_eq(b.size, 3);
+    cr_expect_eq(buf_reserve(&b, 2), p + 3, "the room is used again");
+    buf_unreserve(&b, 2);
+    buf_unreserve(&b, 3);
+    cr_expect_eq(b.size, 0);
+    cr_expect_null(buf_first(&b));
+    buf_append(&b, "x", 1);
+    cr_expect_eq(b.size, 1);
+    buf_done(&b);
+}
+
 Test(varint, round_trips_at_the_borders)
 {
     int64_t values[] = {0, 1, -1, 63, -64, 64, 8191, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
