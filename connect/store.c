@@ -1,0 +1,189 @@
+#include "connect/store.h"
+
+#include "base/murmur2.h"
+#include "broker/broker.h"
+#include "protocol/record.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#define READ_BYTES      (64 * 1024)
+#define CONTENT_MAX     (16 * 1024 * 1024) /* of a compressed batch that Kafka Connect left behind [bytes] */
+#define DURABLE_MAX     16 /* records of one durable put */
+
+static const struct {
+    const char *name;
+    int32_t partitions_count; /* Kafka Connect's defaults */
+} topics[CONNECT_TOPICS_COUNT] = {
+    [CONNECT_CONFIGS] = {"connect-configs", 1},
+    [CONNECT_OFFSETS] = {"connect-offsets", 25},
+    [CONNECT_STATUSES] = {"connect-statuses", 5},
+};
+
+struct broker_store {
+    struct connect_store store;
+    struct broker *broker;
+    struct {
+        struct partition_log **logs;
+        int32_t count;
+    } topic[CONNECT_TOPICS_COUNT];
+};
+
+static int store_put(struct connect_store *store, const struct connect_record *records, uint32_t records_count, bool durable,
+                     struct err *err)
+{
+    struct broker_store *s = container_of(store, struct broker_store, store);
+    struct partition_log *written[DURABLE_MAX];
+    uint32_t written_count = 0;
+
+    assert(!durable || records_count <= DURABLE_MAX);
+
+    for (uint32_t i = 0; i < records_count; i++) {
+        const struct connect_record *r = &records[i];
+        struct slice key = slice_of(r->key);
+        struct partition_log *log = s->topic[r->topic].logs[murmur2_partition(key, s->topic[r->topic].count)];
+        int64_t offset;
+        enum kafka_error error = broker_append_record(s->broker, log, key, slice_of(r->value), &offset);
+        if (error != KAFKA_NONE)
+            return err_set(err, -EIO, "%s could not be written: %s", partition_log_name(log), kafka_error_name(error));
+        if (!durable) continue;
+        bool known = false;
+        for (uint32_t k = 0; k < written_count; k++) known = known || written[k] == log;
+        if (!known) written[written_count++] = log;
+    }
+    if (!durable) return 0;
+    int r = partition_log_sync(written, written_count);
+    return r < 0 ? err_set(err, r, "%s could not be synced", topics[records[0].topic].name) : 0;
+}
+
+static void visit_batches(struct slice batches, int64_t *next_offset, struct bytes *scratch,
+                          void (*visit)(void *arg, struct slice key, struct slice value), void *arg)
+{
+    struct record_batch batch;
+    struct record_reader reader;
+    struct record record;
+
+    while (record_batch_next(&batches, &batch) == RECORD_BATCH_OK) {
+        if (record_batch_is_control(&batch)) continue;
+        if (record_reader_open(&reader, &batch, CONTENT_MAX, scratch) < 0) continue;
+        while (record_reader_next(&reader, &record) == 1)
+            if (record.offset >= *next_offset) visit(arg, record.key, record.value);
+        *next_offset = MAX(*next_offset, record_batch_next_offset(&batch));
+    }
+}
+
+static int store_replay(struct connect_store *store, enum connect_topic topic,
+                        void (*visit)(void *arg, struct slice key, struct slice value), void *arg, struct err *err)
+{
+    struct broker_store *s = container_of(store, struct broker_store, store);
+    struct bytes scratch = {0};
+    int r = 0;
+
+    for (int32_t p = 0; p < s->topic[topic].count && r == 0; p++) {
+        struct partition_log *log = s->topic[topic].logs[p];
+        int64_t next_offset = partition_log_marks(log).log_start;
+        struct broker_reader *reader = broker_reader_new(s->broker, log, next_offset, READ_LOG_END);
+        struct slice batches;
+        for (;;) {
+            enum kafka_error error = broker_reader_next(reader, READ_BYTES, 0, &batches);
+            if (error != KAFKA_NONE) {
+                r = err_set(err, -EIO, "%s cannot be read: %s", partition_log_name(log), kafka_error_name(error));
+                break;
+            }
+            if (batches.len == 0) break;
+            visit_batches(batches, &next_offset, &scratch, visit, arg);
+        }
+        broker_reader_free(reader);
+    }
+    bytes_done(&scratch);
+    return r;
+}
+
+/* -- creation: all three topics at once, so that they share the wait for the disk -- */
+
+struct creation {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    int left;
+    enum kafka_error error;
+    char text[200];
+};
+
+static void topic_created(void *arg, enum kafka_error error, const char *text)
+{
+    struct creation *c = arg;
+
+    pthread_mutex_lock(&c->lock);
+    if (error != KAFKA_NONE && error != KAFKA_TOPIC_ALREADY_EXISTS && c->error == KAFKA_NONE) {
+        c->error = error;
+        snprintf(c->text, sizeof c->text, "%s", text ? text : "");
+    }
+    if (--c->left == 0) pthread_cond_signal(&c->done);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static int topics_create(struct broker *broker, struct err *err)
+{
+    static const struct config_entry compact[] = {{"cleanup.policy", "compact"}};
+    struct creation c = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .left = CONNECT_TOPICS_COUNT};
+
+    for (int i = 0; i < CONNECT_TOPICS_COUNT; i++)
+        broker_topic_create_async(broker, topics[i].name, topics[i].partitions_count, compact, countof(compact), topic_created, &c);
+    pthread_mutex_lock(&c.lock);
+    while (c.left > 0) pthread_cond_wait(&c.done, &c.lock);
+    pthread_mutex_unlock(&c.lock);
+    if (c.error != KAFKA_NONE)
+        return err_set(err, -EIO, "the topics of Connect cannot be created: %s %s", kafka_error_name(c.error), c.text);
+    return 0;
+}
+
+static int logs_open(struct broker_store *s, enum connect_topic topic, struct err *err)
+{
+    const struct metadata *m = broker_metadata(s->broker);
+    const struct metadata_topic *t = metadata_topic(m, slice_of(topics[topic].name));
+    int r = 0;
+
+    if (!t) {
+        r = err_set(err, -ENOENT, "the topic %s does not exist", topics[topic].name);
+    } else if (topic == CONNECT_CONFIGS && t->partitions_count != 1) {
+        /* Order between keys matters there; Kafka Connect refuses such a topic, too. */
+        r = err_set(err, -EINVAL, "the topic %s has %d partitions instead of 1", topics[topic].name, t->partitions_count);
+    } else {
+        s->topic[topic].logs = xcalloc((size_t)t->partitions_count, sizeof(struct partition_log *));
+        for (int32_t p = 0; p < t->partitions_count && r == 0; p++) {
+            struct partition_log *log = t->partitions[p].log;
+            if (!log) r = err_set(err, -EIO, "%s-%d is offline", topics[topic].name, p);
+            else s->topic[topic].logs[s->topic[topic].count++] = partition_log_ref(log);
+        }
+    }
+    metadata_unref(m);
+    return r;
+}
+
+int connect_store_open(struct broker *broker, struct connect_store **ret_store, struct err *err)
+{
+    struct broker_store *s = xcalloc(1, sizeof *s);
+    int r = topics_create(broker, err);
+
+    s->store = (struct connect_store){.put = store_put, .replay = store_replay};
+    s->broker = broker;
+    for (int i = 0; i < CONNECT_TOPICS_COUNT && r == 0; i++) r = logs_open(s, (enum connect_topic)i, err);
+    if (r < 0) {
+        connect_store_close(&s->store);
+        return r;
+    }
+    *ret_store = &s->store;
+    return 0;
+}
+
+void connect_store_close(struct connect_store *store)
+{
+    if (!store) return;
+    struct broker_store *s = container_of(store, struct broker_store, store);
+    for (int i = 0; i < CONNECT_TOPICS_COUNT; i++) {
+        for (int32_t p = 0; p < s->topic[i].count; p++) partition_log_unref(s->topic[i].logs[p]);
+        free(s->topic[i].logs);
+    }
+    free(s);
+}
