@@ -25,7 +25,7 @@ struct connect {
     struct herder *herder;
     struct rest rest;
     struct http_server_options http_options;
-    struct http_server *http; /* NULL: no listener */
+    struct http_server *http; /* NULL: no listener, or stopped */
     char worker_id[300];
     ev_timer flush; /* control thread */
     bool running;
@@ -43,43 +43,46 @@ static void worker_id_set(struct connect *c)
         snprintf(c->worker_id, sizeof c->worker_id, "%s", *address ? address : "localhost");
 }
 
-int connect_start(struct broker *broker, struct cdc *cdc, struct connect **ret_connect, struct err *err)
+int connect_open(const struct broker_config *config, struct connect **ret_connect, struct err *err)
 {
-    const struct broker_config *config = broker_config(broker);
-    const char *listeners = config->connect_listeners ? config->connect_listeners : "";
     struct connect *c = xcalloc(1, sizeof *c);
 
-    c->broker = broker;
-    c->postgres = (struct class_postgres){.cdc = cdc, .version_default = config->connect_debezium_version};
-    c->classes[CLASS_POSTGRES] = class_postgres(&c->postgres);
-    int r = connect_store_open(broker, &c->store, err);
-    if (r == 0) {
-        c->herder_options = (struct herder_options){
-            .classes = c->classes, .classes_count = CLASSES_COUNT, .store = c->store, .worker_id = c->worker_id};
-        c->herder = herder_new(&c->herder_options);
-        r = herder_restore(c->herder, err);
-    }
-    if (r == 0) {
-        c->rest = (struct rest){.herder = c->herder,
-                                .loggers = loggers_new(),
-                                .classes = c->classes,
-                                .classes_count = CLASSES_COUNT,
-                                .cluster_id = broker_cluster_id(broker)};
-        c->http_options = (struct http_server_options){.name = "connect",
-                                                       .listeners = listeners,
-                                                       .routes = rest_routes,
-                                                       .routes_count = rest_routes_count,
-                                                       .context = &c->rest};
-        if (*listeners) r = http_server_start(&c->http_options, &c->http, err);
-        if (r < 0) err_prefix(err, "connect.listeners");
-    }
-    if (r < 0) {
-        connect_stop(c);
-        return r;
+    c->http_options = (struct http_server_options){.name = "connect",
+                                                   .listeners = config->connect_listeners ? config->connect_listeners : "",
+                                                   .routes = rest_routes,
+                                                   .routes_count = rest_routes_count,
+                                                   .context = &c->rest};
+    if (*c->http_options.listeners) {
+        int r = http_server_open(&c->http_options, &c->http, err);
+        if (r < 0) {
+            err_prefix(err, "connect.listeners");
+            free(c);
+            return r;
+        }
     }
     worker_id_set(c);
     *ret_connect = c;
     return 0;
+}
+
+int connect_start(struct connect *c, struct broker *broker, struct cdc *cdc, struct err *err)
+{
+    c->broker = broker;
+    c->postgres = (struct class_postgres){.cdc = cdc, .version_default = broker_config(broker)->connect_debezium_version};
+    c->classes[CLASS_POSTGRES] = class_postgres(&c->postgres);
+    int r = connect_store_open(broker, &c->store, err);
+    if (r < 0) return r;
+    c->herder_options = (struct herder_options){
+        .classes = c->classes, .classes_count = CLASSES_COUNT, .store = c->store, .worker_id = c->worker_id};
+    c->herder = herder_new(&c->herder_options);
+    r = herder_restore(c->herder, err);
+    if (r < 0) return r;
+    c->rest = (struct rest){.herder = c->herder,
+                            .loggers = loggers_new(),
+                            .classes = c->classes,
+                            .classes_count = CLASSES_COUNT,
+                            .cluster_id = broker_cluster_id(broker)};
+    return c->http ? http_server_run(c->http, err) : 0;
 }
 
 /* -- the flush timer: control thread -- */
@@ -128,15 +131,23 @@ const char *connect_address(const struct connect *c)
 
 void connect_stop(struct connect *c)
 {
-    if (!c) return;
     http_server_stop(c->http);
+    c->http = NULL;
     struct flush_end end = {.connect = c, .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
     if (c->running && broker_control_post(c->broker, flush_stop, &end)) {
         pthread_mutex_lock(&end.lock);
         while (!end.is_done) pthread_cond_wait(&end.done, &end.lock);
         pthread_mutex_unlock(&end.lock);
     }
+    c->running = false;
     herder_free(c->herder);
+    c->herder = NULL;
+}
+
+void connect_close(struct connect *c)
+{
+    if (!c) return;
+    connect_stop(c);
     loggers_free(c->rest.loggers);
     connect_store_close(c->store);
     free(c);

@@ -34,7 +34,7 @@ struct herder_options {
     const char *worker_id; /* "HOST:PORT" as statuses show it */
 };
 
-/* Options and what they point to are borrowed for the herder's life; worker_id may still change until herder_start(). */
+/* Options and what they point to are borrowed for the life of the herder. */
 struct herder *herder_new(const struct herder_options *options);
 /* Reads the store. Returns 0 or -errno with a text. Before herder_start(). */
 int herder_restore(struct herder *h, struct err *err) WARN_UNUSED;

@@ -40,7 +40,11 @@ json_t *json_parse(struct slice text, struct err *err)
         return NULL;
     }
     json_t *value = json_loadb((const char *)text.ptr, text.len, JSON_DECODE_ANY, &e);
-    if (!value) err_set(err, 400, "The body is not valid JSON: %s (line %d, column %d)", e.text, e.line, e.column);
+    if (!value) {
+        char *quoted = strstr(e.text, " near ");
+        if (quoted) *quoted = '\0'; /* the text goes to the log, and what stands there may be a password */
+        err_set(err, 400, "The body is not valid JSON: %s (line %d, column %d)", e.text, e.line, e.column);
+    }
     return value;
 }
 

@@ -303,29 +303,7 @@ static size_t keep_escaped(void *cls, struct MHD_Connection *c, char *text)
 
 /* -- life -- */
 
-static int listening_start(struct listening *l, struct slice text, struct err *err)
-{
-    sigset_t all, before;
-    int r = http_listener_open(text, &l->listener, err);
-
-    if (r < 0) return r;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the library's thread must not take the process's signals */
-    l->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l,
-        MHD_OPTION_LISTEN_SOCKET, l->listener.fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL, MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_HTTP_BYTES,
-        MHD_OPTION_END);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!l->daemon) {
-        close(l->listener.fd);
-        return err_set(err, -EAGAIN, "cannot start a thread for '" SLICE_FMT "'", SLICE_ARG(text));
-    }
-    return 0;
-}
-
-int http_server_start(const struct http_server_options *options, struct http_server **ret_server, struct err *err)
+int http_server_open(const struct http_server_options *options, struct http_server **ret_server, struct err *err)
 {
     struct http_server *s = xcalloc(1, sizeof *s);
     const char *p = options->listeners;
@@ -337,13 +315,13 @@ int http_server_start(const struct http_server_options *options, struct http_ser
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->quiet, NULL);
     while (r == 0 && option_list_next(&p, &text)) {
+        struct listening *l = &s->listening[s->listening_count];
         if (s->listening_count == HTTP_LISTENERS_MAX) {
             r = err_set(err, -EINVAL, "more than %d listeners", HTTP_LISTENERS_MAX);
-            break;
+        } else if ((r = http_listener_open(text, &l->listener, err)) == 0) {
+            l->server = s;
+            s->listening_count++;
         }
-        s->listening[s->listening_count].server = s;
-        r = listening_start(&s->listening[s->listening_count], text, err);
-        if (r == 0) s->listening_count++;
     }
     if (r == 0 && s->listening_count == 0) r = err_set(err, -EINVAL, "no listener is named");
     if (r < 0) {
@@ -354,14 +332,35 @@ int http_server_start(const struct http_server_options *options, struct http_ser
     return 0;
 }
 
+int http_server_run(struct http_server *s, struct err *err)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the library's threads must not take the process's signals */
+    for (int i = 0; i < s->listening_count; i++) {
+        struct listening *l = &s->listening[i];
+        l->daemon = MHD_start_daemon(
+            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l,
+            MHD_OPTION_LISTEN_SOCKET, l->listener.fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+            MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL, MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_HTTP_BYTES,
+            MHD_OPTION_END);
+        if (!l->daemon) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!s->listening[s->listening_count - 1].daemon) return err_set(err, -EAGAIN, "no thread for the HTTP server");
+    return 0;
+}
+
 void http_server_stop(struct http_server *s)
 {
     struct timespec until;
 
     if (!s) return;
     for (int i = 0; i < s->listening_count; i++) {
-        MHD_socket fd = MHD_quiesce_daemon(s->listening[i].daemon);
-        if (fd != MHD_INVALID_SOCKET) close(fd);
+        if (s->listening[i].daemon) MHD_quiesce_daemon(s->listening[i].daemon);
+        close(s->listening[i].listener.fd);
     }
     workers_free(s->workers); /* every suspended connection is resumed by then */
     clock_gettime(CLOCK_REALTIME, &until);
@@ -370,7 +369,8 @@ void http_server_stop(struct http_server *s)
     while (s->exchanges_count > 0 && pthread_cond_timedwait(&s->quiet, &s->lock, &until) != ETIMEDOUT) {
     }
     pthread_mutex_unlock(&s->lock);
-    for (int i = 0; i < s->listening_count; i++) MHD_stop_daemon(s->listening[i].daemon);
+    for (int i = 0; i < s->listening_count; i++)
+        if (s->listening[i].daemon) MHD_stop_daemon(s->listening[i].daemon);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->quiet);
     free(s);

@@ -5,7 +5,7 @@
  * Security: a listener on a loopback address answers only requests whose Host header names this machine (a name or address
  * of loopback), and whose Origin, if there is one, is that Host: a web page that a browser shows cannot use it, by DNS
  * rebinding or otherwise. Bodies and query texts are never logged.
- * Threads: start and stop on the owner's; handlers as their route says. */
+ * Threads: open, run and stop on the owner's; handlers as their route says. */
 #ifndef OTTLA_HTTP_SERVER_H
 #define OTTLA_HTTP_SERVER_H
 
@@ -54,8 +54,11 @@ struct http_server_options {
     void *context; /* for handlers */
 };
 
-/* Binds and serves. Options are borrowed for the server's life. err: one line that names the listener. */
-int http_server_start(const struct http_server_options *options, struct http_server **ret_server, struct err *err) WARN_UNUSED;
+/* Binds the listeners; clients can connect and wait. Options are borrowed for the server's life. err: one line that names
+ * the listener. */
+int http_server_open(const struct http_server_options *options, struct http_server **ret_server, struct err *err) WARN_UNUSED;
+/* Begins to answer. On failure the server is still to be stopped. */
+int http_server_run(struct http_server *s, struct err *err) WARN_UNUSED;
 /* Refuses new connections, lets blocked requests finish, then closes all. NULL is allowed. */
 void http_server_stop(struct http_server *s);
 /* "HOST:PORT" of the first listener, as bound. */
