@@ -1,5 +1,6 @@
 /* tools/ottla/dump_record.c: keys and values of the broker's own topics, decoded by the tables of protocol/message.h.
  */
+#include "cdc/journal_record.h"
 #include "protocol/message_json.h"
 #include "tools/ottla/dump.h"
 
@@ -94,6 +95,10 @@ void dump_record_content(struct dump *d, const char *topic, const struct record_
 {
     if (record_batch_is_control(b)) {
         if (dump_control(d, r)) return;
+    } else if (strcmp(topic, JOURNAL_TOPIC) == 0) {
+        putc(' ', d->out);
+        journal_record_print(d->out, r->key, r->value);
+        return;
     } else if (!r->key.ptr) {
         if (strcmp(topic, DUMP_METADATA_TOPIC) == 0 && dump_metadata(d, r)) return;
     } else if (strncmp(topic, "__", 2) == 0 && dump_coordinator(d, topic, r)) {
