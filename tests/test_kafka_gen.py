@@ -74,12 +74,17 @@ class Generates(unittest.TestCase):
         self.has(files['messages_table.c'], '{12, "Heartbeat", "heartbeat", 0, 4, 4, WIRE_VERSION_NONE, 1, 3, KAFKA_THREAD_NETWORK,')
         self.has(files['api_handlers.h'], 'enum api_result api_handle_heartbeat(struct request *rq, '
                  'const struct heartbeat_request *in, struct heartbeat_response *out);')
-        self.has(files['messages.h'], 'X(12, Heartbeat, heartbeat, 1, 3) \\')
+        self.has(files['api_handlers.h'], 'X(12, Heartbeat, heartbeat, 1, 3) \\')
 
     def test_not_served_has_no_handler(self):
         files = generate(HEARTBEAT.replace(' serve 1-3', ''))
         self.assertNotIn('api_handle', files['api_handlers.h'])
         self.has(files['messages_table.c'], 'WIRE_VERSION_NONE, -1, -1,')
+
+    def test_serving_changes_only_what_depends_on_it(self):
+        served, not_served = generate(HEARTBEAT), generate(HEARTBEAT.replace(' serve 1-3', ''))
+        self.assertEqual({f for f in served if served[f] != not_served[f]},
+                         {'api_handlers.h', 'messages_table.c'})
 
     def test_array_of_structs(self):
         source = generate('data d versions 0-2 flexible 2+\n  topics []topic? null 1+\n    id uuid\n    parts []int32 1+\n', 'd')
@@ -143,6 +148,7 @@ REFUSALS = [  # schema, message
     ('api a key 1 versions 0\nresponse\n', '2: expected "request"'),
     ('api a key 1 versions 0\nrequest\n  x int8\n', '3: expected "response"'),
     ('api a key 1 versions 0-3 serve 0-4\nrequest\nresponse\n', '1: serve: the codec knows only versions 0-3'),
+    ('api a key 1 versions 0-3 unstable 3+ serve 0-3\nrequest\nresponse\n', '1: serve: versions from 3 on are unstable'),
     ('api a key 1 versions 0-3 serve 0+\nrequest\nresponse\n', '1: serve: the last version must be named'),
     ('api a key 1 versions 0 thread main\nrequest\nresponse\n', '1: thread: "main" is neither network nor control'),
     ('data d versions 0\n  a\n', '2: field "a" has no type'),

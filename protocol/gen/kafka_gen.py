@@ -220,6 +220,8 @@ class Parser:
             raise SchemaError(line, 'serve: the last version must be named')
         if api.serve and not api.serve.within(api.versions):
             raise SchemaError(line, 'serve: the codec knows only versions %d-%d' % (api.versions.low, api.versions.high))
+        if api.serve and api.serve.high >= api.unstable:
+            raise SchemaError(line, 'serve: versions from %d on are unstable' % api.unstable)
         api.thread = found.get('thread', 'control')
         if api.thread not in ('network', 'control'):
             raise SchemaError(line, 'thread: "%s" is neither network nor control' % api.thread)
@@ -744,9 +746,6 @@ def header_text(apis, messages):
            '/* Every API that the codec knows: X(key, name, snake_name). */', '#define KAFKA_API_TABLE(X) \\']
     out += ['    X(%d, %s, %s) \\' % (a.key, camel(a.name), a.name) for a in apis] + ['', '', 'enum kafka_api_key {']
     out += ['    KAFKA_API_%s = %d,' % (a.name.upper(), a.key) for a in apis] + ['};', '']
-    out += ['/* The APIs that we serve: X(key, name, snake_name, version_min, version_max). */', '#define KAFKA_SERVED_TABLE(X) \\']
-    out += ['    X(%d, %s, %s, %d, %d) \\' % (a.key, camel(a.name), a.name, a.serve.low, a.serve.high) for a in apis if a.serve]
-    out += ['', '']
     for m in messages:
         name = m.name
         for s in m.structs:
@@ -758,8 +757,12 @@ def header_text(apis, messages):
 
 
 def handlers_text(apis):
-    out = [BANNER, '/* Prototypes of the handlers of all served APIs. Include broker/api.h, which has enum api_result, before. */',
-           '#ifndef OTTLA_API_HANDLERS_H', '#define OTTLA_API_HANDLERS_H', '', '#include "protocol/messages.h"', '', 'struct request;', '']
+    """What depends on `serve` stands apart from messages.h, so that serving one more API does not compile everything."""
+    out = [BANNER, '/* The handlers of all served APIs. Include broker/api.h, which has enum api_result, before. */',
+           '#ifndef OTTLA_API_HANDLERS_H', '#define OTTLA_API_HANDLERS_H', '', '#include "protocol/messages.h"', '',
+           '/* X(key, name, snake_name, version_min, version_max). */', '#define KAFKA_SERVED_TABLE(X) \\']
+    out += ['    X(%d, %s, %s, %d, %d) \\' % (a.key, camel(a.name), a.name, a.serve.low, a.serve.high) for a in apis if a.serve]
+    out += ['', '', 'struct request;', '']
     for a in apis:
         if a.serve:
             out += ['enum api_result api_handle_%s(struct request *rq, const struct %s_request *in, struct %s_response *out);' %
@@ -871,8 +874,7 @@ def main():
     write_if_changed(os.path.join(outdir, 'messages.h'), header_text(apis, messages))
     write_if_changed(os.path.join(outdir, 'api_handlers.h'), handlers_text(apis))
     for path, p in parsed:
-        where = os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
-        write_if_changed(os.path.join(outdir, 'msg_%s.c' % stem(path)), schema_text(p.messages, where))
+        write_if_changed(os.path.join(outdir, 'msg_%s.c' % stem(path)), schema_text(p.messages, os.path.basename(path)))
     write_if_changed(os.path.join(outdir, 'messages_table.c'), table_text(apis, messages))
 
 
