@@ -58,12 +58,6 @@ void groups_remove(struct group *g)
     group_unref(g);
 }
 
-void groups_loaded(struct groups *gs)
-{
-    struct group *g, *next;
-    HASH_ITER(hh, gs->by_id, g, next) g->type->loaded(g);
-}
-
 struct group *group_ref(struct group *g)
 {
     g->refs++;
@@ -271,4 +265,48 @@ void groups_topic_deleted(struct groups *gs, struct slice topic)
         if (offsets_topic(&g->offsets, topic))
             (void)sweep_group(g, &(struct sweep){.wants = wants_topic, .topic = topic});
     }
+}
+
+void groups_restore_offset(struct groups *gs, struct slice id, struct slice topic, int32_t partition,
+                           const struct offset_value *value, int64_t producer_id)
+{
+    struct group *g = groups_find(gs, id);
+    if (!g && !value) return;
+    if (!g) g = classic_group_make(gs, id);
+    size_t bytes = g->offsets.bytes;
+    if (!value)
+        (void)offsets_remove(&g->offsets, topic, partition);
+    else if (producer_id >= 0)
+        offsets_pend(&g->offsets, producer_id, topic, partition, value);
+    else
+        offsets_set(&g->offsets, topic, partition, value);
+    count_offsets(g, bytes);
+}
+
+void groups_restore_marker(struct groups *gs, int32_t partition, int32_t partitions_count, int64_t producer_id,
+                           bool commit)
+{
+    for (struct group *g = gs->by_id; g; g = g->hh.next) {
+        if (!g->offsets.pending || group_partition(group_id(g), partitions_count) != partition) continue;
+        size_t bytes = g->offsets.bytes;
+        offsets_transaction_end(&g->offsets, producer_id, commit);
+        count_offsets(g, bytes);
+    }
+}
+
+void groups_restore_removed(struct groups *gs, struct slice id)
+{
+    struct group *g = groups_find(gs, id);
+    if (!g) return;
+    if (offsets_is_empty(&g->offsets))
+        groups_remove(g);
+    else
+        classic_group_restore(gs, id, &(struct classic_stored){.state_time_ms = -1});
+}
+
+void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_count)
+{
+    struct group *g, *next;
+    HASH_ITER(hh, gs->by_id, g, next)
+    if (group_partition(group_id(g), partitions_count) == partition) g->type->loaded(g);
 }

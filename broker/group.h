@@ -145,9 +145,6 @@ struct group *groups_find(struct groups *gs, struct slice id);
 void groups_add(struct groups *gs, struct group *g, const struct group_type *type, struct slice id);
 /* Takes g out of the table, without writing anything. */
 void groups_remove(struct group *g);
-/* The log has been read. */
-void groups_loaded(struct groups *gs);
-
 static inline struct slice group_id(const struct group *g)
 {
     return slice_make(g->id, g->id_len);
@@ -194,5 +191,18 @@ enum kafka_error groups_delete(struct groups *gs, struct slice id);
 void groups_expire(struct groups *gs);
 /* Drops the offsets of a topic that does not exist any more. */
 void groups_topic_deleted(struct groups *gs, struct slice topic);
+
+/* -- replay of the log: nothing is written; partition is one of partitions_count of the log -- */
+
+/* value NULL: the offset was removed. producer_id -1: not in a transaction. */
+void groups_restore_offset(struct groups *gs, struct slice id, struct slice topic, int32_t partition,
+                           const struct offset_value *value, int64_t producer_id);
+/* A transaction marker in a partition of the log. */
+void groups_restore_marker(struct groups *gs, int32_t partition, int32_t partitions_count, int64_t producer_id,
+                           bool commit);
+/* The group's protocol state was removed. Offsets that follow make a simple group of it. */
+void groups_restore_removed(struct groups *gs, struct slice id);
+/* The partition has been read to its end: its groups come to life. */
+void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_count);
 
 #endif
