@@ -35,6 +35,10 @@ enum api_result {
     API_SILENT,  /* done, and the client expects no answer (Produce with acks=0) */
 };
 
+/* Defines a handler: API_HANDLER(heartbeat) { ... }. Include protocol/api_handlers.h for the prototypes. */
+#define API_HANDLER(name)                                                                                              \
+    enum api_result api_handle_##name(struct request *rq, const struct name##_request *in, struct name##_response *out)
+
 struct request {
     struct broker *broker;
     int16_t api_key;

@@ -304,9 +304,15 @@ void groups_restore_removed(struct groups *gs, struct slice id)
         classic_group_restore(gs, id, &(struct classic_stored){.state_time_ms = -1});
 }
 
-void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_count)
+void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_count, bool ok)
 {
     struct group *g, *next;
     HASH_ITER(hh, gs->by_id, g, next)
-    if (group_partition(group_id(g), partitions_count) == partition) g->type->loaded(g);
+    {
+        if (group_partition(group_id(g), partitions_count) != partition) continue;
+        if (ok)
+            g->type->loaded(g);
+        else
+            groups_remove(g);
+    }
 }

@@ -202,7 +202,7 @@ void groups_restore_marker(struct groups *gs, int32_t partition, int32_t partiti
                            bool commit);
 /* The group's protocol state was removed. Offsets that follow make a simple group of it. */
 void groups_restore_removed(struct groups *gs, struct slice id);
-/* The partition has been read to its end: its groups come to life. */
-void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_count);
+/* The partition has been read to its end: its groups come to life. Not ok: it could not be, and they are forgotten. */
+void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_count, bool ok);
 
 #endif

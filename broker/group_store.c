@@ -20,6 +20,7 @@ struct store {
     struct group_host host;
     struct broker *broker;
     struct topic_watch watch;
+    struct producer_ids producer_ids;
     ev_timer expire;
     bool creating; /* the log is being made */
 
@@ -224,7 +225,7 @@ static void part_loaded(struct store *s, bool ok)
     s->parts[s->loading] = ok ? PART_READY : PART_FAILED;
     if (!ok)
         log_error("group", "offsets cannot be read, groups are not served partition=" TOPIC_OFFSETS "-%d", s->loading);
-    groups_restored(&s->groups, s->loading, s->parts_count);
+    groups_restored(&s->groups, s->loading, s->parts_count, ok);
     broker_reader_free(s->reader);
     s->reader = NULL;
     s->loading++;
@@ -285,7 +286,7 @@ static void config_refresh(struct store *s, const struct broker_config *c)
     };
 }
 
-int groups_open(struct broker *b, struct err *err)
+void groups_open(struct broker *b)
 {
     struct store *s = xcalloc(1, sizeof *s);
     s->broker = b;
@@ -295,6 +296,7 @@ int groups_open(struct broker *b, struct err *err)
                                   .append = store_append,
                                   .when_durable = store_when_durable};
     groups_init(&s->groups, &s->host);
+    producer_ids_init(&s->producer_ids, b);
     batch_builder_init(&s->builder);
     b->groups = &s->groups;
     s->watch.changed = topic_changed;
@@ -312,7 +314,6 @@ int groups_open(struct broker *b, struct err *err)
         (void)broker_control_post(b, load_step, s);
     }
     metadata_unref(m);
-    return 0;
 }
 
 void groups_close(struct broker *b)
@@ -322,6 +323,7 @@ void groups_close(struct broker *b)
     broker_unwatch_topics(&s->watch);
     ev_timer_stop(b->control_loop, &s->expire);
     groups_done(&s->groups);
+    producer_ids_done(&s->producer_ids);
     broker_reader_free(s->reader);
     for (int32_t i = 0; i < s->parts_count; i++) partition_log_unref(s->logs[i]);
     free(s->logs);
@@ -334,18 +336,20 @@ void groups_close(struct broker *b)
     free(s);
 }
 
-struct groups *groups_for(struct request *rq, struct slice id, enum kafka_error *ret_error)
+struct groups *groups_for(struct request *rq, struct slice id, enum acl_operation operation,
+                          enum kafka_error *ret_error)
 {
     struct store *s = store_of(rq->broker);
-    if (!s->parts) {
+    *ret_error = KAFKA_NONE;
+    if (!request_authorize(rq, operation, RESOURCE_GROUP, id))
+        *ret_error = KAFKA_GROUP_AUTHORIZATION_FAILED;
+    else if (!s->parts)
         *ret_error = KAFKA_NOT_COORDINATOR;
-        return NULL;
-    }
-    enum part_state state = s->parts[group_partition(id, s->parts_count)];
-    if (state != PART_READY) {
-        *ret_error = state == PART_LOADING ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_COORDINATOR_NOT_AVAILABLE;
-        return NULL;
-    }
+    else if (s->parts[group_partition(id, s->parts_count)] == PART_LOADING)
+        *ret_error = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    else if (s->parts[group_partition(id, s->parts_count)] == PART_FAILED)
+        *ret_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    if (*ret_error != KAFKA_NONE) return NULL;
     config_refresh(s, request_metadata(rq)->config);
     return &s->groups;
 }
@@ -353,11 +357,13 @@ struct groups *groups_for(struct request *rq, struct slice id, enum kafka_error 
 struct groups *groups_for_all(struct request *rq, enum kafka_error *ret_error)
 {
     struct store *s = store_of(rq->broker);
-    if (s->loading < s->parts_count) {
-        *ret_error = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
-        return NULL;
-    }
-    return &s->groups;
+    *ret_error = s->loading < s->parts_count ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_NONE;
+    return *ret_error == KAFKA_NONE ? &s->groups : NULL;
+}
+
+struct producer_ids *groups_producer_ids(struct broker *b)
+{
+    return &store_of(b)->producer_ids;
 }
 
 /* -- making the log -- */
@@ -373,16 +379,16 @@ static void log_created(void *arg, enum kafka_error error)
     struct ensure *e = arg;
     struct store *s = e->store;
     s->creating = false;
-    if (error == KAFKA_NONE) {
+    if (error == KAFKA_NONE && !s->parts) {
         const struct metadata *m = broker_metadata(s->broker);
         const struct metadata_topic *t = metadata_topic(m, SLICE(TOPIC_OFFSETS));
-        if (t && !s->parts) {
+        if (t) {
             store_attach(s, t, PART_READY);
             s->loading = s->parts_count;
         }
         metadata_unref(m);
     }
-    e->done(e->arg, error == KAFKA_NONE && s->parts ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE);
+    e->done(e->arg, s->parts ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE);
     free(e);
 }
 
@@ -408,8 +414,8 @@ void groups_log_ensure(struct broker *b, void (*done)(void *arg, enum kafka_erro
                               .replication_factor = -1,
                               .config = config,
                               .config_count = countof(config)};
+    struct err err = ERR_NONE;
     struct metadata_change *c = metadata_change_begin(b);
-    struct err err;
     enum kafka_error error = metadata_change_create_topic(c, &spec, false, NULL, &err);
     if (error == KAFKA_NONE) {
         metadata_change_commit(c, log_created, e);

@@ -4,21 +4,29 @@
  * fold of the log: at start each partition is read from its log start on, in pieces between other work; until that is
  * done the coordinator answers COORDINATOR_LOAD_IN_PROGRESS for its groups. A partition that cannot be read answers
  * COORDINATOR_NOT_AVAILABLE rather than "no offset", which would make consumers begin anew.
- * Life: groups_open(), groups_close() of state.h; the former begins to read, the latter answers parked requests with
- * COORDINATOR_NOT_AVAILABLE. Threads: the control thread; open on the main thread before it runs. */
+ * Threads: open and close while the control thread does not run; the rest on the control thread. */
 #ifndef OTTLA_GROUP_STORE_H
 #define OTTLA_GROUP_STORE_H
 
 #include "broker/api.h"
 #include "broker/broker.h"
 #include "broker/group.h"
+#include "broker/producer_ids.h"
+
+/* Sets b->groups and begins to read the log; the metadata is there. */
+void groups_open(struct broker *b);
+/* Answers parked requests with COORDINATOR_NOT_AVAILABLE, frees all. */
+void groups_close(struct broker *b);
 
 /* The coordinator of group id for a handler, with the options as they are now. NULL, and *ret_error set: the group's
  * partition is being read or cannot be, or nobody asked for a coordinator yet, so that there is no log
  * (NOT_COORDINATOR). */
-struct groups *groups_for(struct request *rq, struct slice id, enum kafka_error *ret_error);
-/* For lists of all groups. No log means no groups. */
+struct groups *groups_for(struct request *rq, struct slice id, enum acl_operation operation,
+                          enum kafka_error *ret_error);
+/* For lists of all groups; errors likewise. No log means no groups. */
 struct groups *groups_for_all(struct request *rq, enum kafka_error *ret_error);
+
+struct producer_ids *groups_producer_ids(struct broker *b);
 
 /* Makes sure that the log exists; done(arg, error) on the control thread, maybe before it returns. */
 void groups_log_ensure(struct broker *b, void (*done)(void *arg, enum kafka_error error), void *arg);

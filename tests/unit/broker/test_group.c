@@ -1031,7 +1031,7 @@ Test(group, a_stored_group_lives_on_and_its_sessions_run)
                                     .members_count = 1};
     classic_group_restore(&groups, SLICE("g"), &stored);
     classic_group_restore(&groups, SLICE("g"), &stored); /* the log may repeat itself */
-    groups_restored(&groups, group_partition(SLICE("g"), 50), 50);
+    groups_restored(&groups, group_partition(SLICE("g"), 50), 50, true);
     expect_state("Stable");
     struct client a = {.id = "m1", .generation_id = 5};
     a.join_call.answer = on_join;
@@ -1051,7 +1051,7 @@ Test(group, a_stored_group_without_members_is_empty)
 {
     struct classic_stored stored = {.protocol_type = SLICE("consumer"), .generation_id = 3, .state_time_ms = 77};
     classic_group_restore(&groups, SLICE("g"), &stored);
-    groups_restored(&groups, group_partition(SLICE("g"), 50), 50);
+    groups_restored(&groups, group_partition(SLICE("g"), 50), 50, true);
     expect_state("Empty");
     struct client a = {0};
     join_first(&a);

@@ -1,0 +1,55 @@
+/* broker/api/config_edit.c: see config_edit.h. */
+#include "broker/api/config_edit.h"
+
+const struct config_list *config_edits_list(struct request *rq, int8_t type, struct slice name)
+{
+    const struct metadata *m = request_metadata(rq);
+    if (type != CONFIG_RESOURCE_TOPIC) return metadata_resource_config(m, type, name);
+    const struct metadata_topic *t = metadata_topic(m, name);
+    return t ? &t->config : NULL;
+}
+
+enum kafka_error config_edits_check(struct request *rq, const struct config_edits *all, int32_t count, int32_t index,
+                                    struct err *err)
+{
+    const struct config_edits *e = &all[index];
+    for (int32_t i = 0; i < count; i++)
+        if (i != index && all[i].type == e->type && slice_eq(all[i].name, e->name))
+            return err_set(err, KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");
+    bool topic = e->type == CONFIG_RESOURCE_TOPIC;
+    if (!topic && e->type != CONFIG_RESOURCE_BROKER)
+        return err_set(err, KAFKA_INVALID_REQUEST, "Unsupported resource type: %d", e->type);
+    if (topic ? !request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_TOPIC, e->name)
+              : !request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
+        enum kafka_error error = topic ? KAFKA_TOPIC_AUTHORIZATION_FAILED : KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+        return err_set(err, error, "%s", kafka_error_text(error));
+    }
+    if (topic && !metadata_topic(request_metadata(rq), e->name))
+        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
+                       SLICE_ARG(e->name));
+    return KAFKA_NONE;
+}
+
+static void edit(struct metadata_change *c, struct config_edits *e, bool validate_only)
+{
+    for (int32_t i = 0; i < e->count && e->err.code == KAFKA_NONE; i++) {
+        enum kafka_error error = metadata_change_set_config(c, e->type, e->name, e->edits[i].name, e->edits[i].value,
+                                                            validate_only, &e->err);
+        e->err.code = error;
+    }
+}
+
+void config_edits_apply(struct request *rq, struct config_edits *all, int32_t count, bool validate_only,
+                        void (*done)(void *arg, enum kafka_error error), void *arg)
+{
+    struct metadata_change *c = metadata_change_begin(rq->broker);
+    for (int32_t i = 0; i < count; i++) edit(c, &all[i], true);
+    metadata_change_abort(c);
+    if (validate_only) {
+        done(arg, KAFKA_NONE);
+        return;
+    }
+    c = metadata_change_begin(rq->broker);
+    for (int32_t i = 0; i < count; i++) edit(c, &all[i], false);
+    metadata_change_commit(c, done, arg);
+}

@@ -1,0 +1,76 @@
+/* CreatePartitions, key 37. Control thread (owns topics). Each topic by itself; what succeeds is one change. */
+#include "broker/api/wait.h"
+#include "broker/broker.h"
+#include "protocol/api_handlers.h"
+
+struct growth {
+    struct api_wait *wait;
+    struct create_partitions_response *out;
+};
+
+static void committed(void *arg, enum kafka_error error)
+{
+    struct growth *g = arg;
+    for (int32_t i = 0; error != KAFKA_NONE && i < g->out->results_count; i++)
+        if (g->out->results[i].error_code == KAFKA_NONE) g->out->results[i].error_code = (int16_t)error;
+    api_wait_done(g->wait);
+}
+
+/* The one broker is the only place for a replica. */
+static enum kafka_error check_assignments(const struct create_partitions_request_topic *t, int32_t now, int32_t node_id,
+                                          struct err *err)
+{
+    if (t->assignments_count < 0) return KAFKA_NONE;
+    if (t->assignments_count != t->count - now)
+        return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                       "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.",
+                       t->count - now, t->assignments_count);
+    for (int32_t i = 0; i < t->assignments_count; i++)
+        if (t->assignments[i].broker_ids_count != 1 || t->assignments[i].broker_ids[0] != node_id)
+            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                           "The manual partition assignment must name the one broker, %d, once.", node_id);
+    return KAFKA_NONE;
+}
+
+static enum kafka_error grow(struct request *rq, struct metadata_change *c, const struct create_partitions_request *in,
+                             int32_t index, struct err *err)
+{
+    const struct create_partitions_request_topic *t = &in->topics[index];
+    for (int32_t i = 0; i < in->topics_count; i++)
+        if (i != index && slice_eq(in->topics[i].name, t->name))
+            return err_set(err, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
+    if (!request_authorize(rq, ACL_ALTER, RESOURCE_TOPIC, t->name))
+        return err_set(err, KAFKA_TOPIC_AUTHORIZATION_FAILED, "%s", kafka_error_text(KAFKA_TOPIC_AUTHORIZATION_FAILED));
+    const struct metadata_topic *now = metadata_topic(metadata_change_view(c), t->name);
+    if (now && t->count > now->partitions_count) {
+        enum kafka_error error =
+            check_assignments(t, now->partitions_count, (int32_t)broker_config(rq->broker)->node_id, err);
+        if (error != KAFKA_NONE) return error;
+    }
+    return metadata_change_grow_topic(c, t->name, t->count, in->validate_only, err);
+}
+
+API_HANDLER(create_partitions)
+{
+    struct growth *g = arena_calloc(&rq->arena, 1, sizeof *g);
+    struct api_wait *w = api_wait_new(rq);
+    out->results = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof out->results[0]);
+    if (!g || !w || !out->results) return API_CLOSE;
+    *g = (struct growth){.wait = w, .out = out};
+
+    struct metadata_change *c = metadata_change_begin(rq->broker);
+    for (int32_t i = 0; i < in->topics_count; i++) {
+        struct err err = ERR_NONE;
+        struct create_partitions_response_topic_result *o = &out->results[out->results_count++];
+        create_partitions_response_topic_result_init(o);
+        o->name = in->topics[i].name;
+        o->error_code = (int16_t)grow(rq, c, in, i, &err);
+        if (o->error_code != KAFKA_NONE) o->error_message = slice_of(arena_strdup(&rq->arena, err.text));
+    }
+    if (in->validate_only) {
+        metadata_change_abort(c);
+        return API_REPLY;
+    }
+    metadata_change_commit(c, committed, g);
+    return api_wait_result(w);
+}

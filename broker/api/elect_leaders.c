@@ -1,0 +1,39 @@
+/* ElectLeaders, key 43. Control thread. The one replica leads already: nothing is ever needed. topics null: every topic
+ * is named, with no partition in need. */
+#include "broker/api.h"
+#include "broker/broker.h"
+#include "protocol/api_handlers.h"
+
+API_HANDLER(elect_leaders)
+{
+    const struct metadata *m = request_metadata(rq);
+    if (!request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
+        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+        return API_REPLY;
+    }
+    bool all = in->topic_partitions_count < 0;
+    int32_t size = all ? m->topics_count : in->topic_partitions_count;
+    out->replica_election_results = arena_calloc(&rq->arena, (size_t)size + 1, sizeof out->replica_election_results[0]);
+    if (!out->replica_election_results) return API_CLOSE;
+    for (int32_t i = 0; i < size; i++) {
+        struct elect_leaders_response_replica_election_result *o =
+            &out->replica_election_results[out->replica_election_results_count++];
+        o->topic = all ? slice_of(m->topics[i]->name) : in->topic_partitions[i].topic;
+        if (all) continue;
+        const struct metadata_topic *t = metadata_topic(m, o->topic);
+        int32_t count = MAX(in->topic_partitions[i].partitions_count, 0);
+        o->partition_result = arena_calloc(&rq->arena, (size_t)count + 1, sizeof o->partition_result[0]);
+        if (!o->partition_result) return API_CLOSE;
+        for (int32_t p = 0; p < count; p++) {
+            int32_t index = in->topic_partitions[i].partitions[p];
+            bool known = t && index >= 0 && index < t->partitions_count;
+            o->partition_result[o->partition_result_count++] = (struct elect_leaders_response_partition_result){
+                .partition_id = index,
+                .error_code = known ? KAFKA_ELECTION_NOT_NEEDED : KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
+                .error_message = known ? SLICE("Leader election not needed for topic partition.")
+                                       : SLICE("No such topic or partition."),
+            };
+        }
+    }
+    return API_REPLY;
+}

@@ -1,0 +1,75 @@
+/* FindCoordinator, key 10. Control thread (makes `__consumer_offsets` for the first group). v4+ asks for several keys.
+ * This broker coordinates all groups. Transactions and share groups have no coordinator: the text says so. */
+#include "broker/api/wait.h"
+#include "broker/group_store.h"
+#include "protocol/api_handlers.h"
+
+enum key_type { KEY_GROUP = 0, KEY_TRANSACTION = 1, KEY_SHARE = 2 };
+
+struct find {
+    struct api_wait *wait;
+    const struct find_coordinator_request *in;
+    struct find_coordinator_response *out;
+};
+
+static void fill(struct request *rq, const struct find *f, enum kafka_error error, const char *text,
+                 struct find_coordinator_response_coordinator *ret)
+{
+    ret->error_code = (int16_t)error;
+    ret->error_message = error == KAFKA_NONE ? SLICE_EMPTY : slice_of(text);
+    ret->node_id = -1;
+    ret->port = -1;
+    ret->host = SLICE_EMPTY;
+    if (error != KAFKA_NONE) return;
+    ret->node_id = (int32_t)broker_config(rq->broker)->node_id;
+    request_advertised(rq, &ret->host, &ret->port);
+}
+
+static void answer(void *arg, enum kafka_error error)
+{
+    struct find *f = arg;
+    struct request *rq = f->wait->rq;
+    const char *text = error == KAFKA_NONE ? NULL : kafka_error_text(error);
+    if (error == KAFKA_NONE && f->in->key_type != KEY_GROUP) {
+        error = f->in->key_type == KEY_TRANSACTION ? KAFKA_UNSUPPORTED_VERSION : KAFKA_INVALID_REQUEST;
+        text = f->in->key_type == KEY_TRANSACTION ? "This broker does not support transactions."
+                                                  : "This broker has no coordinator of this type.";
+    }
+    if (rq->version < 4) {
+        struct find_coordinator_response_coordinator one;
+        fill(rq, f, error, text, &one);
+        f->out->error_code = one.error_code;
+        f->out->error_message = one.error_message;
+        f->out->node_id = one.node_id;
+        f->out->host = one.host;
+        f->out->port = one.port;
+    }
+    for (int32_t i = 0; i < f->out->coordinators_count; i++) {
+        struct slice key = f->in->coordinator_keys[i];
+        fill(rq, f, error, text, &f->out->coordinators[i]);
+        f->out->coordinators[i].key = key;
+        if (error == KAFKA_NONE && !request_authorize(rq, ACL_DESCRIBE, RESOURCE_GROUP, key))
+            fill(rq, f, KAFKA_GROUP_AUTHORIZATION_FAILED, kafka_error_text(KAFKA_GROUP_AUTHORIZATION_FAILED),
+                 &f->out->coordinators[i]);
+    }
+    api_wait_done(f->wait);
+}
+
+API_HANDLER(find_coordinator)
+{
+    struct find *f = arena_calloc(&rq->arena, 1, sizeof *f);
+    struct api_wait *w = api_wait_new(rq);
+    if (!f || !w) return API_CLOSE;
+    if (rq->version >= 4) {
+        out->coordinators_count = in->coordinator_keys_count;
+        out->coordinators =
+            arena_calloc(&rq->arena, (size_t)in->coordinator_keys_count + 1, sizeof out->coordinators[0]);
+        if (!out->coordinators) return API_CLOSE;
+    }
+    *f = (struct find){.wait = w, .in = in, .out = out};
+    if (in->key_type == KEY_GROUP)
+        groups_log_ensure(rq->broker, answer, f);
+    else
+        answer(f, KAFKA_NONE);
+    return api_wait_result(w);
+}
