@@ -1,0 +1,302 @@
+/* The housekeeping thread of a data directory: background sync, checkpoints, retention, delayed removal, idle producers.
+ * It sleeps as long as nothing is due: an idle broker wakes for retention only. */
+#include "storage/log_internal.h"
+
+#include "base/log.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define PRODUCER_CHECK_INTERVAL_MS (600 * 1000) /* Kafka's producer.id.expiration.check.interval.ms */
+#define SPACE_LOW_BYTES            ((uint64_t)16 * 1024 * 1024) /* below it only the broker's own records are taken */
+
+/* All logs, each with a reference, malloc'd. */
+static struct partition_log **logs_of(struct log_dir *dir, uint32_t *ret_count)
+{
+    struct partition_log **logs, *log;
+    uint32_t count = 0;
+
+    pthread_mutex_lock(&dir->lock);
+    logs = xmalloc((dir->logs_count + 1) * sizeof *logs);
+    LIST_FOREACH(log, &dir->logs, link) logs[count++] = partition_log_ref(log);
+    pthread_mutex_unlock(&dir->lock);
+    *ret_count = count;
+    return logs;
+}
+
+static void nothing(void *arg, int error)
+{
+    (void)arg;
+    (void)error; /* the log is marked and a line is logged where it failed */
+}
+
+static void write_indexes(struct partition_log *log)
+{
+    int r = 0;
+    pthread_mutex_lock(&log->lock);
+    struct segment *s = log_active(log);
+    if (s && log->loaded && !log->closed && (s->offsets.count > s->offsets.written || s->times.count > s->times.written))
+        r = segment_write_indexes(s, false);
+    pthread_mutex_unlock(&log->lock);
+    /* A cache: the next round tries again. */
+    if (r) log_warn("storage", "cannot write an index: %s partition=%s", strerror(-r), log->name);
+}
+
+void log_dir_flush_dirty(struct log_dir *dir)
+{
+    struct partition_log *log;
+    struct statvfs space;
+    uint32_t count = 0;
+
+    atomic_store(&dir->dirty, false);
+    if (!dir->io->statvfs(dir->fd, &space)) {
+        bool low = (uint64_t)space.f_bavail * space.f_frsize < SPACE_LOW_BYTES;
+        if (low != atomic_exchange(&dir->space_low, low)) {
+            if (low)
+                log_error("storage", "the disk is full, produce requests are refused path=%s", dir->path);
+            else
+                log_info("storage", "the disk has room again path=%s", dir->path);
+        }
+    }
+    pthread_mutex_lock(&dir->lock);
+    struct partition_log **dirty = xmalloc((dir->logs_count + 1) * sizeof *dirty);
+    LIST_FOREACH(log, &dir->logs, link)
+        if (atomic_load(&log->log_end) > atomic_load(&log->durable_end) && !atomic_load(&log->failed))
+            dirty[count++] = partition_log_ref(log);
+    pthread_mutex_unlock(&dir->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        write_indexes(dirty[i]);
+        partition_log_sync_async(dirty[i], atomic_load(&dirty[i]->log_end), nothing, NULL);
+        partition_log_unref(dirty[i]);
+    }
+    free(dirty);
+}
+
+void log_dir_check_retention(struct log_dir *dir)
+{
+    uint32_t count;
+    struct partition_log **logs = logs_of(dir, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        log_retain(logs[i], clock_wall_ms(dir->clock));
+        partition_log_unref(logs[i]);
+    }
+    free(logs);
+}
+
+void log_dir_expire_producers(struct log_dir *dir)
+{
+    uint32_t count;
+    struct partition_log **logs = logs_of(dir, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        pthread_mutex_lock(&logs[i]->lock);
+        if (logs[i]->producers)
+            producer_state_expire(logs[i]->producers, clock_wall_ms(dir->clock), dir->options.producer_id_expiration_ms);
+        pthread_mutex_unlock(&logs[i]->lock);
+        partition_log_unref(logs[i]);
+    }
+    free(logs);
+}
+
+/* -- checkpoints -- */
+
+static int write_checkpoint(struct log_dir *dir, const char *name, const struct checkpoint *c)
+{
+    size_t size;
+    AUTO_FREE char *text = checkpoint_format(c, &size);
+    return io_replace_file(dir->io, dir->fd, ".", name, text, size, true);
+}
+
+static void add_unopened(struct checkpoint *c, const struct known_offsets *known)
+{
+    for (uint32_t i = 0; i < known->checkpoint.count; i++) {
+        const struct checkpoint_entry *e = &known->checkpoint.entries[i];
+        if (e->offset >= 0) checkpoint_add(c, e->topic, e->partition, e->offset);
+    }
+}
+
+int log_dir_write_checkpoints(struct log_dir *dir)
+{
+    struct checkpoint points = {0}, starts = {0};
+    struct partition_log *log;
+    size_t names_bytes = 0;
+
+    pthread_mutex_lock(&dir->checkpoint_lock);
+    atomic_store(&dir->marks_changed, false);
+    pthread_mutex_lock(&dir->lock);
+    LIST_FOREACH(log, &dir->logs, link) names_bytes += log->topic_len + 1;
+    AUTO_FREE char *names = xmalloc(names_bytes + 1);
+    char *name = names;
+    LIST_FOREACH(log, &dir->logs, link)
+    {
+        int64_t durable = atomic_load(&log->durable_end), start = atomic_load(&log->log_start);
+        memcpy(name, log->name, log->topic_len);
+        name[log->topic_len] = '\0';
+        checkpoint_add(&points, name, log->partition, durable);
+        if (start > 0) checkpoint_add(&starts, name, log->partition, start);
+        name += log->topic_len + 1;
+    }
+    add_unopened(&points, &dir->recovery_points);
+    add_unopened(&starts, &dir->log_starts);
+    dir->forgotten = false;
+    pthread_mutex_unlock(&dir->lock);
+    int r = write_checkpoint(dir, RECOVERY_POINT_FILE, &points);
+    if (!r) r = write_checkpoint(dir, LOG_START_FILE, &starts);
+    if (r) atomic_store(&dir->marks_changed, true);
+    checkpoint_done(&points);
+    checkpoint_done(&starts);
+    pthread_mutex_unlock(&dir->checkpoint_lock);
+    return r;
+}
+
+/* -- removal -- */
+
+static void remove_now(struct log_dir *dir, const char *path, bool folder)
+{
+    int r = folder ? io_remove_dir(dir->io, dir->fd, path) : dir->io->unlinkat(dir->fd, path, 0);
+    if (r && r != -ENOENT) log_warn("storage", "cannot remove: %s path=%s/%s", strerror(-r), dir->path, path);
+}
+
+void log_dir_remove_later(struct log_dir *dir, const char *path, bool folder, int64_t delay_ms)
+{
+    if (delay_ms <= 0) {
+        remove_now(dir, path, folder);
+        return;
+    }
+    struct late_removal *removal = xmalloc(sizeof *removal + strlen(path) + 1);
+    removal->due_ms = clock_mono_ms(dir->clock) + delay_ms;
+    removal->folder = folder;
+    strcpy(removal->path, path);
+    pthread_mutex_lock(&dir->lock);
+    STAILQ_INSERT_TAIL(&dir->removals, removal, link);
+    pthread_cond_signal(&dir->housekeeper_wake);
+    pthread_mutex_unlock(&dir->lock);
+}
+
+void log_dir_remove_due(struct log_dir *dir, bool all)
+{
+    int64_t now_ms = clock_mono_ms(dir->clock);
+    struct late_removals due = STAILQ_HEAD_INITIALIZER(due), left = STAILQ_HEAD_INITIALIZER(left);
+    struct late_removal *removal;
+
+    pthread_mutex_lock(&dir->lock);
+    while ((removal = STAILQ_FIRST(&dir->removals))) {
+        STAILQ_REMOVE_HEAD(&dir->removals, link);
+        if (all || removal->due_ms <= now_ms)
+            STAILQ_INSERT_TAIL(&due, removal, link);
+        else
+            STAILQ_INSERT_TAIL(&left, removal, link);
+    }
+    STAILQ_CONCAT(&dir->removals, &left);
+    pthread_mutex_unlock(&dir->lock);
+    while ((removal = STAILQ_FIRST(&due))) {
+        STAILQ_REMOVE_HEAD(&due, link);
+        remove_now(dir, removal->path, removal->folder);
+        free(removal);
+    }
+}
+
+static int find_deleted_folder(void *arg, const char *name)
+{
+    struct log_dir *dir = arg;
+    size_t len = strlen(name);
+    if (len > strlen("-delete") && !strcmp(name + len - strlen("-delete"), "-delete"))
+        log_dir_remove_later(dir, name, true, 1);
+    return 0;
+}
+
+/* -- the thread -- */
+
+void log_dir_note_dirty(struct log_dir *dir)
+{
+    if (atomic_exchange(&dir->dirty, true)) return;
+    pthread_mutex_lock(&dir->lock);
+    pthread_cond_signal(&dir->housekeeper_wake);
+    pthread_mutex_unlock(&dir->lock);
+}
+
+struct schedule {
+    int64_t flush_ms; /* when each is due, monotonic */
+    int64_t checkpoint_ms;
+    int64_t retention_ms;
+    int64_t producers_ms;
+};
+
+/* Under dir->lock. Returns whether the thread is to end. */
+static bool wait_until_due(struct log_dir *dir, const struct schedule *s)
+{
+    while (!dir->closing) {
+        int64_t due_ms = MIN(s->retention_ms, s->producers_ms);
+        struct late_removal *removal;
+        if (atomic_load(&dir->dirty) || atomic_load(&dir->space_low)) due_ms = MIN(due_ms, s->flush_ms);
+        if (atomic_load(&dir->marks_changed)) due_ms = MIN(due_ms, s->checkpoint_ms);
+        STAILQ_FOREACH(removal, &dir->removals, link) due_ms = MIN(due_ms, removal->due_ms);
+        int64_t left_ms = due_ms - clock_mono_ms(dir->clock);
+        if (left_ms <= 0) return false;
+
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        left_ms = MIN(left_ms, 3600 * 1000) + 1;
+        until.tv_sec += left_ms / 1000;
+        until.tv_nsec += left_ms % 1000 * 1000000;
+        if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+        pthread_cond_timedwait(&dir->housekeeper_wake, &dir->lock, &until);
+    }
+    return true;
+}
+
+static bool is_due(int64_t *due_ms, int64_t now_ms, int64_t interval_ms)
+{
+    if (*due_ms > now_ms) return false;
+    *due_ms = now_ms + interval_ms;
+    return true;
+}
+
+static void *housekeeper(void *arg)
+{
+    struct log_dir *dir = arg;
+    const struct log_dir_options *o = &dir->options;
+    int64_t now_ms = clock_mono_ms(dir->clock);
+    struct schedule s = {.flush_ms = now_ms + o->flush_interval_ms,
+                         .checkpoint_ms = now_ms + o->recovery_point_interval_ms,
+                         .retention_ms = now_ms + o->retention_check_interval_ms,
+                         .producers_ms = now_ms + PRODUCER_CHECK_INTERVAL_MS};
+
+    int r = dir->io->list(dir->fd, ".", find_deleted_folder, dir);
+    if (r) log_warn("storage", "cannot list the data directory: %s path=%s", strerror(-r), dir->path);
+    pthread_mutex_lock(&dir->lock);
+    while (!wait_until_due(dir, &s)) {
+        pthread_mutex_unlock(&dir->lock);
+        now_ms = clock_mono_ms(dir->clock);
+        if ((atomic_load(&dir->dirty) || atomic_load(&dir->space_low)) && is_due(&s.flush_ms, now_ms, o->flush_interval_ms))
+            log_dir_flush_dirty(dir);
+        if (atomic_load(&dir->marks_changed) && is_due(&s.checkpoint_ms, now_ms, o->recovery_point_interval_ms)) {
+            r = log_dir_write_checkpoints(dir);
+            if (r) log_error("storage", "cannot write checkpoints: %s path=%s", strerror(-r), dir->path);
+        }
+        if (is_due(&s.retention_ms, now_ms, o->retention_check_interval_ms)) log_dir_check_retention(dir);
+        if (is_due(&s.producers_ms, now_ms, PRODUCER_CHECK_INTERVAL_MS)) log_dir_expire_producers(dir);
+        log_dir_remove_due(dir, false);
+        pthread_mutex_lock(&dir->lock);
+    }
+    pthread_mutex_unlock(&dir->lock);
+    return NULL;
+}
+
+int housekeeper_start(struct log_dir *dir)
+{
+    return thread_start(&dir->housekeeper, "ottla-storage", housekeeper, dir);
+}
+
+void housekeeper_stop(struct log_dir *dir)
+{
+    pthread_mutex_lock(&dir->lock);
+    dir->closing = true;
+    pthread_cond_signal(&dir->housekeeper_wake);
+    pthread_mutex_unlock(&dir->lock);
+    pthread_join(dir->housekeeper, NULL);
+}
