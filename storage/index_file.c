@@ -18,7 +18,7 @@ void index_file_done(struct index_file *f)
 int index_file_append(struct index_file *f, const void *entry, uint32_t entry_bytes)
 {
     if (f->count == f->allocated) {
-        uint32_t allocated = f->allocated ? f->allocated + f->allocated / 2 : 8;
+        uint32_t allocated = f->allocated + f->allocated / 2 + 8;
         uint8_t *entries = realloc(f->entries, (size_t)allocated * entry_bytes);
         if (!entries) return -ENOMEM;
         f->entries = entries;

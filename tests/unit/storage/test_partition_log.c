@@ -1,0 +1,278 @@
+/* The promises of partition_log.h: appending, reading, marks, holds, waiters, durability. */
+#include "scratch.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+Test(partition_log, offsets_are_dense_and_what_was_acknowledged_is_read)
+{
+    struct scratch s;
+    struct log_append a;
+    scratch_init(&s);
+    scratch_open(&s);
+    for (int i = 0; i < 300; i++) {
+        int64_t end = partition_log_marks(s.log).log_end;
+        cr_assert_eq(scratch_append(s.log, APPEND_CLIENT,
+                                    &(struct batch_spec){.count = 1 + i % 7, .value_bytes = 100, .timestamp_ms = 1000 + i}, &a),
+                     KAFKA_NONE);
+        cr_assert_eq(a.base_offset, end);
+        cr_assert_eq(a.last_offset, end + i % 7);
+        cr_assert_eq(a.log_append_time_ms, -1);
+    }
+    struct log_marks m = partition_log_marks(s.log);
+    cr_assert_eq(m.high_watermark, m.log_end);
+    cr_assert_eq(m.last_stable, m.log_end);
+    cr_assert_eq(m.leader_epoch, 0);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), m.log_end);
+    cr_assert_eq(scratch_read_all(s.log, 17, READ_COMMITTED), m.log_end - 17);
+    scratch_done(&s);
+}
+
+Test(partition_log, a_clean_restart_and_a_kill_keep_everything)
+{
+    struct scratch s;
+    scratch_init(&s);
+    s.config.segment_bytes = 20000;
+    scratch_open(&s);
+    int64_t end = 0;
+    for (int round = 0; round < 6; round++) {
+        struct log_marks m = partition_log_marks(s.log);
+        cr_assert_eq(m.log_end, end);
+        cr_assert_eq(m.high_watermark, end);
+        cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), end);
+        scratch_fill(s.log, 100, 300, 1000 + round * 1000);
+        end += 100;
+        if (round % 2)
+            scratch_kill(&s);
+        else
+            scratch_close(&s);
+        scratch_open(&s);
+        cr_assert_eq(log_dir_was_clean(s.dir), round % 2 == 0);
+        cr_assert_eq(partition_log_marks(s.log).leader_epoch, (round + 1) / 2, "an unclean stop begins an epoch");
+    }
+    scratch_done(&s);
+}
+
+Test(partition_log, a_hold_keeps_records_from_readers_and_release_shows_all_at_once)
+{
+    struct scratch s;
+    struct log_read r;
+    scratch_init(&s);
+    scratch_open(&s);
+    scratch_fill(s.log, 5, 10, 1);
+    cr_assert_eq(scratch_append(s.log, APPEND_CDC, &(struct batch_spec){.count = 3}, NULL), KAFKA_NONE);
+    cr_assert_eq(partition_log_marks(s.log).high_watermark, 5);
+    scratch_fill(s.log, 2, 10, 1); /* a foreign writer */
+    cr_assert_eq(partition_log_marks(s.log).high_watermark, 5);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 10);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 5);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_LOG_END), 10);
+    cr_assert_eq(partition_log_read(s.log, 7, 1000, true, READ_UNCOMMITTED, &r), KAFKA_NONE, "never out of range");
+    cr_assert_null(r.file);
+
+    partition_log_release(&(struct log_release){.log = s.log, .hold = 8}, 1);
+    cr_assert_eq(partition_log_marks(s.log).high_watermark, 8);
+    partition_log_release(&(struct log_release){.log = s.log, .hold = LOG_NO_HOLD}, 1);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 10);
+
+    scratch_close(&s);
+    scratch_open(&s);
+    partition_log_set_hold(s.log, 5); /* at open the visible end may go back */
+    cr_assert_eq(partition_log_marks(s.log).high_watermark, 5);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 5);
+    scratch_done(&s);
+}
+
+static int wakes;
+static void count_wake(struct log_waiter *w)
+{
+    wakes++;
+}
+
+Test(partition_log, a_waiter_is_woken_once_by_what_it_waits_for)
+{
+    struct scratch s;
+    scratch_init(&s);
+    scratch_open(&s);
+    struct log_waiter w = {.beyond_offset = 0, .isolation = READ_UNCOMMITTED, .wake = count_wake};
+    partition_log_wait(s.log, &w);
+    cr_assert_eq(wakes, 0);
+    cr_assert(w.linked);
+    scratch_append(s.log, APPEND_CDC, &(struct batch_spec){0}, NULL);
+    cr_assert_eq(wakes, 0, "held");
+    partition_log_release(&(struct log_release){.log = s.log, .hold = LOG_NO_HOLD}, 1);
+    cr_assert_eq(wakes, 1);
+    cr_assert_not(w.linked);
+    scratch_fill(s.log, 1, 10, 1);
+    cr_assert_eq(wakes, 1, "only once");
+
+    partition_log_wait(s.log, &w);
+    cr_assert_eq(wakes, 2, "at once when there is something");
+    w.beyond_offset = 2;
+    partition_log_wait(s.log, &w);
+    partition_log_wait_cancel(s.log, &w);
+    scratch_fill(s.log, 1, 10, 1);
+    cr_assert_eq(wakes, 2, "cancelled");
+
+    w.beyond_offset = 3;
+    w.isolation = READ_COMMITTED;
+    partition_log_wait(s.log, &w);
+    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.producer = true, .producer_id = 9, .transactional = true}, NULL);
+    cr_assert_eq(wakes, 2, "the last stable offset has not moved");
+    scratch_end_txn(s.log, 9, 0, true);
+    cr_assert_eq(wakes, 3);
+
+    w.beyond_offset = 100;
+    partition_log_wait(s.log, &w);
+    cr_assert_eq(log_dir_delete_log(s.dir, s.log), 0);
+    cr_assert_eq(wakes, 4, "deletion");
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){0}, NULL), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    scratch_done(&s);
+}
+
+Test(partition_log, strict_durability_shows_only_what_is_synced)
+{
+    struct scratch s;
+    scratch_init(&s);
+    s.config.strict = true;
+    scratch_open(&s);
+    scratch_fill(s.log, 5, 10, 1);
+    struct log_marks m = partition_log_marks(s.log);
+    cr_assert_eq(m.high_watermark, 0);
+    cr_assert_eq(m.durable_end, 0);
+    cr_assert_eq(m.log_end, 5);
+    wakes = 0;
+    struct log_waiter w = {.beyond_offset = 0, .isolation = READ_UNCOMMITTED, .wake = count_wake};
+    partition_log_wait(s.log, &w);
+    cr_assert_eq(wakes, 0);
+    cr_assert_eq(partition_log_sync(&s.log, 1), 0);
+    cr_assert_eq(wakes, 1);
+    m = partition_log_marks(s.log);
+    cr_assert_eq(m.durable_end, 5);
+    cr_assert_eq(m.high_watermark, 5);
+    scratch_kill(&s);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).high_watermark, 5);
+    scratch_done(&s);
+}
+
+Test(partition_log, a_read_returns_whole_batches_up_to_its_size)
+{
+    struct scratch s;
+    struct log_read r;
+    scratch_init(&s);
+    s.config.segment_bytes = 50000;
+    scratch_open(&s);
+    scratch_fill(s.log, 400, 200, 1);
+    struct log_read one;
+    cr_assert_eq(partition_log_read(s.log, 0, 1, true, READ_UNCOMMITTED, &one), KAFKA_NONE);
+    uint32_t batch = one.length;
+    cr_assert_gt(batch, 200);
+    log_read_done(&one);
+    for (int64_t offset = 0; offset < 400; offset += 7) {
+        for (uint32_t size = 1; size < 20 * batch; size += batch / 2) {
+            cr_assert_eq(partition_log_read(s.log, offset, size, false, READ_UNCOMMITTED, &r), KAFKA_NONE);
+            if (size < batch) {
+                cr_assert_null(r.file);
+            } else {
+                cr_assert_eq(r.base_offset, offset);
+                cr_assert_leq(r.length, size);
+                cr_assert_eq(r.length % batch, 0);
+                uint64_t in_segment = s.log->segments[0]->size; /* they are all equal, but for the last */
+                cr_assert(r.length == size / batch * batch || r.position + r.length == in_segment ||
+                          offset + r.length / batch == 400);
+            }
+            log_read_done(&r);
+        }
+    }
+    cr_assert_eq(partition_log_read(s.log, 400, 1000, true, READ_UNCOMMITTED, &r), KAFKA_NONE);
+    cr_assert_null(r.file);
+    cr_assert_eq(partition_log_read(s.log, 401, 1000, true, READ_UNCOMMITTED, &r), KAFKA_OFFSET_OUT_OF_RANGE);
+    cr_assert_eq(partition_log_read(s.log, -1, 1000, true, READ_UNCOMMITTED, &r), KAFKA_OFFSET_OUT_OF_RANGE);
+    scratch_done(&s);
+}
+
+Test(partition_log, an_offset_inside_a_batch_gives_the_whole_batch)
+{
+    struct scratch s;
+    struct log_read r;
+    scratch_init(&s);
+    scratch_open(&s);
+    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.count = 10}, NULL);
+    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.count = 10}, NULL);
+    cr_assert_eq(partition_log_read(s.log, 13, 100000, true, READ_UNCOMMITTED, &r), KAFKA_NONE);
+    cr_assert_eq(r.base_offset, 10);
+    log_read_done(&r);
+    scratch_done(&s);
+}
+
+Test(partition_log, deleted_records_are_out_of_range_and_stay_so)
+{
+    struct scratch s;
+    struct log_read r;
+    int64_t start = -1;
+    scratch_init(&s);
+    s.config.segment_bytes = 3000;
+    scratch_open(&s);
+    scratch_fill(s.log, 50, 200, 1);
+    cr_assert_gt(s.log->segments_count, 3);
+    partition_log_set_trim_limit(s.log, &s, 20);
+    cr_assert_eq(partition_log_delete_records(s.log, 30, &start), KAFKA_NONE);
+    cr_assert_eq(start, 20, "an owner's limit");
+    partition_log_set_trim_limit(s.log, &s, INT64_MAX);
+    cr_assert_eq(partition_log_delete_records(s.log, 31, &start), KAFKA_NONE);
+    cr_assert_eq(start, 31);
+    cr_assert_eq(partition_log_delete_records(s.log, 51, &start), KAFKA_OFFSET_OUT_OF_RANGE);
+    cr_assert_eq(partition_log_read(s.log, 30, 100, true, READ_UNCOMMITTED, &r), KAFKA_OFFSET_OUT_OF_RANGE);
+    cr_assert_eq(scratch_read_all(s.log, 31, READ_UNCOMMITTED), 19);
+    scratch_close(&s);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).log_start, 31);
+    cr_assert_eq(log_dir_write_checkpoints(s.dir), 0);
+    scratch_kill(&s);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).log_start, 31);
+    cr_assert_eq(partition_log_delete_records(s.log, 50, &start), KAFKA_NONE);
+    scratch_fill(s.log, 1, 10, 1);
+    scratch_close(&s);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).log_start, 50);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 51);
+    scratch_done(&s);
+}
+
+Test(partition_log, truncation_cuts_above_the_visible_end_only)
+{
+    struct scratch s;
+    scratch_init(&s);
+    s.config.segment_bytes = 3000;
+    scratch_open(&s);
+    scratch_fill(s.log, 20, 200, 1);
+    cr_assert_eq(partition_log_truncate(s.log, 10), KAFKA_OFFSET_OUT_OF_RANGE);
+    for (int32_t i = 0; i < 20; i++)
+        cr_assert_eq(scratch_append(s.log, APPEND_CDC,
+                                    &(struct batch_spec){.value_bytes = 200, .producer = true, .producer_id = 5, .base_sequence = i},
+                                    NULL),
+                     KAFKA_NONE);
+    cr_assert_eq(partition_log_sync(&s.log, 1), 0);
+    struct producer_last last;
+    cr_assert(partition_log_producer_last(s.log, 5, &last));
+    cr_assert_eq(last.last_sequence, 19);
+    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 3), 23);
+    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 19), 39);
+    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 20), 40);
+    cr_assert_eq(partition_log_truncate(s.log, 31), KAFKA_NONE);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 31);
+    cr_assert_eq(partition_log_marks(s.log).durable_end, 31);
+    cr_assert(partition_log_producer_last(s.log, 5, &last));
+    cr_assert_eq(last.last_sequence, 10);
+    cr_assert_eq(partition_log_truncate(s.log, 20), KAFKA_NONE);
+    cr_assert_not(partition_log_producer_last(s.log, 5, &last));
+    partition_log_release(&(struct log_release){.log = s.log, .hold = LOG_NO_HOLD}, 1);
+    scratch_fill(s.log, 30, 200, 1);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 50);
+    scratch_kill(&s);
+    scratch_open(&s);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 50);
+    scratch_done(&s);
+}
