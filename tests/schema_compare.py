@@ -16,7 +16,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, 'lib'), os.path.join(HERE, '..', 'protocol', 'gen')]
-import kafka_gen
+import api_schema
 import kafka_reference
 
 KINDS = {'coordinator-key': 'key', 'coordinator-value': 'value'}
@@ -30,8 +30,8 @@ def load_definition(path):
 
 def versions(text):
     if text == 'none':
-        return kafka_gen.NEVER
-    return kafka_gen.parse_range(text, 0, 'versions')
+        return api_schema.NEVER
+    return api_schema.parse_range(text, 0, 'versions')
 
 
 # One field as a plain dict, from either side.
@@ -40,14 +40,13 @@ def defined_default(field, kind):
     value = field.get('default')
     if value is None:
         return {'string': ''}.get(kind, 'zero')
-    text = str(value).lower() if isinstance(value, bool) or str(value) in ('true', 'false') else str(value)
-    return normal_default(text, kind)
+    return normal_default(str(value).lower() if isinstance(value, bool) else str(value), kind)
 
 
 def normal_default(text, kind):
     if text == 'null':
         return 'null'
-    if kind in kafka_gen.INTEGERS:
+    if kind in api_schema.INTEGERS:
         return int(text, 0) or 'zero'
     if kind == 'bool':
         return text == 'true' or 'zero'
@@ -84,9 +83,9 @@ def schema_fields(message, struct, version):
         kind = 'array' if f.array else 'struct' if f.is_struct() else f.type
         default = f.default[1:-1] if f.default and f.default.startswith('"') else f.default
         result.append({
-            'name': kafka_gen.camel(f.name), 'array': f.array,
+            'name': api_schema.camel(f.name), 'array': f.array,
             'type': 'struct' if f.is_struct() else 'int16' if f.type == 'error' else f.type,
-            'struct': kafka_gen.camel(f.type.name[len(message.name) + 1:]) if f.is_struct() else None,
+            'struct': api_schema.camel(f.type.name[len(message.name) + 1:]) if f.is_struct() else None,
             'nullable': f.nullable and version in f.null,
             'tag': f.tag, 'classic': f.classic,
             'default': {'string': ''}.get(kind, 'zero') if default is None else normal_default(default, kind),
@@ -111,8 +110,8 @@ def compare_fields(where, prefixes, defined, ours):
 
 
 def compare(definitions, messages, apis):
-    """definitions: {name: [definition, ...]}, newest first; an older one counts for the versions that the newer lack."""
-    ours = {kafka_gen.camel(m.name): m for m in messages}
+    """definitions: {name: [definition, ...]}, newest first; the older counts for the versions that the newer lacks."""
+    ours = {api_schema.camel(m.name): m for m in messages}
     for name in sorted(set(definitions) - set(ours)):
         yield '%s: no schema' % name
     for name in sorted(set(ours) - set(definitions)):
@@ -140,9 +139,9 @@ def compare(definitions, messages, apis):
         if newest.get('apiKey', -1) != message.type:
             yield '%s: key or type is %d, not %d' % (name, message.type, newest.get('apiKey', -1))
     for api in apis:
-        newest = definitions[kafka_gen.camel(api.name) + 'Request'][0]
+        newest = definitions[api_schema.camel(api.name) + 'Request'][0]
         highest = versions(newest['validVersions']).high
-        unstable = highest if newest.get('latestVersionUnstable') else kafka_gen.VERSION_MAX
+        unstable = highest if newest.get('latestVersionUnstable') else api_schema.VERSION_MAX
         if api.unstable != unstable:
             yield '%s: unstable from %d, not %d' % (api.name, api.unstable, unstable)
 
@@ -157,7 +156,7 @@ def parse(paths, path=None, old=None, new=None):
             text, count = re.subn(old, new, text, count=1)
             assert count, (path, old)
             found = True
-        parser = kafka_gen.Parser(p, text)
+        parser = api_schema.Parser(p, text)
         messages += parser.messages
         apis += parser.apis
     assert found, path

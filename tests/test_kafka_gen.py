@@ -52,7 +52,8 @@ class Generates(unittest.TestCase):
     def test_defaults(self):
         self.has(generate(HEARTBEAT)['msg_heartbeat.c'], '*m = (struct heartbeat_request){.group_id = SLICE_EMPTY};')
         source = generate('data d versions 0\n  a int32 = -1\n  b int64 = 0x7fffffffffffffff\n  c []string? = null\n'
-                          '  e bool = true\n  f string = "x y"\n  g float64 = 1.5\n  h int32 = -2147483648\n', 'd')['msg_d.c']
+                          '  e bool = true\n  f string = "x y"\n  g float64 = 1.5\n  h int32 = -2147483648\n',
+                          'd')['msg_d.c']
         self.has(source, '{.a = -1, .b = INT64_C(9223372036854775807), .e = true, .f = SLICE("x y"), .g = 1.5, '
                          '.h = INT32_MIN, .c_count = -1}')
 
@@ -71,7 +72,8 @@ class Generates(unittest.TestCase):
 
     def test_table_and_handlers(self):
         files = generate(HEARTBEAT)
-        self.has(files['messages_table.c'], '{12, "Heartbeat", "heartbeat", 0, 4, 4, WIRE_VERSION_NONE, 1, 3, KAFKA_THREAD_NETWORK,')
+        self.has(files['messages_table.c'],
+                 '{12, "Heartbeat", "heartbeat", 0, 4, 4, WIRE_VERSION_NONE, 1, 3, KAFKA_THREAD_NETWORK,')
         self.has(files['api_handlers.h'], 'enum api_result api_handle_heartbeat(struct request *rq, '
                  'const struct heartbeat_request *in, struct heartbeat_response *out);')
         self.has(files['api_handlers.h'], 'X(12, Heartbeat, heartbeat, 1, 3) \\')
@@ -87,28 +89,35 @@ class Generates(unittest.TestCase):
                          {'api_handlers.h', 'messages_table.c'})
 
     def test_array_of_structs(self):
-        source = generate('data d versions 0-2 flexible 2+\n  topics []topic? null 1+\n    id uuid\n    parts []int32 1+\n', 'd')
+        source = generate('data d versions 0-2 flexible 2+\n'
+                          '  topics []topic? null 1+\n    id uuid\n    parts []int32 1+\n', 'd')
         self.has(source['messages.h'], 'struct d_topic *topics; /* may be null in v1+ */ int32_t topics_count;')
-        self.has(source['msg_d.c'], '''m->topics = wire_get_array(r, flexible, version >= 1, 16, sizeof *m->topics, &m->topics_count);
+        self.has(source['msg_d.c'], '''
+            m->topics = wire_get_array(r, flexible, version >= 1, 16, sizeof *m->topics, &m->topics_count);
             for (int32_t i = 0; i < m->topics_count && !r->failed; i++) d_topic_read(r, version, &m->topics[i]);''')
 
     def test_shared_struct_once(self):
-        header = generate('data d versions 0\n  struct pair\n    a int8\n  x pair\n  y []pair\n  z pair? = null\n', 'd')['messages.h']
+        header = generate('data d versions 0\n  struct pair\n    a int8\n'
+                          '  x pair\n  y []pair\n  z pair? = null\n', 'd')['messages.h']
         self.assertEqual(header.count('struct d_pair {'), 1)
-        self.has(header, 'struct d_pair x; struct d_pair *y; int32_t y_count; struct d_pair *z; /* may be null, default null */')
+        self.has(header, 'struct d_pair x; struct d_pair *y; int32_t y_count; '
+                         'struct d_pair *z; /* may be null, default null */')
 
     def test_tagged_fields(self):
-        source = generate('data d versions 0-1 flexible 1+\n  a int32 1+ tag 1 = 7\n  b part 1+ tag 0\n    c int8\n', 'd')['msg_d.c']
-        self.has(source, '''if (t.tag == 0) { d_part_read(&t.value, version, &m->b);
-            } else if (t.tag == 1) { m->a = wire_get_int32(&t.value);
+        source = generate('data d versions 0-1 flexible 1+\n'
+                          '  a int32 1+ tag 1 = 7\n  b part 1+ tag 0\n    c int8\n', 'd')['msg_d.c']
+        self.has(source, '''if (t.tag == 0) { d_part_read(v, version, &m->b);
+            } else if (t.tag == 1) { m->a = wire_get_int32(v);
             } else { wire_tag_skip(&t); }''')
         self.has(source, '''const bool has_b = !d_part_is_default(&m->b);
             const bool has_a = m->a != 7;
             wire_put_uvarint(w, has_b + has_a);''')
 
     def test_nullable_struct_without_null_default_points_to_constants(self):
-        source = generate('data d versions 0 flexible 0+\n  b part? tag 0\n    c int8 = 3\n    s string\n', 'd')['msg_d.c']
-        self.has(source, 'static const struct d_part d_part_defaults = {.c = 3, .s = {(const uint8_t *)"", sizeof("") - 1}};')
+        source = generate('data d versions 0 flexible 0+\n'
+                          '  b part? tag 0\n    c int8 = 3\n    s string\n', 'd')['msg_d.c']
+        self.has(source, 'static const struct d_part d_part_defaults = '
+                         '{.c = 3, .s = {(const uint8_t *)"", sizeof("") - 1}};')
         self.has(source, 'const bool has_b = !(m->b && d_part_is_default(m->b));')
 
     def test_classic_string_in_flexible_message(self):
@@ -148,7 +157,8 @@ REFUSALS = [  # schema, message
     ('api a key 1 versions 0\nresponse\n', '2: expected "request"'),
     ('api a key 1 versions 0\nrequest\n  x int8\n', '3: expected "response"'),
     ('api a key 1 versions 0-3 serve 0-4\nrequest\nresponse\n', '1: serve: the codec knows only versions 0-3'),
-    ('api a key 1 versions 0-3 unstable 3+ serve 0-3\nrequest\nresponse\n', '1: serve: versions from 3 on are unstable'),
+    ('api a key 1 versions 0-3 unstable 3+ serve 0-3\nrequest\nresponse\n',
+     '1: serve: versions from 3 on are unstable'),
     ('api a key 1 versions 0-3 serve 0+\nrequest\nresponse\n', '1: serve: the last version must be named'),
     ('api a key 1 versions 0 thread main\nrequest\nresponse\n', '1: thread: "main" is neither network nor control'),
     ('data d versions 0\n  a\n', '2: field "a" has no type'),
@@ -161,7 +171,8 @@ REFUSALS = [  # schema, message
     ('data d versions 0\n  a []int8\n  a_count int8\n', '3: field "a_count" collides with the count of an array'),
     ('data d versions 0\n  a int8 1+\n', '2: field "a": its versions are not those of what holds it'),
     ('data d versions 0-2\n  a int8 0-3\n', '2: field "a": its versions are not those of what holds it'),
-    ('data d versions 0-2\n  s []part 1+\n    a int8 0+\n', '3: field "a": its versions are not those of what holds it'),
+    ('data d versions 0-2\n  s []part 1+\n    a int8 0+\n',
+     '3: field "a": its versions are not those of what holds it'),
     ('data d versions 0\n  a string null 0+\n', '2: field "a": "null" needs a type with ?'),
     ('data d versions 0-2\n  a string? 0-1 null 2+\n', '2: field "a": null in no version of the field'),
     ('data d versions 0-2 flexible 1+\n  a int8 tag 0\n', '2: field "a": tagged in a version that is not flexible'),
@@ -177,7 +188,8 @@ REFUSALS = [  # schema, message
     ('data d versions 0\n  a []p\n    x int8\n  b []p\n    x int8\n', '4: struct "p" is there already'),
     ('data d versions 0\ndata d versions 0\n', '2: struct d is there already: x.api:1'),
     ('metadata a type 3 versions 0\nmetadata b type 3 versions 0\n', '2: type 3 is there already: x.api:1'),
-    ('api a key 1 versions 0\nrequest\nresponse\napi b key 1 versions 0\nrequest\nresponse\n', '4: key 1 is there already: x.api:1'),
+    ('api a key 1 versions 0\nrequest\nresponse\napi b key 1 versions 0\nrequest\nresponse\n',
+     '4: key 1 is there already: x.api:1'),
 ]
 
 

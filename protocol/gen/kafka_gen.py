@@ -19,361 +19,23 @@ A file that was not changed is not written again, so that only what depends on a
 import os
 import re
 import sys
+import textwrap
 
-VERSION_MAX = 32767
-PRIMITIVES = {  # name: (C type, bytes on the wire when it has a fixed size)
-    'bool': ('bool', 1), 'int8': ('int8_t', 1), 'int16': ('int16_t', 2), 'int32': ('int32_t', 4),
-    'int64': ('int64_t', 8), 'uint16': ('uint16_t', 2), 'uint32': ('uint32_t', 4), 'float64': ('double', 8),
-    'error': ('int16_t', 2), 'uuid': ('struct uuid', 16), 'varint': ('int32_t', None),
-    'string': ('struct slice', None), 'bytes': ('struct slice', None), 'records': ('struct wire_records', None)}
-INTEGERS = {'int8': (-2**7, 2**7 - 1), 'int16': (-2**15, 2**15 - 1), 'int32': (-2**31, 2**31 - 1),
-            'int64': (-2**63, 2**63 - 1), 'uint16': (0, 2**16 - 1), 'uint32': (0, 2**32 - 1),
-            'error': (-2**15, 2**15 - 1), 'varint': (-2**31, 2**31 - 1)}
-NULLABLE = {'string', 'bytes', 'records'}
-C_WORDS = set('''auto bool break case char const continue default do double else enum extern float for goto if inline int
-    long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    linux unix'''.split())
-NAME = re.compile(r'[a-z][a-z0-9]*(_[a-z0-9]+)*\Z')
+sys.dont_write_bytecode = True  # the source tree stays clean
+from api_schema import NULLABLE, TYPES, VERSION_MAX, camel, load
+
+C_TYPES = {
+    'bool': 'bool', 'int8': 'int8_t', 'int16': 'int16_t', 'int32': 'int32_t', 'int64': 'int64_t', 'uint16': 'uint16_t',
+    'uint32': 'uint32_t', 'float64': 'double', 'error': 'int16_t', 'uuid': 'struct uuid', 'varint': 'int32_t',
+    'string': 'struct slice', 'bytes': 'struct slice', 'records': 'struct wire_records'}
 KINDS = {'request': 'WIRE_REQUEST', 'response': 'WIRE_RESPONSE', 'header': 'WIRE_HEADER', 'data': 'WIRE_DATA',
          'metadata': 'WIRE_METADATA', 'key': 'WIRE_KEY', 'value': 'WIRE_VALUE'}
 
 
-class SchemaError(Exception):
-    def __init__(self, line, text):
-        Exception.__init__(self, text)
-        self.line, self.text = line, text
-
-
-class Range:
-    """Versions low to high, both included; empty when low > high."""
-    def __init__(self, low, high):
-        self.low, self.high = low, high
-
-    def __and__(self, other):
-        return Range(max(self.low, other.low), min(self.high, other.high))
-
-    def __eq__(self, other):
-        return (self.low, self.high) == (other.low, other.high)
-
-    def __contains__(self, version):
-        return self.low <= version <= self.high
-
-    def within(self, other):
-        return other.low <= self.low and self.high <= other.high
-
-    def empty(self):
-        return self.low > self.high
-
-
-NEVER = Range(1, 0)
-
-
-class Field:
-    """type: a primitive or the Struct; versions, null: clipped to those of the parent."""
-    def __init__(self):
-        self.array = self.nullable = self.classic = False
-        self.null, self.tag, self.default = NEVER, None, None
-
-    def is_struct(self):
-        return isinstance(self.type, Struct)
-
-    def pointer(self):
-        return self.is_struct() and self.nullable and not self.array
-
-
-class Struct:
-    """versions: those in which it can occur."""
-    def __init__(self, name, line, versions):
-        self.name, self.line, self.versions, self.fields = name, line, versions, []
-        self.compared = False  # a tagged field of this type is left out when it holds only defaults
-
-
-class Message:
-    def __init__(self, name, kind, line):
-        self.name, self.kind, self.line = name, kind, line
-        self.type, self.topic, self.flexible = -1, None, NEVER
-        self.structs = []  # elements first, the message itself last
-        self.shared = {}
-
-
-class Api:
-    pass
-
-
-def camel(snake):
-    return ''.join(word[:1].upper() + word[1:] for word in snake.split('_'))
-
-
-# ---- Parser ----
-
-def parse_range(text, line, what):
-    m = re.match(r'(\d+)(\+|-(\d+))?\Z', text)
-    if not m:
-        raise SchemaError(line, '%s: "%s" is not a version range such as 3, 3-7 or 3+' % (what, text))
-    low = int(m[1])
-    high = VERSION_MAX if m[2] == '+' else int(m[3]) if m[3] else low
-    if low > high or low > VERSION_MAX or high > VERSION_MAX:
-        raise SchemaError(line, '%s: "%s" is empty or too large' % (what, text))
-    return Range(low, high)
-
-
-def split_line(text):
-    """Words and "quoted text" up to a comment."""
-    return re.findall(r'"[^"]*"|[^\s"#]+|#.*', text)
-
-
-def check_name(name, line, what):
-    if not NAME.match(name):
-        raise SchemaError(line, '%s "%s" is not in snake_case' % (what, name))
-    if name in C_WORDS:
-        raise SchemaError(line, '%s "%s" is a word of C' % (what, name))
-    return name
-
-
-class Parser:
-    def __init__(self, path, text):
-        self.path, self.apis, self.messages = path, [], []
-        self.lines = []  # (number, depth, words)
-        for number, raw in enumerate(text.split('\n'), 1):
-            if '\t' in raw:
-                raise SchemaError(number, 'tab: indent with two spaces')
-            words = split_line(raw)
-            if words and words[-1].startswith('#'):
-                words.pop()
-            if not words:
-                continue
-            indent = len(raw) - len(raw.lstrip(' '))
-            if indent % 2:
-                raise SchemaError(number, 'indentation of %d spaces is not a multiple of two' % indent)
-            self.lines.append((number, indent // 2, words))
-        self.at = 0
-        while self.at < len(self.lines):
-            self.top()
-
-    def attributes(self, line, words, known, needed):
-        """key value key value ... → dict"""
-        found = {}
-        if len(words) % 2:
-            raise SchemaError(line, '"%s" has no value' % words[-1])
-        for key, value in zip(words[::2], words[1::2]):
-            if key not in known:
-                raise SchemaError(line, 'unknown attribute "%s"; known here: %s' % (key, ', '.join(known)))
-            if key in found:
-                raise SchemaError(line, '"%s" is given twice' % key)
-            found[key] = value
-        for key in needed:
-            if key not in found:
-                raise SchemaError(line, '"%s" is missing' % key)
-        return found
-
-    def number(self, line, what, text):
-        if not text.isdigit() or int(text) > VERSION_MAX:
-            raise SchemaError(line, '%s: "%s" is not a number from 0 to %d' % (what, text, VERSION_MAX))
-        return int(text)
-
-    def versions(self, line, found):
-        versions = parse_range(found['versions'], line, 'versions')
-        if versions.high == VERSION_MAX:
-            raise SchemaError(line, 'versions: the last version must be named')
-        flexible = NEVER
-        if 'flexible' in found:
-            flexible = parse_range(found['flexible'], line, 'flexible')
-            if flexible.high != VERSION_MAX:
-                raise SchemaError(line, 'flexible: a message stays flexible, write %d+' % flexible.low)
-            flexible = flexible & versions
-        return versions, flexible
-
-    def top(self):
-        line, depth, words = self.lines[self.at]
-        if depth:
-            raise SchemaError(line, 'indented line does not belong to a message')
-        kind = words[0]
-        if kind == 'api':
-            return self.api(line, words)
-        if kind not in KINDS or kind in ('request', 'response'):
-            raise SchemaError(line, '"%s" begins no message; expected api, header, data, metadata, key or value' % kind)
-        if len(words) < 2:
-            raise SchemaError(line, '"%s" needs a name' % kind)
-        message = Message(check_name(words[1], line, 'message'), kind, line)
-        known = {'metadata': ['type'], 'key': ['type', 'topic'], 'value': ['type', 'topic']}.get(kind, [])
-        found = self.attributes(line, words[2:], known + ['versions', 'flexible'], known + ['versions'])
-        message.versions, message.flexible = self.versions(line, found)
-        if 'type' in found:
-            message.type = self.number(line, 'type', found['type'])
-        message.topic = found.get('topic')
-        self.at += 1
-        self.body(message, 1)
-        return None
-
-    def api(self, line, words):
-        api = Api()
-        if len(words) < 2:
-            raise SchemaError(line, '"api" needs a name')
-        api.name, api.line = check_name(words[1], line, 'api'), line
-        found = self.attributes(line, words[2:], ['key', 'versions', 'flexible', 'unstable', 'serve', 'thread'],
-                                ['key', 'versions'])
-        api.key = self.number(line, 'key', found['key'])
-        api.versions, api.flexible = self.versions(line, found)
-        api.unstable = parse_range(found['unstable'], line, 'unstable').low if 'unstable' in found else VERSION_MAX
-        api.serve = parse_range(found['serve'], line, 'serve') if 'serve' in found else None
-        if api.serve and api.serve.high == VERSION_MAX:
-            raise SchemaError(line, 'serve: the last version must be named')
-        if api.serve and not api.serve.within(api.versions):
-            raise SchemaError(line, 'serve: the codec knows only versions %d-%d' % (api.versions.low, api.versions.high))
-        if api.serve and api.serve.high >= api.unstable:
-            raise SchemaError(line, 'serve: versions from %d on are unstable' % api.unstable)
-        api.thread = found.get('thread', 'control')
-        if api.thread not in ('network', 'control'):
-            raise SchemaError(line, 'thread: "%s" is neither network nor control' % api.thread)
-        self.at += 1
-        for kind in ('request', 'response'):
-            if self.at == len(self.lines) or self.lines[self.at][1:] != (0, [kind]):
-                raise SchemaError(self.lines[min(self.at, len(self.lines) - 1)][0], 'expected "%s"' % kind)
-            message = Message(api.name + '_' + kind, kind, self.lines[self.at][0])
-            message.type, message.versions, message.flexible = api.key, api.versions, api.flexible
-            self.at += 1
-            self.body(message, 1)
-            setattr(api, kind, message)
-        self.apis.append(api)
-
-    def body(self, message, depth):
-        while self.at < len(self.lines) and self.lines[self.at][1] == depth and self.lines[self.at][2][0] == 'struct':
-            line, _, words = self.lines[self.at]
-            if len(words) != 2:
-                break  # a field of this name
-            struct = self.struct(message, words[1], line, message.versions)
-            self.at += 1
-            self.fields(message, struct, depth + 1, message.versions)
-            message.shared[words[1]] = struct
-            message.structs.append(struct)
-        root = Struct(message.name, message.line, message.versions)
-        self.fields(message, root, depth, message.versions)
-        message.structs.append(root)
-        message.root = root
-        self.messages.append(message)
-
-    def struct(self, message, name, line, versions):
-        check_name(name, line, 'struct')
-        full = message.name + '_' + name
-        if any(s.name == full for s in message.structs) or name in PRIMITIVES:
-            raise SchemaError(line, 'struct "%s" is there already' % name)
-        return Struct(full, line, versions)
-
-    def fields(self, message, struct, depth, parent):
-        names, tags = set(), set()
-        while self.at < len(self.lines) and self.lines[self.at][1] >= depth:
-            line, found_depth, words = self.lines[self.at]
-            if found_depth > depth:
-                raise SchemaError(line, 'indented too deep')
-            field = self.field(message, line, words, parent)
-            if field.name in names:
-                raise SchemaError(line, 'field "%s" is there already' % field.name)
-            if field.array and field.name + '_count' in names or field.name.endswith('_count') and any(
-                    f.array and f.name + '_count' == field.name for f in struct.fields):
-                raise SchemaError(line, 'field "%s" collides with the count of an array' % field.name)
-            if field.tag is not None and field.tag in tags:
-                raise SchemaError(line, 'tag %d is used already' % field.tag)
-            names.add(field.name)
-            tags.add(field.tag)
-            self.at += 1
-            if isinstance(field.type, str) and field.type not in PRIMITIVES:
-                nested = self.at < len(self.lines) and self.lines[self.at][1] > depth
-                if nested:
-                    inner = self.struct(message, field.type, line, field.versions)
-                    self.fields(message, inner, depth + 1, field.versions)
-                    message.structs.append(inner)
-                    field.type = inner
-                elif field.type in message.shared:
-                    field.type = message.shared[field.type]
-                else:
-                    raise SchemaError(line, 'unknown type "%s"' % field.type)
-            self.default(field, line)
-            struct.fields.append(field)
-
-    def field(self, message, line, words, parent):
-        field = Field()
-        field.line, field.name = line, check_name(words[0], line, 'field')
-        if len(words) < 2:
-            raise SchemaError(line, 'field "%s" has no type' % field.name)
-        m = re.match(r'(\[\])?([a-z0-9_]+)(\?)?\Z', words[1])
-        if not m:
-            raise SchemaError(line, '"%s" is not a type' % words[1])
-        field.array, field.type, field.nullable = bool(m[1]), m[2], bool(m[3])
-        if field.nullable and field.type in PRIMITIVES and field.type not in NULLABLE and not field.array:
-            raise SchemaError(line, 'type "%s" has no null' % field.type)
-        if field.array and field.type == 'records':
-            raise SchemaError(line, 'records cannot be elements of an array')
-        own, null, rest = None, None, words[2:]
-        if rest and rest[0][0].isdigit():
-            own = parse_range(rest.pop(0), line, 'field "%s"' % field.name)
-        while rest:
-            word = rest.pop(0)
-            if word == 'classic':
-                field.classic = True
-                continue
-            if word not in ('null', 'tag', '='):
-                raise SchemaError(line, 'field "%s": unexpected "%s"' % (field.name, word))
-            if not rest:
-                raise SchemaError(line, 'field "%s": nothing behind "%s"' % (field.name, word))
-            value = rest.pop(0)
-            if word == 'null':
-                null = parse_range(value, line, 'null')
-            elif word == 'tag':
-                field.tag = self.number(line, 'tag', value)
-            else:
-                field.default = value
-        field.versions = (own & parent) if own else parent
-        if field.versions.empty() or own and own.low < parent.low:
-            raise SchemaError(line, 'field "%s": its versions are not those of what holds it' % field.name)
-        if own and own.high != VERSION_MAX and own.high > parent.high:
-            raise SchemaError(line, 'field "%s": its versions are not those of what holds it' % field.name)
-        if null and not field.nullable:
-            raise SchemaError(line, 'field "%s": "null" needs a type with ?' % field.name)
-        if field.nullable:
-            field.null = (null & field.versions) if null else field.versions
-            if field.null.empty():
-                raise SchemaError(line, 'field "%s": null in no version of the field' % field.name)
-        if field.tag is not None and not field.versions.within(message.flexible):
-            raise SchemaError(line, 'field "%s": tagged in a version that is not flexible' % field.name)
-        return field
-
-    def default(self, field, line):
-        value = field.default
-        if value is None:
-            return
-        bad = SchemaError(line, 'field "%s": "%s" is no default for its type' % (field.name, value))
-        if value == 'null':
-            if not field.nullable:
-                raise SchemaError(line, 'field "%s": null is not allowed, so it cannot be the default' % field.name)
-        elif field.array or field.is_struct() or field.type in ('uuid', 'bytes', 'records'):
-            raise bad
-        elif field.type == 'string':
-            if not re.match(r'"[^"\\]*"\Z', value):
-                raise SchemaError(line, 'field "%s": a text stands in double quotes' % field.name)
-        elif field.type == 'bool':
-            if value not in ('true', 'false'):
-                raise bad
-        elif field.type == 'float64':
-            try:
-                float(value)
-            except ValueError:
-                raise bad
-        else:
-            try:
-                number = int(value, 0)
-            except ValueError:
-                raise bad
-            low, high = INTEGERS[field.type]
-            if not low <= number <= high:
-                raise SchemaError(line, 'field "%s": %s does not fit %s' % (field.name, value, field.type))
-
-
-# ---- C ----
-
 def c_type(field):
     if field.is_struct():
         return 'struct ' + field.type.name
-    return PRIMITIVES[field.type][0]
+    return C_TYPES[field.type]
 
 
 def c_default(field):
@@ -428,7 +90,7 @@ def size_min(struct, message, version):
         elif f.is_struct():
             total += size_min(f.type, message, version)
         else:
-            total += PRIMITIVES[f.type][1]
+            total += TYPES[f.type]
     return total
 
 
@@ -486,7 +148,10 @@ class Source:
                    for f in struct.fields if f.pointer() and f.default != 'null']
         self.line(0, 'void %s_init(struct %s *m)' % (struct.name, struct.name))
         self.line(0, '{')
-        self.line(1, '*m = (struct %s){%s};' % (struct.name, ', '.join(values)) if values else 'memset(m, 0, sizeof *m);')
+        if values:
+            self.line(1, '*m = (struct %s){%s};' % (struct.name, ', '.join(values)))
+        else:
+            self.line(1, 'memset(m, 0, sizeof *m);')
         for f in struct.fields:
             if f.is_struct() and not f.array and not f.pointer():
                 self.line(1, '%s_init(&m->%s);' % (f.type.name, f.name))
@@ -589,10 +254,12 @@ class Source:
                 indent = 2
             if tagged:
                 self.line(indent, 'for (struct wire_tags t = wire_tags_begin(r); wire_tags_next(r, &t);) {')
+                self.line(indent + 1, 'struct wire_reader *v = &t.value;')
                 for n, f in enumerate(tagged):
                     test = condition(f.versions, tag_versions)
-                    self.line(indent + 1, '%sif (t.tag == %d%s) {' % ('} else ' if n else '', f.tag, ' && ' + test if test else ''))
-                    self.read_field(indent + 2, f, '&t.value')
+                    test = 't.tag == %d' % f.tag + (' && ' + test if test else '')
+                    self.line(indent + 1, '%sif (%s) {' % ('} else ' if n else '', test))
+                    self.read_field(indent + 2, f, 'v')
                 self.line(indent + 1, '} else {')
                 self.line(indent + 2, 'wire_tag_skip(&t);')
                 self.line(indent + 1, '}')
@@ -623,12 +290,10 @@ class Source:
         elif f.type in ('string', 'bytes', 'varint'):
             least = 1 if flexible != 'false' else 2
         else:
-            least = PRIMITIVES[f.type][1]
+            least = TYPES[f.type]
         self.line(indent, '%s = wire_get_array(%s, %s, %s, %d, sizeof *%s, &%s_count);' %
                   (name, r, flexible, null, max(least, 1), name, name))
-        failed = '(%s)->failed' % r if r.startswith('&') else r + '->failed'
-        failed = failed.replace('(&t.value)->', 't.value.')
-        self.line(indent, 'for (int32_t i = 0; i < %s_count && !%s; i++)' % (name, failed))
+        self.line(indent, 'for (int32_t i = 0; i < %s_count && !%s->failed; i++)' % (name, r))
         if f.is_struct():
             self.line(indent + 1, '%s_read(%s, version, &%s[i]);' % (f.type.name, r, name))
         elif f.type in NULLABLE:
@@ -692,134 +357,177 @@ class Source:
             self.line(indent, 'wire_put_%s(%s, %s);' % (f.type, w, name))
 
     def entry(self):
-        m = self.message
-        high = 'version > %d' % m.versions.high
-        low = 'version < %d || ' % m.versions.low
-        self.out += ('''bool {n}_decode(struct wire_reader *r, int16_t version, struct {n} *m)
-{{
-    if ({low}{high}) return wire_fail(r, "unknown version");
-    {n}_read(r, version, m);
-    return !r->failed;
-}}
+        self.out += fill("""\
+            bool NAME_decode(struct wire_reader *r, int16_t version, struct NAME *m)
+            {
+                if (version < LOW || version > HIGH) return wire_fail(r, "unknown version");
+                NAME_read(r, version, m);
+                return !r->failed;
+            }
 
-void {n}_encode(struct wire_writer *w, int16_t version, const struct {n} *m)
-{{
-    assert(version >= {vl} && version <= {vh});
-    {n}_write(w, version, m);
-}}
-''').format(n=m.name, low=low, high=high, vl=m.versions.low, vh=m.versions.high).split('\n')
+            void NAME_encode(struct wire_writer *w, int16_t version, const struct NAME *m)
+            {
+                assert(version >= LOW && version <= HIGH);
+                NAME_write(w, version, m);
+            }
+            """, NAME=self.message.name, LOW=self.message.versions.low, HIGH=self.message.versions.high)
+
+
+def fill(template, **values):
+    """Lines of a template with its words in capitals replaced."""
+    text = textwrap.dedent(template)
+    for word, value in values.items():
+        text = re.sub(r'(?<![A-Z])%s(?![A-Z])' % word, str(value).replace('\\', r'\\'), text)
+    return text.split('\n')
+
+
+def versions_text(versions, top):
+    """v3, v3-7, v3+ (up to the last version)."""
+    if versions.low == versions.high:
+        return 'v%d' % versions.low
+    return 'v%d+' % versions.low if versions.high == top else 'v%d-%d' % (versions.low, versions.high)
+
+
+def field_notes(field, versions):
+    """What the comment beside a C field says."""
+    notes = []
+    if field.versions != versions:
+        notes.append(versions_text(field.versions, versions.high))
+    if field.nullable and field.null == field.versions:
+        notes.append('may be null')
+    elif field.nullable:
+        notes.append('may be null in ' + versions_text(field.null, versions.high))
+    if field.tag is not None:
+        notes.append('tag %d' % field.tag)
+    if field.default is not None:
+        notes.append('default ' + field.default)
+    elif field.pointer():
+        notes.append('the default points to constants')
+    return ' /* %s */' % ', '.join(notes) if notes else ''
 
 
 def struct_text(struct, message):
-    """Declaration of the C struct, with the versions of each field beside it."""
+    """Declaration of the C struct."""
     out = ['struct %s {' % struct.name]
     for f in struct.fields:
-        low, high = f.versions.low > message.versions.low, f.versions.high < message.versions.high
-        notes = []
-        if low or high:
-            notes.append('v%d' % f.versions.low + ('' if f.versions.low == f.versions.high else
-                         '+' if not high else '-%d' % f.versions.high))
-        if f.nullable:
-            notes.append('may be null' if f.null == f.versions else
-                         'may be null in v%d%s' % (f.null.low, '+' if f.null.high == message.versions.high else '-%d' % f.null.high))
-        if f.tag is not None:
-            notes.append('tag %d' % f.tag)
-        if f.default is not None:
-            notes.append('default ' + f.default)
         star = '*' if f.array or f.pointer() else ''
-        if f.pointer() and f.default != 'null':
-            notes.append('the default points to constants')
-        comment = ' /* %s */' % ', '.join(notes) if notes else ''
-        out.append('    %s %s%s;%s' % (c_type(f), star, f.name, comment))
+        out.append('    %s %s%s;%s' % (c_type(f), star, f.name, field_notes(f, message.versions)))
         if f.array:
             out.append('    int32_t %s_count;' % f.name)
     if not struct.fields:
         out.append('    char empty; /* no fields */')
-    return out + ['};']
+    return out + ['};', '']
 
+
+# ---- Files ----
 
 BANNER = '/* Made by protocol/gen/kafka_gen.py from protocol/schema. */'
 
 
 def header_text(apis, messages):
+    """messages.h"""
     out = [BANNER, '#ifndef OTTLA_MESSAGES_H', '#define OTTLA_MESSAGES_H', '', '#include "protocol/message.h"', '',
            '/* Every API that the codec knows: X(key, name, snake_name). */', '#define KAFKA_API_TABLE(X) \\']
-    out += ['    X(%d, %s, %s) \\' % (a.key, camel(a.name), a.name) for a in apis] + ['', '', 'enum kafka_api_key {']
-    out += ['    KAFKA_API_%s = %d,' % (a.name.upper(), a.key) for a in apis] + ['};', '']
+    out += ['    X(%d, %s, %s) \\' % (a.key, camel(a.name), a.name) for a in apis]
+    out += ['', 'enum kafka_api_key {']
+    out += ['    KAFKA_API_%s = %d,' % (a.name.upper(), a.key) for a in apis]
+    out += ['};', '']
     for m in messages:
-        name = m.name
         for s in m.structs:
-            out += struct_text(s, m) + ['']
+            out += struct_text(s, m)
         out += ['void %s_init(struct %s *m);' % (s.name, s.name) for s in m.structs]
-        out += ['bool %s_decode(struct wire_reader *r, int16_t version, struct %s *m) WARN_UNUSED;' % (name, name),
-                'void %s_encode(struct wire_writer *w, int16_t version, const struct %s *m);' % (name, name), '']
+        out += fill("""\
+            bool NAME_decode(struct wire_reader *r, int16_t version, struct NAME *m) WARN_UNUSED;
+            void NAME_encode(struct wire_writer *w, int16_t version, const struct NAME *m);
+            """, NAME=m.name)
     return out + ['#endif', '']
 
 
 def handlers_text(apis):
-    """What depends on `serve` stands apart from messages.h, so that serving one more API does not compile everything."""
+    """api_handlers.h. What depends on `serve` stands apart from messages.h: one more handler compiles little anew."""
     out = [BANNER, '/* The handlers of all served APIs. Include broker/api.h, which has enum api_result, before. */',
            '#ifndef OTTLA_API_HANDLERS_H', '#define OTTLA_API_HANDLERS_H', '', '#include "protocol/messages.h"', '',
            '/* X(key, name, snake_name, version_min, version_max). */', '#define KAFKA_SERVED_TABLE(X) \\']
-    out += ['    X(%d, %s, %s, %d, %d) \\' % (a.key, camel(a.name), a.name, a.serve.low, a.serve.high) for a in apis if a.serve]
-    out += ['', '', 'struct request;', '']
-    for a in apis:
-        if a.serve:
-            out += ['enum api_result api_handle_%s(struct request *rq, const struct %s_request *in, struct %s_response *out);' %
-                    (a.name, a.name, a.name)]
+    served = [a for a in apis if a.serve]
+    out += ['    X(%d, %s, %s, %d, %d) \\' % (a.key, camel(a.name), a.name, a.serve.low, a.serve.high) for a in served]
+    out += ['', 'struct request;', '']
+    for a in served:
+        out.append('enum api_result api_handle_%s(struct request *rq, const struct %s_request *in,' % (a.name, a.name))
+        out.append('    struct %s_response *out);' % a.name)
     return out + ['', '#endif', '']
 
 
 def schema_text(messages, path):
+    """msg_NAME.c"""
     out = [BANNER, '/* From %s. */' % path, '#include "protocol/messages.h"', '']
     for m in messages:
         out += Source(m).out
     return out
 
 
+class Reflection:
+    """Structs and fields as data. Names stand in one text, so that the tables need no pointers."""
+    def __init__(self, messages):
+        self.index, self.names, self.position, self.fields, self.structs = {}, {}, 0, [], []
+        for m in messages:
+            for s in m.structs:
+                self.index[s.name] = len(self.index)
+                self.structs.append('    {sizeof(struct %s), %d, %d},' % (s.name, len(self.fields), len(s.fields)))
+                self.fields += [self.field(s, f) for f in s.fields]
+
+    def field(self, struct, f):
+        if f.name not in self.names:
+            self.names[f.name] = self.position
+            self.position += len(f.name) + 1
+        flags = ['WIRE_ARRAY'] if f.array else ['WIRE_POINTER'] if f.pointer() else ['0']
+        values = [self.names[f.name], 'offsetof(struct %s, %s)' % (struct.name, f.name), f.versions.low, f.versions.high,
+                  f.null.low, f.null.high, -1 if f.tag is None else f.tag,
+                  'WIRE_STRUCT' if f.is_struct() else 'WIRE_' + f.type.upper(), flags[0],
+                  self.index[f.type.name] if f.is_struct() else 0]
+        return '    {%s},' % ', '.join(str(v) for v in values)
+
+    def text(self):
+        return (['const char wire_names[] ='] + ['    "%s\\0"' % name for name in self.names] + ['    "";', '',
+                'const struct wire_field wire_fields[] = {'] + self.fields + ['};', '',
+                'const struct wire_struct wire_structs[] = {'] + self.structs + ['};', ''])
+
+
 def table_text(apis, messages):
-    """Reflection and the tables of messages and APIs."""
-    out = [BANNER, '#include "protocol/messages.h"', '']
-    structs, names, text, fields, rows = {}, {}, [], [], []
-    position = 0
+    """messages_table.c"""
+    def or_none(version):
+        return 'WIRE_VERSION_NONE' if version == VERSION_MAX else version
+
+    reflection = Reflection(messages)
+    out = [BANNER, '#include "protocol/messages.h"', ''] + reflection.text()
     for m in messages:
-        for s in m.structs:
-            structs[s.name] = len(structs)
-            rows.append('    {sizeof(struct %s), %d, %d},' % (s.name, len(fields), len(s.fields)))
-            for f in s.fields:
-                if f.name not in names:
-                    names[f.name] = position
-                    text.append('    "%s\\0"' % f.name)
-                    position += len(f.name) + 1
-                null = f.null if f.nullable else NEVER
-                flags = '|'.join((['WIRE_ARRAY'] if f.array else []) + (['WIRE_POINTER'] if f.pointer() else [])) or '0'
-                fields.append('    {%d, offsetof(struct %s, %s), %d, %d, %d, %d, %d, WIRE_%s, %s, %s},' % (
-                    names[f.name], s.name, f.name, f.versions.low, f.versions.high, null.low, null.high,
-                    -1 if f.tag is None else f.tag, 'STRUCT' if f.is_struct() else f.type.upper(), flags,
-                    structs[f.type.name] if f.is_struct() else '0'))
-    out += ['const char wire_names[] ='] + text + ['    "";', '', 'const struct wire_field wire_fields[] = {'] + fields + ['};', '']
-    out += ['const struct wire_struct wire_structs[] = {'] + rows + ['};', '']
+        out += fill("""\
+            static void NAME_init_any(void *m)
+            {
+                NAME_init(m);
+            }
+            static bool NAME_decode_any(struct wire_reader *r, int16_t version, void *m)
+            {
+                return NAME_decode(r, version, m);
+            }
+            static void NAME_encode_any(struct wire_writer *w, int16_t version, const void *m)
+            {
+                NAME_encode(w, version, m);
+            }
+            """, NAME=m.name)
+    out.append('const struct wire_message wire_messages[] = {')
     for m in messages:
-        n = m.name
-        out += ['static void %s_init_any(void *m) { %s_init(m); }' % (n, n),
-                'static bool %s_decode_any(struct wire_reader *r, int16_t v, void *m) { return %s_decode(r, v, m); }' % (n, n),
-                'static void %s_encode_any(struct wire_writer *w, int16_t v, const void *m) { %s_encode(w, v, m); }' % (n, n)]
-    out += ['', 'const struct wire_message wire_messages[] = {']
-    index = {}
-    for m in messages:
-        index[m.name] = len(index)
-        flexible = 'WIRE_VERSION_NONE' if m.flexible.empty() else m.flexible.low
-        out.append('    {"%s", %s, %d, %s, %d, %d, %s, %d, sizeof(struct %s), %s_init_any, %s_decode_any, %s_encode_any},' % (
-            camel(m.name), KINDS[m.kind], m.type, '"%s"' % m.topic if m.topic else 'NULL', m.versions.low, m.versions.high,
-            flexible, structs[m.name], m.name, m.name, m.name, m.name))
+        values = ['"%s"' % camel(m.name), KINDS[m.kind], m.type, '"%s"' % m.topic if m.topic else 'NULL',
+                  m.versions.low, m.versions.high, or_none(VERSION_MAX if m.flexible.empty() else m.flexible.low),
+                  reflection.index[m.name], 'sizeof(struct %s)' % m.name]
+        values += ['%s_%s_any' % (m.name, verb) for verb in ('init', 'decode', 'encode')]
+        out.append('    {%s},' % ', '.join(str(v) for v in values))
     out += ['};', 'const int wire_messages_count = countof(wire_messages);', '', 'const struct kafka_api kafka_apis[] = {']
     for a in apis:
-        flexible = 'WIRE_VERSION_NONE' if a.flexible.empty() else a.flexible.low
-        unstable = 'WIRE_VERSION_NONE' if a.unstable == VERSION_MAX else a.unstable
-        out.append('    {%d, "%s", "%s", %d, %d, %s, %s, %d, %d, KAFKA_THREAD_%s, &wire_messages[%d], &wire_messages[%d]},' % (
-            a.key, camel(a.name), a.name, a.versions.low, a.versions.high, flexible, unstable,
-            a.serve.low if a.serve else -1, a.serve.high if a.serve else -1, a.thread.upper(),
-            index[a.name + '_request'], index[a.name + '_response']))
+        values = [a.key, '"%s"' % camel(a.name), '"%s"' % a.name, a.versions.low, a.versions.high,
+                  or_none(VERSION_MAX if a.flexible.empty() else a.flexible.low), or_none(a.unstable),
+                  a.serve.low if a.serve else -1, a.serve.high if a.serve else -1, 'KAFKA_THREAD_' + a.thread.upper()]
+        values += ['&wire_messages[%d]' % messages.index(m) for m in (a.request, a.response)]
+        out.append('    {%s},' % ', '.join(str(v) for v in values))
     return out + ['};', 'const int kafka_apis_count = countof(kafka_apis);', '']
 
 
@@ -833,32 +541,6 @@ def write_if_changed(path, lines):
         pass
     with open(path, 'w', encoding='utf-8') as f:
         f.write(text)
-
-
-def load(paths):
-    """Parses all files; [(path, Parser)]. Names and keys must be unique over all of them."""
-    parsed, names, keys, types = [], {}, {}, {}
-    for path in paths:
-        try:
-            with open(path, encoding='utf-8') as f:
-                p = Parser(path, f.read())
-            for m in p.messages:
-                for s in m.structs:
-                    if s.name in names:
-                        raise SchemaError(s.line, 'struct %s is there already: %s' % (s.name, names[s.name]))
-                    names[s.name] = '%s:%d' % (path, s.line)
-                if m.kind in ('metadata', 'key', 'value'):
-                    if (m.kind, m.topic, m.type) in types:
-                        raise SchemaError(m.line, 'type %d is there already: %s' % (m.type, types[m.kind, m.topic, m.type]))
-                    types[m.kind, m.topic, m.type] = '%s:%d' % (path, m.line)
-            for a in p.apis:
-                if a.key in keys:
-                    raise SchemaError(a.line, 'key %d is there already: %s' % (a.key, keys[a.key]))
-                keys[a.key] = '%s:%d' % (path, a.line)
-        except SchemaError as e:
-            sys.exit('%s:%d: %s' % (path, e.line, e.text))
-        parsed.append((path, p))
-    return parsed
 
 
 def stem(path):
