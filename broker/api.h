@@ -56,6 +56,9 @@ struct request {
      * thread. NULL: the request stays parked until it is completed, and the answer is dropped. */
     void *parked;
     void (*cancel)(struct request *rq);
+    /* Called once when the reply has been encoded or is dropped, on the handler's thread: gives back what `out` pointed to.
+     * For handlers that need more than the arena. */
+    void (*finished)(struct request *rq);
 
     /* -- the rest belongs to api.c and connection.c -- */
     atomic_int refs;
@@ -74,8 +77,10 @@ struct request {
 };
 
 /* The metadata as published now; the same snapshot for the whole call of the handler. Not to be kept: after API_PENDING,
- * ask again. */
+ * ask again. A callback of a parked request (a timer, a wake-up) calls request_renew() first. */
 const struct metadata *request_metadata(struct request *rq);
+/* A parked request goes on: the next request_metadata() is the newest, now_ms is now. */
+void request_renew(struct request *rq);
 
 /* Answers a parked request: encodes `out` and sends it. The request is gone afterwards. API_CLOSE and API_SILENT likewise. */
 void request_complete(struct request *rq, enum api_result result);

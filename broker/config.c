@@ -233,7 +233,7 @@ static const char *topic_value(const char *name, const struct config_list *own, 
     return *ret_text ? *ret_text : t->option.default_text;
 }
 
-static int64_t topic_integer(const char *name, const struct config_list *own, const struct broker_config *config)
+int64_t topic_config_integer(const char *name, const struct config_list *own, const struct broker_config *config)
 {
     AUTO_FREE char *text;
     const char *value = topic_value(name, own, config, &text);
@@ -251,21 +251,21 @@ void topic_config_resolve(const struct config_list *own, const struct broker_con
     AUTO_FREE char *text;
 
     log_config_default(ret);
-    ret->segment_bytes = topic_integer("segment.bytes", own, config);
-    int64_t internal_segment_bytes = topic_integer("internal.segment.bytes", own, config);
+    ret->segment_bytes = topic_config_integer("segment.bytes", own, config);
+    int64_t internal_segment_bytes = topic_config_integer("internal.segment.bytes", own, config);
     if (internal_segment_bytes > 0) ret->segment_bytes = internal_segment_bytes;
-    ret->segment_ms = topic_integer("segment.ms", own, config);
-    ret->segment_jitter_ms = topic_integer("segment.jitter.ms", own, config);
-    ret->segment_index_bytes = topic_integer("segment.index.bytes", own, config);
-    ret->index_interval_bytes = topic_integer("index.interval.bytes", own, config);
-    ret->retention_ms = topic_integer("retention.ms", own, config);
-    ret->retention_bytes = topic_integer("retention.bytes", own, config);
-    ret->max_message_bytes = topic_integer("max.message.bytes", own, config);
-    ret->flush_messages = topic_integer("flush.messages", own, config);
-    ret->flush_ms = topic_integer("flush.ms", own, config);
-    ret->file_delete_delay_ms = topic_integer("file.delete.delay.ms", own, config);
-    ret->message_timestamp_before_max_ms = topic_integer("message.timestamp.before.max.ms", own, config);
-    ret->message_timestamp_after_max_ms = topic_integer("message.timestamp.after.max.ms", own, config);
+    ret->segment_ms = topic_config_integer("segment.ms", own, config);
+    ret->segment_jitter_ms = topic_config_integer("segment.jitter.ms", own, config);
+    ret->segment_index_bytes = topic_config_integer("segment.index.bytes", own, config);
+    ret->index_interval_bytes = topic_config_integer("index.interval.bytes", own, config);
+    ret->retention_ms = topic_config_integer("retention.ms", own, config);
+    ret->retention_bytes = topic_config_integer("retention.bytes", own, config);
+    ret->max_message_bytes = topic_config_integer("max.message.bytes", own, config);
+    ret->flush_messages = topic_config_integer("flush.messages", own, config);
+    ret->flush_ms = topic_config_integer("flush.ms", own, config);
+    ret->file_delete_delay_ms = topic_config_integer("file.delete.delay.ms", own, config);
+    ret->message_timestamp_before_max_ms = topic_config_integer("message.timestamp.before.max.ms", own, config);
+    ret->message_timestamp_after_max_ms = topic_config_integer("message.timestamp.after.max.ms", own, config);
     ret->log_append_time = topic_list_has("message.timestamp.type", "LogAppendTime", own, config);
     ret->cleanup_delete = topic_list_has("cleanup.policy", "delete", own, config);
     ret->cleanup_compact = topic_list_has("cleanup.policy", "compact", own, config);

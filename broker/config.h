@@ -174,6 +174,8 @@ const struct topic_option *topic_option_find(const char *name);
 
 /* The options that a log obeys, from the topic's own list and the broker's. */
 void topic_config_resolve(const struct config_list *own, const struct broker_config *config, struct log_config *ret_config);
+/* One integer option of a topic, likewise; OPTION_UNSET: none. */
+int64_t topic_config_integer(const char *name, const struct config_list *own, const struct broker_config *config);
 
 /* One value for DescribeConfigs. Texts live in the arena or the snapshot. */
 struct config_synonym {

@@ -199,6 +199,7 @@ struct metadata_topic *metadata_topic_copy(const struct metadata_topic *t)
         if (t->partitions[i].log) copy->partitions[i].log = partition_log_ref(t->partitions[i].log);
     copy->config = config_list_copy(&t->config);
     copy->log_config = t->log_config;
+    copy->min_insync_replicas = t->min_insync_replicas;
     return copy;
 }
 
@@ -208,6 +209,12 @@ void metadata_topic_grow(struct metadata_topic *t, int32_t count)
     t->partitions = xrealloc(t->partitions, (size_t)MAX(count, 1) * sizeof *t->partitions);
     for (int32_t i = t->partitions_count; i < count; i++) t->partitions[i] = (struct metadata_partition){0};
     t->partitions_count = count;
+}
+
+void metadata_topic_resolve(struct metadata_topic *t, const struct broker_config *config)
+{
+    topic_config_resolve(&t->config, config, &t->log_config);
+    t->min_insync_replicas = topic_config_integer("min.insync.replicas", &t->config, config);
 }
 
 static void pointer_insert(void *array, int32_t count, int32_t at, void *p)

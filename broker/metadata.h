@@ -37,6 +37,7 @@ struct metadata_topic {
     struct metadata_partition *partitions;
     struct config_list config;    /* what was set on the topic, sorted by name */
     struct log_config log_config; /* resolved: topic, else broker, else default */
+    int64_t min_insync_replicas;  /* likewise */
     char name[];
 };
 

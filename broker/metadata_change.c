@@ -203,7 +203,7 @@ enum kafka_error metadata_change_create_topic(struct metadata_change *c, const s
     int32_t count = spec->partitions_count > 0 ? spec->partitions_count : (int32_t)c->next->config->num_partitions;
     struct metadata_topic *t = metadata_topic_new(spec->name, uuid_random());
     for (uint32_t i = 0; i < spec->config_count; i++) config_list_set(&t->config, spec->config[i].name, spec->config[i].value);
-    topic_config_resolve(&t->config, c->next->config, &t->log_config);
+    metadata_topic_resolve(t, c->next->config);
     metadata_topic_grow(t, count);
 
     if (!validate_only) {
@@ -292,7 +292,7 @@ static enum kafka_error set_topic_config(struct metadata_change *c, struct slice
 
     struct metadata_topic *t = metadata_topic_copy(now);
     config_list_set(&t->config, name, value);
-    topic_config_resolve(&t->config, c->next->config, &t->log_config);
+    metadata_topic_resolve(t, c->next->config);
     if (!validate_only) {
         add_config_record(c, CONFIG_RESOURCE_TOPIC, resource, name, value);
         note(c, TOPIC_CONFIGURED, t);
@@ -478,7 +478,7 @@ static void resolve_topics(struct metadata_change *c)
     metadata_apply_broker_config(c->next, c->broker->config);
     for (int32_t i = 0; i < c->next->topics_count; i++) {
         struct metadata_topic *t = metadata_topic_copy(c->next->topics[i]);
-        topic_config_resolve(&t->config, c->next->config, &t->log_config);
+        metadata_topic_resolve(t, c->next->config);
         metadata_put_topic(c->next, t);
     }
 }

@@ -17,6 +17,9 @@ struct metadata_topic *metadata_topic_copy(const struct metadata_topic *t);
 /* More partitions, without logs; count is not less than before. */
 void metadata_topic_grow(struct metadata_topic *t, int32_t count);
 
+/* Fills log_config and what else follows from the configs. */
+void metadata_topic_resolve(struct metadata_topic *t, const struct broker_config *config);
+
 /* Adds, or replaces the topic of the same id; takes over the caller's reference. */
 void metadata_put_topic(struct metadata *m, struct metadata_topic *t);
 /* The topic, to be changed in place: only while nothing shares it (replay). NULL: unknown. */

@@ -129,6 +129,13 @@ bool request_authorize(const struct request *rq, enum acl_operation operation, e
     return true; /* without an authorizer everything is allowed */
 }
 
+void request_renew(struct request *rq)
+{
+    metadata_unref(rq->metadata);
+    rq->metadata = NULL;
+    rq->now_ms = clock_wall_ms(rq->broker->clock);
+}
+
 struct ev_loop *request_loop(const struct request *rq)
 {
     return rq->on_control ? rq->broker->control_loop : rq->loop->ev;
@@ -180,6 +187,7 @@ static void finish(struct request *rq, enum api_result result)
     rq->result = result;
     rq->is_parked = false;
     if (result == API_REPLY && !rq->client_gone) encode_reply(rq, rq->version);
+    if (rq->finished) rq->finished(rq);
     if (!rq->on_control) {
         deliver(rq);
         return;
@@ -242,6 +250,7 @@ bool request_client_gone(struct request *rq)
     rq->client_gone = true;
     if (!rq->is_parked || !rq->cancel) return false;
     rq->cancel(rq);
+    if (rq->finished) rq->finished(rq);
     rq->is_parked = false;
     request_free(rq);
     return true;

@@ -9,6 +9,7 @@
 #include "base/mailbox.h"
 #include "broker/broker.h"
 
+struct fetch_sessions;
 struct groups;
 struct metadata_change;
 struct metadata_log;
@@ -16,9 +17,11 @@ struct network;
 
 struct broker {
     struct broker_config *config; /* as given at start */
+    int32_t node_id;
     const struct clock *clock;
     struct log_dir *dir;
     struct network *network;
+    struct fetch_sessions *fetch_sessions;
 
     struct ev_loop *control_loop;
     struct mailbox control;
@@ -38,10 +41,5 @@ struct broker {
     struct groups *groups;             /* control: group coordinator, its offsets and producer ids (group.h) */
     LIST_HEAD(, topic_watch) watches;  /* control */
 };
-
-/* What broker_open() and broker_close() call of the coordinator's files. Opened on the main thread before the control thread
- * runs; closed on the control thread, with no request parked in it afterwards. */
-int groups_open(struct broker *b, struct err *err) WARN_UNUSED;
-void groups_close(struct broker *b);
 
 #endif

@@ -1,0 +1,65 @@
+/* ApiVersions, key 18: what is served, from the rows of the schemas, and the finalized features of the metadata log.
+ * Network thread. An unsupported version never gets here: request.c answers it in version 0. */
+#include "broker/api.h"
+#include "broker/metadata_log.h"
+#include "protocol/api_handlers.h"
+
+#include <string.h>
+
+static bool is_alphanumeric(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?  (KIP-511) */
+static bool is_software_name(struct slice s)
+{
+    if (s.len == 0 || !is_alphanumeric(s.ptr[0]) || !is_alphanumeric(s.ptr[s.len - 1])) return false;
+    for (uint32_t i = 0; i < s.len; i++)
+        if (!is_alphanumeric(s.ptr[i]) && s.ptr[i] != '-' && s.ptr[i] != '.') return false;
+    return true;
+}
+
+static bool add_features(struct request *rq, struct api_versions_response *out)
+{
+    const struct metadata *m = request_metadata(rq);
+    struct api_versions_response_supported_feature_key *supported = arena_calloc(&rq->arena, 1, sizeof *supported);
+    struct api_versions_response_finalized_feature_key *finalized =
+        arena_calloc(&rq->arena, (size_t)m->features_count + 1, sizeof *finalized);
+
+    if (!supported || !finalized) return false;
+    supported->name = SLICE("metadata.version");
+    supported->min_version = METADATA_VERSION_MIN;
+    supported->max_version = METADATA_VERSION_MAX;
+    out->supported_features = supported;
+    out->supported_features_count = 1;
+    out->finalized_features = finalized;
+    for (int32_t i = 0; i < m->features_count; i++) {
+        if (m->features[i].level == 0) continue;
+        struct slice name = arena_slice_dup(&rq->arena, slice_of(m->features[i].name));
+        /* transaction.version 2 would promise the second part of KIP-890. */
+        if (!name.ptr || !slice_eq_text(name, "metadata.version")) continue;
+        struct api_versions_response_finalized_feature_key *f = &finalized[out->finalized_features_count++];
+        f->name = name;
+        f->min_version_level = f->max_version_level = m->features[i].level;
+    }
+    out->finalized_features_epoch = m->version;
+    return true;
+}
+
+enum api_result api_handle_api_versions(struct request *rq, const struct api_versions_request *in, struct api_versions_response *out)
+{
+    if (rq->version >= 3 && (!is_software_name(in->client_software_name) || !is_software_name(in->client_software_version))) {
+        out->error_code = KAFKA_INVALID_REQUEST;
+        return API_REPLY;
+    }
+    out->api_keys = arena_calloc(&rq->arena, (size_t)kafka_apis_count, sizeof *out->api_keys);
+    if (!out->api_keys || (rq->version >= 3 && !add_features(rq, out))) return API_CLOSE;
+    for (int i = 0; i < kafka_apis_count; i++) {
+        const struct kafka_api *a = &kafka_apis[i];
+        if (a->served_min < 0) continue;
+        out->api_keys[out->api_keys_count++] =
+            (struct api_versions_response_api_version){.api_key = a->key, .min_version = a->served_min, .max_version = a->served_max};
+    }
+    return API_REPLY;
+}

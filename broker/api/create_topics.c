@@ -1,0 +1,137 @@
+/* CreateTopics, key 19. Control thread; the answer waits until the metadata is on disk. v4: defaults (KIP-464); v5: the new
+ * topic's configs (KIP-525). Texts are Kafka's, as tools print them. */
+#include "broker/api.h"
+#include "broker/partition.h"
+#include "broker/state.h"
+#include "protocol/api_handlers.h"
+
+static void set_error(struct request *rq, struct create_topics_response_creatable_topic_result *out, enum kafka_error error, const char *text)
+{
+    out->error_code = (int16_t)error;
+    out->error_message = arena_slice_dup(&rq->arena, slice_of(text));
+    out->configs = NULL;
+    out->configs_count = 0;
+}
+
+/* A manual assignment names this broker for partitions 0, 1, 2 …; returns their count. */
+static int32_t check_assignments(const struct request *rq, const struct create_topics_request_creatable_topic *asked, struct err *err)
+{
+    int32_t count = asked->assignments_count;
+
+    if (asked->num_partitions != -1 || asked->replication_factor != -1)
+        return err_set(err, KAFKA_INVALID_REQUEST, "A manual partition assignment was specified, but %s was not set to -1.",
+                       asked->num_partitions != -1 ? "numPartitions" : "replication factor"), -1;
+    for (int32_t i = 0; i < count; i++) {
+        const struct create_topics_request_creatable_replica_assignment *a = &asked->assignments[i];
+        if (a->partition_index < 0 || a->partition_index >= count)
+            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence"), -1;
+        for (int32_t k = 0; k < i; k++)
+            if (asked->assignments[k].partition_index == a->partition_index)
+                return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT, "Found multiple manual partition assignments for partition %d",
+                               a->partition_index), -1;
+        if (a->broker_ids_count != 1 || a->broker_ids[0] != rq->broker->node_id)
+            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                           "The manual partition assignment must name broker %d, the only one, once.", rq->broker->node_id), -1;
+    }
+    return count;
+}
+
+/* The configs as tools show them after creation; only with v5. */
+static void add_configs(struct request *rq, const struct metadata *view, const struct metadata_topic *t,
+                        struct create_topics_response_creatable_topic_result *out)
+{
+    struct config_value *values;
+    int32_t count = config_describe_topic(view, t, &rq->arena, &values);
+
+    out->configs = count < 0 ? NULL : arena_calloc(&rq->arena, (size_t)count, sizeof *out->configs);
+    for (int32_t i = 0; out->configs && i < count; i++) {
+        struct create_topics_response_creatable_topic_configs *c = &out->configs[i];
+        create_topics_response_creatable_topic_configs_init(c);
+        c->name = slice_of(values[i].option->name);
+        c->value = slice_of(values[i].value);
+        c->config_source = (int8_t)values[i].source;
+        c->is_sensitive = values[i].sensitive;
+        c->read_only = values[i].read_only;
+        out->configs_count++;
+    }
+}
+
+static bool stands_twice(const struct create_topics_request *in, int32_t at)
+{
+    for (int32_t i = 0; i < in->topics_count; i++)
+        if (i != at && slice_eq(in->topics[i].name, in->topics[at].name)) return true;
+    return false;
+}
+
+static void create_one(struct request *rq, struct metadata_change *change, const struct create_topics_request *in, int32_t at,
+                       struct create_topics_response_creatable_topic_result *out)
+{
+    const struct create_topics_request_creatable_topic *asked = &in->topics[at];
+    struct topic_spec spec = {.name = asked->name, .partitions_count = asked->num_partitions, .replication_factor = asked->replication_factor};
+    struct config_entry *config = arena_calloc(&rq->arena, (size_t)MAX(asked->configs_count, 1), sizeof *config);
+    const struct metadata_topic *t;
+    struct err err = ERR_NONE;
+    enum kafka_error error;
+
+    out->name = asked->name;
+    if (!config) {
+        set_error(rq, out, KAFKA_UNKNOWN_SERVER_ERROR, "no memory");
+        return;
+    }
+    if (stands_twice(in, at)) {
+        set_error(rq, out, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
+        return;
+    }
+    for (int32_t i = 0; i < asked->configs_count; i++)
+        config[i] = (struct config_entry){.name = arena_slice_str(&rq->arena, asked->configs[i].name),
+                                          .value = arena_slice_str(&rq->arena, asked->configs[i].value)};
+    spec.config = config;
+    spec.config_count = (uint32_t)asked->configs_count;
+    if (asked->assignments_count > 0) {
+        spec.partitions_count = check_assignments(rq, asked, &err);
+        spec.replication_factor = -1;
+        if (spec.partitions_count < 0) {
+            set_error(rq, out, (enum kafka_error)err.code, err.text);
+            return;
+        }
+    }
+    error = metadata_change_create_topic(change, &spec, in->validate_only, &t, &err);
+    if (error != KAFKA_NONE) {
+        set_error(rq, out, error, err.text);
+        return;
+    }
+    out->topic_id = in->validate_only ? (struct uuid){{0}} : t->id;
+    out->num_partitions = t->partitions_count;
+    out->replication_factor = 1;
+    if (rq->version >= 5) add_configs(rq, metadata_change_view(change), t, out);
+}
+
+static void committed(void *arg, enum kafka_error error)
+{
+    struct request *rq = arg;
+    struct create_topics_response *out = rq->out;
+
+    for (int32_t i = 0; error != KAFKA_NONE && i < out->topics_count; i++)
+        if (out->topics[i].error_code == KAFKA_NONE)
+            set_error(rq, &out->topics[i], error, "The change of the metadata could not be made durable.");
+    request_complete(rq, API_REPLY);
+}
+
+enum api_result api_handle_create_topics(struct request *rq, const struct create_topics_request *in, struct create_topics_response *out)
+{
+    out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *out->topics);
+    if (!out->topics) return API_CLOSE;
+    out->topics_count = in->topics_count;
+
+    struct metadata_change *change = metadata_change_begin(rq->broker);
+    for (int32_t i = 0; i < in->topics_count; i++) {
+        create_topics_response_creatable_topic_result_init(&out->topics[i]);
+        create_one(rq, change, in, i, &out->topics[i]);
+    }
+    if (in->validate_only) {
+        metadata_change_abort(change);
+        return API_REPLY;
+    }
+    metadata_change_commit(change, committed, rq);
+    return API_PENDING;
+}

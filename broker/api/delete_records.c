@@ -1,0 +1,48 @@
+/* DeleteRecords, key 21: raises the log start offset. Control thread, which owns configs; segments go later. */
+#include "broker/api.h"
+#include "broker/partition.h"
+#include "protocol/api_handlers.h"
+
+#define OFFSET_HIGH_WATERMARK (-1)
+
+static void delete_before(const struct metadata_topic *t, const struct delete_records_request_partition *p,
+                          struct delete_records_response_partition_result *out)
+{
+    struct partition_log *log = partition_of(t, p->partition_index, &out->error_code);
+    if (!log) return;
+    if (t->log_config.cleanup_compact && !t->log_config.cleanup_delete) {
+        out->error_code = KAFKA_POLICY_VIOLATION;
+        return;
+    }
+    int64_t offset = p->offset == OFFSET_HIGH_WATERMARK ? partition_log_marks(log).high_watermark : p->offset;
+    int64_t low;
+    enum kafka_error error = offset < 0 ? KAFKA_OFFSET_OUT_OF_RANGE : partition_log_delete_records(log, offset, &low);
+    out->error_code = (int16_t)error;
+    if (error == KAFKA_NONE) out->low_watermark = low;
+}
+
+enum api_result api_handle_delete_records(struct request *rq, const struct delete_records_request *in, struct delete_records_response *out)
+{
+    const struct metadata *m = request_metadata(rq);
+
+    out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *out->topics);
+    if (!out->topics) return API_CLOSE;
+    out->topics_count = in->topics_count;
+    for (int32_t i = 0; i < in->topics_count; i++) {
+        const struct delete_records_request_topic *asked = &in->topics[i];
+        struct delete_records_response_topic_result *topic = &out->topics[i];
+
+        delete_records_response_topic_result_init(topic);
+        topic->name = asked->name;
+        topic->partitions = arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
+        if (!topic->partitions) return API_CLOSE;
+        topic->partitions_count = asked->partitions_count;
+        for (int32_t k = 0; k < asked->partitions_count; k++) {
+            delete_records_response_partition_result_init(&topic->partitions[k]);
+            topic->partitions[k].partition_index = asked->partitions[k].partition_index;
+            topic->partitions[k].low_watermark = -1;
+            delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
+        }
+    }
+    return API_REPLY;
+}

@@ -1,0 +1,64 @@
+/* DeleteTopics, key 20. Control thread; the answer waits until the metadata is on disk. v6: by name or id (KIP-516). */
+#include "broker/api.h"
+#include "broker/metadata.h"
+#include "protocol/api_handlers.h"
+
+static void set_error(struct request *rq, struct delete_topics_response_deletable_topic_result *out, enum kafka_error error, const char *text)
+{
+    out->error_code = (int16_t)error;
+    out->error_message = arena_slice_dup(&rq->arena, slice_of(text));
+}
+
+static void delete_one(struct request *rq, struct metadata_change *change, struct slice name, struct uuid id,
+                       struct delete_topics_response_deletable_topic_result *out)
+{
+    const struct metadata *view = metadata_change_view(change);
+    struct err err = ERR_NONE;
+
+    out->name = name;
+    out->topic_id = id;
+    if (!slice_is_null(name) && !uuid_is_zero(id)) {
+        set_error(rq, out, KAFKA_INVALID_REQUEST, "You may not specify both topic name and topic id.");
+        return;
+    }
+    const struct metadata_topic *t = slice_is_null(name) ? metadata_topic_by_id(view, id) : metadata_topic(view, name);
+    if (!t) {
+        bool by_id = slice_is_null(name);
+        set_error(rq, out, by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
+                  by_id ? "This server does not host this topic ID." : "This server does not host this topic-partition.");
+        return;
+    }
+    out->name = arena_slice_dup(&rq->arena, slice_of(t->name));
+    out->topic_id = t->id;
+    enum kafka_error error = metadata_change_delete_topic(change, t->id, &err);
+    if (error != KAFKA_NONE) set_error(rq, out, error, err.text);
+}
+
+static void committed(void *arg, enum kafka_error error)
+{
+    struct request *rq = arg;
+    struct delete_topics_response *out = rq->out;
+
+    for (int32_t i = 0; error != KAFKA_NONE && i < out->responses_count; i++)
+        if (out->responses[i].error_code == KAFKA_NONE)
+            set_error(rq, &out->responses[i], error, "The change of the metadata could not be made durable.");
+    request_complete(rq, API_REPLY);
+}
+
+enum api_result api_handle_delete_topics(struct request *rq, const struct delete_topics_request *in, struct delete_topics_response *out)
+{
+    int32_t count = rq->version >= 6 ? in->topics_count : in->topic_names_count;
+
+    out->responses = arena_calloc(&rq->arena, (size_t)MAX(count, 1), sizeof *out->responses);
+    if (!out->responses) return API_CLOSE;
+    out->responses_count = count;
+
+    struct metadata_change *change = metadata_change_begin(rq->broker);
+    for (int32_t i = 0; i < count; i++) {
+        delete_topics_response_deletable_topic_result_init(&out->responses[i]);
+        if (rq->version >= 6) delete_one(rq, change, in->topics[i].name, in->topics[i].topic_id, &out->responses[i]);
+        else delete_one(rq, change, in->topic_names[i], (struct uuid){{0}}, &out->responses[i]);
+    }
+    metadata_change_commit(change, committed, rq);
+    return API_PENDING;
+}

@@ -1,0 +1,176 @@
+/* Metadata, key 3: brokers, topics, leaders. Network thread; a topic that is to be created is made on the control thread,
+ * and the answer waits until it is there (Kafka answers UNKNOWN_TOPIC_OR_PARTITION and lets the client ask again). */
+#include "broker/api.h"
+#include "broker/partition.h"
+#include "broker/state.h"
+#include "protocol/api_handlers.h"
+#include "storage/log_dir.h"
+
+#define TOPICS_CREATED_MAX 1000 /* by one request; a client names what it uses */
+
+/* -- the answer -- */
+
+static bool add_partitions(struct request *rq, const struct metadata_topic *t, struct metadata_response_topic *out)
+{
+    const struct broker *b = rq->broker;
+
+    out->partitions = arena_calloc(&rq->arena, (size_t)t->partitions_count, sizeof *out->partitions);
+    if (!out->partitions) return false;
+    out->partitions_count = t->partitions_count;
+    for (int32_t i = 0; i < t->partitions_count; i++) {
+        struct metadata_response_partition *p = &out->partitions[i];
+        int16_t error = KAFKA_NONE;
+        struct partition_log *log = partition_of(t, i, &error);
+
+        metadata_response_partition_init(p);
+        p->partition_index = i;
+        p->leader_id = log ? b->node_id : -1;
+        p->leader_epoch = log ? partition_log_marks(log).leader_epoch : -1;
+        p->error_code = log ? KAFKA_NONE : KAFKA_LEADER_NOT_AVAILABLE;
+        p->replica_nodes = (int32_t *)(uintptr_t)&b->node_id;
+        p->replica_nodes_count = 1;
+        p->isr_nodes = log ? p->replica_nodes : NULL;
+        p->isr_nodes_count = log ? 1 : 0;
+        p->offline_replicas = log ? NULL : p->replica_nodes;
+        p->offline_replicas_count = log ? 0 : 1;
+    }
+    return true;
+}
+
+/* The operations that everyone may do, as bits: all of a topic, all of the cluster. */
+#define TOPIC_OPERATIONS                                                                                               \
+    (1 << ACL_READ | 1 << ACL_WRITE | 1 << ACL_CREATE | 1 << ACL_DELETE | 1 << ACL_ALTER | 1 << ACL_DESCRIBE |         \
+     1 << ACL_DESCRIBE_CONFIGS | 1 << ACL_ALTER_CONFIGS)
+#define CLUSTER_OPERATIONS                                                                                             \
+    (1 << ACL_CREATE | 1 << ACL_ALTER | 1 << ACL_DESCRIBE | 1 << ACL_CLUSTER_ACTION | 1 << ACL_DESCRIBE_CONFIGS |      \
+     1 << ACL_ALTER_CONFIGS | 1 << ACL_IDEMPOTENT_WRITE)
+
+static bool add_topic(struct request *rq, const struct metadata_request *in, const struct metadata_topic *t,
+                      struct metadata_response_topic *out)
+{
+    metadata_response_topic_init(out);
+    out->name = arena_slice_dup(&rq->arena, slice_of(t->name));
+    out->topic_id = t->id;
+    out->is_internal = t->internal;
+    if (in->include_topic_authorized_operations) out->topic_authorized_operations = TOPIC_OPERATIONS;
+    return out->name.ptr && add_partitions(rq, t, out);
+}
+
+static void add_unknown(const struct metadata_request_topic *asked, enum kafka_error error, struct metadata_response_topic *out)
+{
+    metadata_response_topic_init(out);
+    out->name = asked->name;
+    out->topic_id = asked->topic_id;
+    out->error_code = (int16_t)error;
+    out->is_internal = topic_name_is_internal(asked->name);
+}
+
+static const struct metadata_topic *asked_topic(const struct metadata *m, const struct metadata_request_topic *asked)
+{
+    return slice_is_null(asked->name) ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, asked->name);
+}
+
+static bool asks_for_all(const struct request *rq, const struct metadata_request *in)
+{
+    return in->topics_count < 0 || (rq->version == 0 && in->topics_count == 0);
+}
+
+static bool add_topics(struct request *rq, const struct metadata_request *in, struct metadata_response *out)
+{
+    const struct metadata *m = request_metadata(rq);
+    bool all = asks_for_all(rq, in);
+    int32_t count = all ? m->topics_count : in->topics_count;
+
+    out->topics = arena_calloc(&rq->arena, (size_t)MAX(count, 1), sizeof *out->topics);
+    if (!out->topics) return false;
+    out->topics_count = count;
+    for (int32_t i = 0; i < count; i++) {
+        const struct metadata_topic *t = all ? m->topics[i] : asked_topic(m, &in->topics[i]);
+        if (t) {
+            if (!add_topic(rq, in, t, &out->topics[i])) return false;
+            continue;
+        }
+        const struct metadata_request_topic *asked = &in->topics[i];
+        enum kafka_error error = slice_is_null(asked->name) ? KAFKA_UNKNOWN_TOPIC_ID : topic_name_check(asked->name, NULL);
+        add_unknown(asked, error == KAFKA_NONE ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : error, &out->topics[i]);
+    }
+    return true;
+}
+
+static enum api_result answer(struct request *rq)
+{
+    const struct metadata_request *in = rq->in;
+    struct metadata_response *out = rq->out;
+    struct metadata_response_broker *broker = arena_calloc(&rq->arena, 1, sizeof *broker);
+
+    if (!broker || !add_topics(rq, in, out)) return API_CLOSE;
+    metadata_response_broker_init(broker);
+    broker->node_id = rq->broker->node_id;
+    request_advertised(rq, &broker->host, &broker->port);
+    out->brokers = broker;
+    out->brokers_count = 1;
+    out->cluster_id = slice_of(log_dir_cluster_id(rq->broker->dir));
+    out->controller_id = rq->broker->node_id;
+    if (in->include_cluster_authorized_operations) out->cluster_authorized_operations = CLUSTER_OPERATIONS;
+    return API_REPLY;
+}
+
+/* -- creation -- */
+
+struct creation {
+    struct request *rq;
+    atomic_int left; /* topics that are being created, and one for the caller */
+};
+
+static void reply_created(struct request *rq)
+{
+    request_complete(rq, answer(rq));
+}
+
+static void creation_step(struct creation *c)
+{
+    if (atomic_fetch_sub(&c->left, 1) > 1) return;
+    struct request *rq = c->rq;
+    free(c);
+    request_post(rq, reply_created);
+}
+
+/* Whatever the outcome: the answer shows what is there. */
+static void created(void *arg, enum kafka_error error, const char *text) /* control thread */
+{
+    creation_step(arg);
+}
+
+static bool wants_creation(struct request *rq, const struct metadata_request_topic *asked)
+{
+    return !slice_is_null(asked->name) && !topic_name_is_internal(asked->name) && !metadata_topic(request_metadata(rq), asked->name) &&
+           topic_name_check(asked->name, NULL) == KAFKA_NONE &&
+           request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name);
+}
+
+static bool create_missing(struct request *rq, const struct metadata_request *in)
+{
+    struct creation *c = NULL;
+    int count = 0;
+
+    if (!in->allow_auto_topic_creation || !request_metadata(rq)->config->auto_create_topics_enable || asks_for_all(rq, in)) return false;
+    for (int32_t i = 0; i < in->topics_count && count < TOPICS_CREATED_MAX; i++) {
+        if (!wants_creation(rq, &in->topics[i])) continue;
+        if (!c) {
+            c = xcalloc(1, sizeof *c);
+            c->rq = rq;
+            atomic_init(&c->left, 1);
+        }
+        atomic_fetch_add(&c->left, 1);
+        count++;
+        AUTO_FREE char *name = slice_strdup(in->topics[i].name);
+        broker_topic_create_async(rq->broker, name, -1, NULL, 0, created, c);
+    }
+    if (c) creation_step(c);
+    return c != NULL;
+}
+
+enum api_result api_handle_metadata(struct request *rq, const struct metadata_request *in, struct metadata_response *out)
+{
+    return create_missing(rq, in) ? API_PENDING : answer(rq);
+}
