@@ -13,8 +13,8 @@ INTEGERS = {'int8': (-2**7, 2**7 - 1), 'int16': (-2**15, 2**15 - 1), 'int32': (-
             'error': (-2**15, 2**15 - 1), 'varint': (-2**31, 2**31 - 1)}
 NULLABLE = {'string', 'bytes', 'records'}
 C_WORDS = set('''auto bool break case char const continue default do double else enum extern float for goto if inline
-    int long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    linux unix'''.split())
+    int long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile
+    while linux unix'''.split())
 NAME = re.compile(r'[a-z][a-z0-9]*(_[a-z0-9]+)*\Z')
 KINDS = ('header', 'data', 'metadata', 'key', 'value')  # besides api
 

@@ -480,8 +480,8 @@ class Reflection:
             self.names[f.name] = self.position
             self.position += len(f.name) + 1
         flags = ['WIRE_ARRAY'] if f.array else ['WIRE_POINTER'] if f.pointer() else ['0']
-        values = [self.names[f.name], 'offsetof(struct %s, %s)' % (struct.name, f.name), f.versions.low, f.versions.high,
-                  f.null.low, f.null.high, -1 if f.tag is None else f.tag,
+        values = [self.names[f.name], 'offsetof(struct %s, %s)' % (struct.name, f.name),
+                  f.versions.low, f.versions.high, f.null.low, f.null.high, -1 if f.tag is None else f.tag,
                   'WIRE_STRUCT' if f.is_struct() else 'WIRE_' + f.type.upper(), flags[0],
                   self.index[f.type.name] if f.is_struct() else 0]
         return '    {%s},' % ', '.join(str(v) for v in values)
@@ -521,7 +521,8 @@ def table_text(apis, messages):
                   reflection.index[m.name], 'sizeof(struct %s)' % m.name]
         values += ['%s_%s_any' % (m.name, verb) for verb in ('init', 'decode', 'encode')]
         out.append('    {%s},' % ', '.join(str(v) for v in values))
-    out += ['};', 'const int wire_messages_count = countof(wire_messages);', '', 'const struct kafka_api kafka_apis[] = {']
+    out += ['};', 'const int wire_messages_count = countof(wire_messages);', '']
+    out.append('const struct kafka_api kafka_apis[] = {')
     for a in apis:
         values = [a.key, '"%s"' % camel(a.name), '"%s"' % a.name, a.versions.low, a.versions.high,
                   or_none(VERSION_MAX if a.flexible.empty() else a.flexible.low), or_none(a.unstable),

@@ -9,9 +9,16 @@
 
 static struct arena arena;
 
+static void arena_release(void)
+{
+    arena_done(&arena);
+}
+TestSuite(wire, .fini = arena_release);
+
 static struct wire_reader reader(const void *bytes, size_t size)
 {
-    arena_init(&arena, 1 << 20);
+    arena_done(&arena);
+    arena_init(&arena, 64 << 20);
     return (struct wire_reader){.p = bytes, .end = (const uint8_t *)bytes + size, .arena = &arena};
 }
 
@@ -113,7 +120,6 @@ Test(wire, the_arena_limit_bounds_what_a_message_takes)
     r = reader(bytes, sizeof bytes);
     arena.size_max = 2000 * sizeof(struct metadata_request_topic) - 1;
     cr_expect_not(metadata_request_decode(&r, 1, &m));
-    arena_done(&arena);
 }
 
 Test(wire, tags_may_come_in_any_order_and_unknown_ones_are_skipped)
@@ -292,7 +298,6 @@ Test(wire, records_are_spliced_without_a_copy)
         cr_expect(p[2].records.slice.ptr && !p[2].records.slice.len, "empty is not null");
         cr_expect(wire_records_is_null(&p[3].records));
         buf_done(&b);
-        arena_done(&arena);
         cr_expect_eq(atomic_load(&file.refs), 1);
         cr_expect_eq(atomic_load(&block->refs), 1);
     }
@@ -329,13 +334,11 @@ Test(wire, large_messages_go_through_many_windows)
         metadata_response_encode(&w, version, &m);
         cr_assert(wire_writer_done(&w));
         AUTO_FREE uint8_t *bytes = flatten(&b);
-        arena_init(&arena, 64 << 20);
-        struct wire_reader r = {.p = bytes, .end = bytes + b.size, .arena = &arena};
+        struct wire_reader r = reader(bytes, b.size);
         cr_assert(metadata_response_decode(&r, version, &back));
         cr_expect_eq(r.p, r.end);
         cr_expect_eq(back.topics_count, TOPICS);
         cr_expect_eq(back.topics[TOPICS - 1].partitions[PARTITIONS - 1].replica_nodes[2], 3);
-        arena_done(&arena);
         buf_done(&b);
     }
 }
@@ -425,8 +428,9 @@ Test(message, prints_as_json)
     FILE *out = open_memstream(&text, &size);
     wire_message_print(out, wire_message_find(SLICE("OffsetCommitValue")), 3, &m);
     fclose(out);
-    cr_expect_str_eq(text, "{\"offset\":9223372036854775807,\"leaderEpoch\":-1,\"metadata\":\"a\\\"\\\\\\u000a\\u0000b\","
-                           "\"commitTimestamp\":0}");
+    cr_expect_str_eq(text,
+                     "{\"offset\":9223372036854775807,\"leaderEpoch\":-1,\"metadata\":\"a\\\"\\\\\\u000a\\u0000b\","
+                     "\"commitTimestamp\":0}");
     free(text);
 }
 
