@@ -42,6 +42,7 @@ struct connector {
     /* running; class and context are those of the configuration it was started with */
     const struct connector_class *class;
     void *instance;
+    json_t *instance_config;
     struct told_by *told_by; /* of the instance */
     uint64_t epoch;          /* the generation that it was started for, or whose start failed */
     bool start_failed;
@@ -274,11 +275,11 @@ static void topics_collect(struct connector *c)
     if (count) free(names);
 }
 
-static bool offsets_of(struct connector *c, json_t **ret_partition, json_t **ret_offset)
+static bool offsets_of(struct connector *c, const json_t *config, json_t **ret_partition, json_t **ret_offset)
 {
-    const struct connector_class *class = class_of(c->herder, c->config);
+    const struct connector_class *class = class_of(c->herder, config);
 
-    return class && class->offsets_get(class->context, c->name, c->config, ret_partition, ret_offset);
+    return class && class->offsets_get(class->context, c->name, config, ret_partition, ret_offset);
 }
 
 /* Kafka Connect stores the position there; ours is the class's own, and this is its copy. */
@@ -286,7 +287,7 @@ static void offsets_collect(struct connector *c)
 {
     json_t *partition, *offset;
 
-    if (!c->config || !offsets_of(c, &partition, &offset)) return;
+    if (!offsets_of(c, c->instance_config, &partition, &offset)) return;
     char *text = json_dumps(offset, JSON_COMPACT);
     if (text && (!c->offset_text || strcmp(text, c->offset_text) != 0)) {
         outbox_put(c->herder, record_of_offset(c->name, partition, offset));
@@ -428,6 +429,7 @@ static void step_start(struct connector *c)
     if (r == 0) {
         c->class = class;
         c->instance = instance;
+        c->instance_config = json_incref(config);
         c->instance_paused = paused;
         c->told_by = by;
         if (c->config) tasks_commit(c, config, class->task_class);
@@ -457,7 +459,9 @@ static void step_stop(struct connector *c)
     pthread_mutex_lock(&h->lock);
     free(c->told_by);
     c->told_by = NULL;
-    offsets_collect(c);
+    offsets_collect(c); /* also of one that is deleted: its position outlives it */
+    json_decref(c->instance_config);
+    c->instance_config = NULL;
 }
 
 static void step_pause(struct connector *c, bool pause)
@@ -761,7 +765,7 @@ int herder_offsets_reset(struct herder *h, const char *name, struct err *err)
     struct connector *c = connector_find(h, name);
     if (!c || c->target != TARGET_STOPPED || c->working) {
         r = err_set(err, 409, "Connector %s was changed by another request", name);
-    } else if (offsets_of(c, &partition, &offset)) {
+    } else if (offsets_of(c, c->config, &partition, &offset)) {
         const struct connector_class *class = class_of(h, c->config);
         int error = class->offsets_delete(class->context, name, c->config);
         if (error < 0) {
@@ -910,7 +914,7 @@ static json_t *offsets_json(struct connector *c)
 {
     json_t *list = json_array(), *partition, *offset;
 
-    if (offsets_of(c, &partition, &offset))
+    if (offsets_of(c, c->config, &partition, &offset))
         json_array_append_new(list, json_pack("{s:o, s:o}", "partition", partition, "offset", offset));
     return json_pack("{s:o}", "offsets", list);
 }
