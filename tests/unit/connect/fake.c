@@ -307,7 +307,10 @@ void fake_fail(const char *name, const char *trace)
 {
     pthread_mutex_lock(&lock);
     for (int k = 0; k < INSTANCES_MAX; k++)
-        if (instances[k] && strcmp(instances[k]->name, name) == 0) instances[k]->fail_trace = xstrdup(trace);
+        if (instances[k] && strcmp(instances[k]->name, name) == 0) {
+            free(instances[k]->fail_trace);
+            instances[k]->fail_trace = xstrdup(trace);
+        }
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
 }

@@ -324,7 +324,8 @@ Test(herder, survives_many_hands, .timeout = 60)
         bool created;
         cr_assert_eq(herder_put(f.herder, name, config, NULL, &created, &err), 0);
         cr_assert_eq(herder_set_target(f.herder, name, TARGET_RUNNING, &err), 0);
-        cr_assert_eq(herder_restart(f.herder, name, true, true, &status, &err) & ~404, 0); /* 404: no status yet */
+        /* 404: no status yet */
+        if (herder_restart(f.herder, name, true, true, &status, &err) != 404) json_decref(status);
         cr_assert(state_becomes(&f, name, "RUNNING/RUNNING"));
         json_decref(config);
     }
