@@ -34,7 +34,7 @@ struct connector {
     char *name;
     UT_hash_handle hh;
 
-    /* wanted */
+    /* wanted. JSON values here are touched with the lock held only, references included: what goes out is a copy. */
     json_t *config; /* never changed, only replaced; NULL: deleted, or never made */
     enum target_state target;
     uint64_t generation; /* a new one needs a new instance */
@@ -246,7 +246,7 @@ static void tasks_commit(struct connector *c, json_t *config, const char *task_c
 {
     struct herder *h = c->herder;
 
-    if (c->committed == config) return;
+    if (c->committed == config || (config && json_equal(c->committed, config))) return;
     if (config) outbox_put(h, record_of_task(c->name, config, task_class));
     outbox_put(h, record_of_commit(c->name, config ? 1 : 0));
     json_decref(c->committed);
@@ -408,7 +408,7 @@ static enum step next_step(const struct connector *c)
 static void step_start(struct connector *c)
 {
     struct herder *h = c->herder;
-    json_t *config = json_incref(c->config);
+    json_t *config = json_deep_copy(c->config);
     const struct connector_class *class = class_of(h, config);
     struct told_by *by = xmalloc(sizeof *by);
     bool paused = c->target == TARGET_PAUSED;
@@ -533,19 +533,18 @@ static int store_put(struct herder *h, struct connect_record *records, uint32_t 
 static void config_set(struct connector *c, const json_t *config)
 {
     json_decref(c->config);
-    c->config = json_incref((json_t *)(uintptr_t)config);
+    c->config = json_deep_copy(config);
     c->generation++;
     if (c->has_task) task_status_set(c, CONNECTOR_RESTARTING, NULL);
     schedule(c);
 }
 
-static bool exists(struct herder *h, const char *name, json_t **ret_config)
+static bool exists(struct herder *h, const char *name)
 {
     pthread_mutex_lock(&h->lock);
-    struct connector *c = connector_find(h, name);
-    if (c && ret_config) *ret_config = json_incref(c->config);
+    bool found = connector_find(h, name) != NULL;
     pthread_mutex_unlock(&h->lock);
-    return c != NULL;
+    return found;
 }
 
 int herder_create(struct herder *h, const char *name, const json_t *config, enum target_state target, struct err *err)
@@ -553,7 +552,7 @@ int herder_create(struct herder *h, const char *name, const json_t *config, enum
     int r;
 
     pthread_mutex_lock(&h->store_lock);
-    if (exists(h, name, NULL)) {
+    if (exists(h, name)) {
         r = err_set(err, 409, "Connector %s already exists", name);
     } else {
         /* The target first: a worker that reads the one without the other must not run what was to be stopped. */
@@ -573,13 +572,14 @@ int herder_create(struct herder *h, const char *name, const json_t *config, enum
 
 int herder_put(struct herder *h, const char *name, const json_t *config, const json_t *expected, bool *ret_created, struct err *err)
 {
-    json_t *before = NULL;
     int r = 0;
 
     pthread_mutex_lock(&h->store_lock);
-    *ret_created = !exists(h, name, &before);
-    bool same = before && json_equal(before, config);
-    if (expected && before != expected) {
+    pthread_mutex_lock(&h->lock);
+    struct connector *c = connector_find(h, name);
+    bool created = !c, same = c && json_equal(c->config, config), conflict = expected && !(c && json_equal(c->config, expected));
+    pthread_mutex_unlock(&h->lock);
+    if (conflict) {
         r = err_set(err, 409, "The configuration of connector %s was changed by another request", name);
     } else if (!same) {
         struct connect_record records[] = {record_of_connector(name, config)};
@@ -587,13 +587,13 @@ int herder_put(struct herder *h, const char *name, const json_t *config, const j
     }
     if (r == 0) {
         pthread_mutex_lock(&h->lock);
-        struct connector *c = connector_get(h, name);
-        if (!before) c->target = TARGET_RUNNING;
+        c = connector_get(h, name);
+        if (created) c->target = TARGET_RUNNING;
         if (!same || c->start_failed) config_set(c, config);
+        *ret_created = created;
         pthread_mutex_unlock(&h->lock);
     }
     pthread_mutex_unlock(&h->store_lock);
-    json_decref(before);
     return r;
 }
 
@@ -602,7 +602,7 @@ int herder_delete(struct herder *h, const char *name, struct err *err)
     int r;
 
     pthread_mutex_lock(&h->store_lock);
-    if (!exists(h, name, NULL)) {
+    if (!exists(h, name)) {
         r = not_found("Connector %s not found", name, err);
     } else {
         struct connect_record records[] = {record_of_connector(name, NULL), record_of_target_removed(name)};
@@ -637,7 +637,7 @@ int herder_set_target(struct herder *h, const char *name, enum target_state targ
     int r;
 
     pthread_mutex_lock(&h->store_lock);
-    if (!exists(h, name, NULL)) {
+    if (!exists(h, name)) {
         r = not_found("Unknown connector %s", name, err);
     } else {
         struct connect_record records[] = {record_of_target(name, target)};
@@ -819,7 +819,7 @@ static json_t *info_json(struct connector *c)
     json_t *tasks = json_array();
 
     if (c->committed) json_array_append_new(tasks, json_pack("{s:s, s:i}", "connector", c->name, "task", 0));
-    return json_pack("{s:s, s:O, s:o, s:s}", "name", c->name, "config", c->config, "tasks", tasks, "type", type_of(c));
+    return json_pack("{s:s, s:o, s:o, s:s}", "name", c->name, "config", json_deep_copy(c->config), "tasks", tasks, "type", type_of(c));
 }
 
 static json_t *tasks_json(struct connector *c)
@@ -828,7 +828,7 @@ static json_t *tasks_json(struct connector *c)
     const struct connector_class *class = c->committed ? class_of(c->herder, c->committed) : NULL;
 
     if (!class) return tasks;
-    json_t *config = json_copy(c->committed);
+    json_t *config = json_deep_copy(c->committed);
     json_object_set_new(config, "task.class", json_string(class->task_class));
     json_array_append_new(tasks, json_pack("{s:{s:s, s:i}, s:o}", "id", "connector", c->name, "task", 0, "config", config));
     return tasks;
@@ -836,7 +836,7 @@ static json_t *tasks_json(struct connector *c)
 
 static json_t *config_json(struct connector *c)
 {
-    return json_incref(c->config);
+    return json_deep_copy(c->config);
 }
 
 static json_t *status_json_or_null(struct connector *c)
