@@ -16,7 +16,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
-#define IOV_COUNT 16
+#define IOV_COUNT 64
 
 /* -- addresses -- */
 
@@ -225,7 +225,7 @@ static uint64_t unsent_in_memory(const struct connection *c)
 static bool must_wait(const struct connection *c)
 {
     return c->request || c->close_after_flush || (c->out.size > UNSENT_BYTES_MAX && unsent_in_memory(c) > UNSENT_BYTES_MAX / 2) ||
-           c->out.parts_count - c->out.first > IOV_COUNT * 4;
+           c->out.parts_count - c->out.first > IOV_COUNT;
 }
 
 /* -- reading -- */
@@ -355,17 +355,27 @@ static void resume_starved(struct connection *c)
     if (c->size_have == 4 && !c->frame) begin_frame(c);
 }
 
+static void take_backlog(struct connection *c)
+{
+    uint32_t taken = take_bytes(c, c->backlog + c->backlog_at, c->backlog_len - c->backlog_at);
+
+    if (c->fd < 0) return; /* closed: the backlog is gone */
+    c->backlog_at += taken;
+    if (c->backlog_at == c->backlog_len) drop_backlog(c);
+}
+
 /* Works on what was read, as far as it may, then sends. */
 static void connection_process(struct connection *c)
 {
     if (c->processing) return;
     c->processing = true;
     if (c->fd >= 0) resume_starved(c);
-    if (c->fd >= 0 && c->backlog && !c->starved) {
-        c->backlog_at += take_bytes(c, c->backlog + c->backlog_at, c->backlog_len - c->backlog_at);
-        if (c->fd >= 0 && c->backlog_at == c->backlog_len) drop_backlog(c);
-    }
-    if (c->fd >= 0) flush(c);
+    bool progress;
+    do { /* the backlog is one read's worth at most, so this ends soon */
+        if (c->fd >= 0) flush(c);
+        progress = c->fd >= 0 && c->backlog && !c->starved && !must_wait(c);
+        if (progress) take_backlog(c);
+    } while (progress);
     c->processing = false;
 
     if (c->fd < 0) {

@@ -157,23 +157,20 @@ static void refuse(const struct request *rq, const char *cause)
 /* Size, header and body into rq->reply. */
 static void encode_reply(struct request *rq, int16_t version)
 {
-    struct buf body;
+    uint8_t *size = buf_reserve(&rq->reply, 4); /* written when it is known */
     struct wire_writer w;
 
-    buf_init(&body);
-    wire_writer_init(&w, &body);
+    wire_writer_init(&w, &rq->reply);
     wire_put_int32(&w, rq->correlation_id);
     if (kafka_response_header_version(rq->api, version) >= 1) wire_put_uvarint(&w, 0); /* no tagged fields */
     rq->api->response->encode(&w, version, rq->out);
-    if (!wire_writer_done(&w) || body.size > INT32_MAX) {
-        buf_done(&body);
-        rq->result = API_CLOSE;
-        refuse(rq, "the reply cannot be written: no memory, or too large");
+    if (wire_writer_done(&w) && size && rq->reply.size - 4 <= INT32_MAX) {
+        be32_store(size, (uint32_t)(rq->reply.size - 4));
         return;
     }
-    uint8_t *size = buf_reserve(&rq->reply, 4);
-    if (size) be32_store(size, (uint32_t)body.size);
-    buf_append_buf(&rq->reply, &body);
+    buf_done(&rq->reply);
+    rq->result = API_CLOSE;
+    refuse(rq, "the reply cannot be written: no memory, or too large");
 }
 
 static void deliver(void *arg)

@@ -1,0 +1,92 @@
+"""What the program says when it starts, and when it cannot: one clear line, status 1, nothing touched."""
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lib.ottla import ROOT, Ottla, program  # noqa: E402
+
+
+def fails(tmp_path, *arguments, text=None):
+    """Runs serve in an empty folder; returns the one line that it complains with."""
+    if text is not None:
+        (tmp_path / "server.properties").write_text(text)
+        arguments = (str(tmp_path / "server.properties"),) + arguments
+    before = sorted(os.listdir(tmp_path))
+    done = subprocess.run([program(), "serve", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    lines = [l for l in done.stderr.splitlines() if l.startswith("ottla: ")]
+    assert done.returncode == 1 and done.stdout == "" and len(lines) == 1, done
+    assert sorted(os.listdir(tmp_path)) == before, "nothing is touched"
+    return lines[0]
+
+
+@pytest.mark.parametrize("override, told", [
+    ("num.partition=3", "unknown option num.partition"),
+    ("num.partitions=three", "num.partitions=three"),
+    ("num.partitions=0", "num.partitions=0: must be at least 1"),
+    ("auto.create.topics.enable=yes", "auto.create.topics.enable=yes: must be true or false"),
+    ("log.cleanup.policy=remove", "log.cleanup.policy=remove"),
+    ("listeners=127.0.0.1:9092", "listeners=127.0.0.1:9092: must be NAME://HOST:PORT"),
+    ("listeners=PLAINTEXT://127.0.0.1:99999", "the port must be a number from 0 to 65535"),
+    ("listeners=SSL://127.0.0.1:9093", "this version serves PLAINTEXT"),
+    ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "clients cannot connect to that address"),
+    ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "authorizer.class.name"),
+    ("nonsense", "must be NAME=VALUE"),
+])
+def test_a_bad_option_is_named(tmp_path, override, told):
+    assert told in fails(tmp_path, "--override", override)
+
+
+def test_a_bad_line_of_the_file_is_named_with_its_number(tmp_path):
+    assert "server.properties: line 3: unknown option segment.bytes" in fails(tmp_path, text="# ours\nnode.id=1\nsegment.bytes=7\n")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert "nowhere.properties" in fails(tmp_path, "nowhere.properties")
+
+
+def test_a_port_in_use_is_named_and_nothing_is_touched(tmp_path):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = s.getsockname()[1]
+        line = fails(tmp_path, "--override", "listeners=PLAINTEXT://127.0.0.1:%d" % port, "--override", "connect.listeners=")
+        assert "127.0.0.1:%d" % port in line and "in use" in line
+
+
+def test_a_locked_directory_is_named(tmp_path):
+    with Ottla({"connect.listeners": ""}) as o:
+        line = fails(tmp_path, "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", "connect.listeners=",
+                     "--override", "log.dirs=" + o.data)
+        assert o.data in line and "lock" in line
+
+
+def test_port_0_and_several_listeners(tmp_path):
+    with Ottla({"connect.listeners": "", "listeners": "PLAINTEXT://127.0.0.1:0,SECOND://[::1]:0",
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SECOND:PLAINTEXT"}) as o:
+        with open("/proc/%d/net/tcp6" % o.process.pid) as f:
+            assert re.search(r": 0{24}01000000:", f.read())
+
+
+def test_a_kafka_configuration_starts(tmp_path):
+    """Options without meaning here, and the controller's listener, as in Kafka's own config/server.properties."""
+    with Ottla({"connect.listeners": "", "process.roles": "broker,controller", "controller.quorum.bootstrap.servers": "localhost:9093",
+                "controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "PLAINTEXT", "num.io.threads": "8",
+                "listeners": "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0",
+                "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"}) as o:
+        assert "option has no effect here name=num.io.threads" in o.log()
+
+
+def test_the_manual_lists_every_option():
+    listed = subprocess.run([program(), "--list-options"], capture_output=True, text=True, check=True).stdout
+    with open(os.path.join(ROOT, "conf/ottla.properties")) as f:
+        assert f.read() == listed
+
+
+def test_help_and_versions():
+    for argument in ["--help", "--version", "--list-apis"]:
+        assert subprocess.run([program(), argument], capture_output=True, check=True).stdout
