@@ -6,8 +6,7 @@
 #include "storage/time_index.h"
 
 #include "base/log.h"
-#include "protocol/batch_builder.h"
-#include "protocol/record.h"
+#include "protocol/record_admit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,8 +46,7 @@ struct append {
     struct record_batch one; /* batches of the usual append */
     struct record_batch *batches;
     uint32_t count;
-    bool built; /* builder holds memory */
-    struct batch_builder builder;
+    struct batch_builder builder; /* holds a batch that had to be rebuilt */
 };
 
 static enum kafka_error refuse(struct append *p, enum kafka_error error, const char *message)
@@ -95,137 +93,40 @@ static enum kafka_error parse_batches(struct append *p)
     return KAFKA_NONE;
 }
 
-static enum kafka_error check_header(struct append *p)
-{
-    const struct record_batch *b = p->batches;
-
-    if (b->base_offset != 0) return refuse(p, KAFKA_INVALID_RECORD, "the base offset of a produced batch must be 0");
-    if (p->size > p->config.max_message_bytes)
-        return refuse(p, KAFKA_MESSAGE_TOO_LARGE, "the batch is larger than max.message.bytes");
-    if (!record_batch_crc_ok(b)) return refuse(p, KAFKA_CORRUPT_MESSAGE, "the checksum of the batch is wrong");
-    if (b->records_count <= 0 || b->last_offset_delta != b->records_count - 1)
-        return refuse(p, KAFKA_INVALID_RECORD, "the record count does not fit the offsets");
-    if (record_batch_is_control(b)) return refuse(p, KAFKA_INVALID_RECORD, "clients may not write control batches");
-    if (record_batch_has_producer(b) && b->base_sequence < 0)
-        return refuse(p, KAFKA_INVALID_RECORD, "a batch with a producer id needs a sequence");
-    if (record_batch_is_transactional(b) && !record_batch_has_producer(b))
-        return refuse(p, KAFKA_INVALID_RECORD, "a transactional batch needs a producer id");
-    if (record_batch_codec(b) >= COMPRESSION_CODECS)
-        return refuse(p, KAFKA_INVALID_RECORD, "the batch names no known compression");
-    return KAFKA_NONE;
-}
-
-static bool time_is_outside(const struct append *p, int64_t timestamp_ms)
-{
-    /* Differences of far apart timestamps overflow; limits are INT64_MAX by default. */
-    __int128 age = (__int128)p->now_ms - timestamp_ms;
-    if (timestamp_ms == RECORD_BATCH_NO_TIMESTAMP) return false;
-    return age > p->config.message_timestamp_before_max_ms || -age > p->config.message_timestamp_after_max_ms;
-}
-
-static void note_record_error(struct append *p, int32_t index, const char *message)
-{
-    struct log_append *a = p->io;
-    if (a->record_errors_count < (int32_t)countof(a->record_errors))
-        a->record_errors[a->record_errors_count++] = (struct record_error){.index = index, .message = message};
-}
-
-/* Walks the records. *ret_dense: their offset deltas are 0, 1, 2 ... */
-static enum kafka_error check_records(struct append *p, bool check_times, int64_t *ret_max_timestamp, bool *ret_dense)
-{
-    struct record_batch *b = p->batches;
-    struct record_reader reader;
-    struct record record;
-    struct bytes scratch;
-    enum kafka_error error = KAFKA_NONE;
-    int64_t max_timestamp = RECORD_BATCH_NO_TIMESTAMP;
-    bool dense = true;
-
-    bytes_init(&scratch);
-    int r = record_reader_open(&reader, b, LOG_CONTENT_MAX, &scratch);
-    for (int32_t i = 0; !r; i++) {
-        r = record_reader_next(&reader, &record);
-        if (r <= 0) break;
-        r = 0;
-        dense &= record.offset_delta == i;
-        max_timestamp = MAX(max_timestamp, record.timestamp_ms);
-        if (p->config.cleanup_compact && slice_is_null(record.key)) {
-            error = refuse(p, KAFKA_INVALID_RECORD, "Compacted topic cannot accept message without key");
-            note_record_error(p, i, "Compacted topic cannot accept message without key");
-        } else if (check_times && time_is_outside(p, record.timestamp_ms)) {
-            if (error == KAFKA_NONE)
-                error = refuse(p, KAFKA_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
-            note_record_error(p, i, "the timestamp is outside of the topic's message.timestamp limits");
-        }
-    }
-    bytes_done(&scratch);
-    if (r == -EFBIG) return refuse(p, KAFKA_MESSAGE_TOO_LARGE, "the decompressed batch is too large");
-    if (r == -ENOMEM) return refuse(p, KAFKA_STORAGE_ERROR, "no memory to decompress the batch");
-    if (r < 0 && record_batch_codec(b) != COMPRESSION_NONE)
-        return refuse(p, KAFKA_CORRUPT_MESSAGE, "the compressed records are damaged");
-    if (r < 0) return refuse(p, KAFKA_INVALID_RECORD, "the records are damaged or do not fit their count");
-    *ret_max_timestamp = max_timestamp;
-    *ret_dense = dense;
-    return error;
-}
-
-/* Writes the batch anew, with the topic's codec and dense offsets. */
-static enum kafka_error rebuild(struct append *p, enum compression_codec codec)
-{
-    struct slice bytes;
-
-    batch_builder_init(&p->builder);
-    p->built = true;
-    int r = record_batch_rebuild(p->batches, codec, COMPRESSION_LEVEL_DEFAULT, LOG_CONTENT_MAX, &p->builder, &bytes);
-    if (r == -ENOMEM) return refuse(p, KAFKA_STORAGE_ERROR, "no memory to compress the batch");
-    if (r || record_batch_parse(bytes, &p->one) != RECORD_BATCH_OK)
-        return refuse(p, KAFKA_CORRUPT_MESSAGE, "the records are damaged");
-    p->bytes = bytes.ptr;
-    p->size = bytes.len;
-    if (p->size > p->config.max_message_bytes)
-        return refuse(p, KAFKA_MESSAGE_TOO_LARGE, "with the topic's compression.type the batch is larger than max.message.bytes");
-    return KAFKA_NONE;
-}
-
 /* The header of batch i, to be written. What we were given, or built, is ours to write. */
 static uint8_t *header_of(struct append *p, uint32_t i)
 {
     return (uint8_t *)(uintptr_t)p->batches[i].bytes.ptr;
 }
 
-static enum kafka_error validate_client_batch(struct append *p)
+static enum kafka_error admit(struct append *p)
 {
-    enum kafka_error error = check_header(p);
-    if (error != KAFKA_NONE) return error;
+    const struct log_config *c = &p->config;
+    struct record_rules rules = {.now_ms = p->now_ms,
+                                 .timestamp_before_max_ms = c->message_timestamp_before_max_ms,
+                                 .timestamp_after_max_ms = c->message_timestamp_after_max_ms,
+                                 .batch_size_max = (uint32_t)MIN(c->max_message_bytes, INT32_MAX),
+                                 .content_max = LOG_CONTENT_MAX,
+                                 .log_append_time = c->log_append_time,
+                                 .compacted = c->cleanup_compact,
+                                 .recompress = c->compression_codec >= 0,
+                                 .codec = (enum compression_codec)MAX(c->compression_codec, 0),
+                                 .level = c->compression_level};
+    struct record_verdict verdict;
+    struct slice stored;
 
-    struct record_batch *b = p->batches;
-    enum compression_codec codec = record_batch_codec(b);
-    enum compression_codec wanted = p->config.compression_codec < 0 ? codec : (enum compression_codec)p->config.compression_codec;
-    bool append_time = p->config.log_append_time;
-    bool check_times = !append_time && !record_batch_is_log_append_time(b);
-    bool below = check_times && p->config.message_timestamp_before_max_ms != INT64_MAX;
-    bool dense = true;
-    int64_t max_timestamp = b->max_timestamp;
-
-    if (!append_time && record_batch_is_log_append_time(b))
-        return refuse(p, KAFKA_INVALID_TIMESTAMP, "the topic takes batches with create time only");
-    /* Compressed batches are looked into only where the header does not tell enough. */
-    if (codec == COMPRESSION_NONE || p->config.cleanup_compact || below || wanted != codec) {
-        error = check_records(p, check_times, &max_timestamp, &dense);
-        if (error != KAFKA_NONE) return error;
-    } else if (check_times && time_is_outside(p, b->max_timestamp)) {
-        note_record_error(p, 0, "the timestamp is outside of the topic's message.timestamp limits");
-        return refuse(p, KAFKA_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
+    enum kafka_error error = record_batch_admit(p->io->batches, &p->one, &rules, &p->builder, &stored, &verdict);
+    if (error != KAFKA_NONE) {
+        p->io->record_errors_count = MIN(verdict.faults_count, (int32_t)countof(p->io->record_errors));
+        for (int32_t i = 0; i < p->io->record_errors_count; i++)
+            p->io->record_errors[i] =
+                (struct record_error){.index = verdict.faults[i].index, .message = verdict.faults[i].message};
+        return refuse(p, error, verdict.message);
     }
-    if (wanted != codec || !dense) {
-        error = rebuild(p, wanted);
-        if (error != KAFKA_NONE) return error;
-    }
-    if (!append_time && p->one.max_timestamp != max_timestamp) {
-        record_batch_set_max_timestamp(header_of(p, 0), p->size, max_timestamp);
-        p->one.max_timestamp = max_timestamp;
-    }
-    return KAFKA_NONE;
+    p->bytes = stored.ptr;
+    p->size = stored.len;
+    /* Its header may have changed. */
+    return record_batch_parse(stored, &p->one) == RECORD_BATCH_OK ? KAFKA_NONE : KAFKA_CORRUPT_MESSAGE;
 }
 
 /* -- under the lock -- */
@@ -327,7 +228,7 @@ static enum kafka_error append_locked(struct partition_log *log, struct append *
     int32_t epoch = atomic_load(&log->leader_epoch);
     for (uint32_t i = 0; i < p->count; i++) {
         uint8_t *header = header_of(p, i);
-        if (p->config.log_append_time) {
+        if (p->config.log_append_time && a->origin != APPEND_CLIENT) {
             record_batch_set_log_append_time(header, p->batches[i].bytes.len, p->now_ms);
             p->batches[i].max_timestamp = p->now_ms;
             p->batches[i].attributes |= RECORD_BATCH_LOG_APPEND_TIME;
@@ -373,13 +274,14 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
     a->duplicate = false;
     a->error_message = NULL;
     a->record_errors_count = 0;
+    batch_builder_init(&p.builder);
     p.now_ms = clock_wall_ms(log->dir->clock);
     pthread_mutex_lock(&log->lock);
     p.config = log->config->config;
     pthread_mutex_unlock(&log->lock);
 
     enum kafka_error error = parse_batches(&p);
-    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = validate_client_batch(&p);
+    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = admit(&p);
     if (error == KAFKA_NONE) {
         pthread_mutex_lock(&log->lock);
         error = append_locked(log, &p);
@@ -388,6 +290,6 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
             log_dir_note_dirty(log->dir);
     }
     if (p.batches && p.batches != &p.one) free(p.batches);
-    if (p.built) batch_builder_done(&p.builder);
+    batch_builder_done(&p.builder);
     return error;
 }

@@ -56,6 +56,7 @@ struct config_ref *log_dir_intern_config(struct log_dir *dir, const struct log_c
     copy.cleanup_delete = config->cleanup_delete;
     copy.cleanup_compact = config->cleanup_compact;
     copy.compression_codec = config->compression_codec;
+    copy.compression_level = config->compression_level;
     copy.strict = config->strict;
 
     pthread_mutex_lock(&dir->lock);

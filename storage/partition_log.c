@@ -25,6 +25,7 @@ void log_config_default(struct log_config *c)
         .message_timestamp_after_max_ms = 3600 * 1000,
         .cleanup_delete = true,
         .compression_codec = -1,
+        .compression_level = COMPRESSION_LEVEL_DEFAULT,
     };
 }
 

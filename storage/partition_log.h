@@ -43,6 +43,7 @@ struct log_config {
     bool cleanup_delete;
     bool cleanup_compact;
     int8_t compression_codec; /* -1: producer; else enum compression_codec */
+    int32_t compression_level; /* of that codec; COMPRESSION_LEVEL_DEFAULT */
     bool strict;              /* ottla.durability=strict: high watermark = durable end at most */
 };
 void log_config_default(struct log_config *c);
@@ -57,8 +58,6 @@ struct record_error {
     int32_t index; /* of the record in its batch */
     const char *message;
 };
-
-#define RECORD_ERRORS_MAX 100
 
 struct log_append {
     /* in */
