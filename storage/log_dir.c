@@ -122,14 +122,22 @@ static struct checkpoint_entry *known_offsets_find(struct known_offsets *known, 
     return e && e->offset >= 0 ? e : NULL;
 }
 
-static int64_t known_offsets_take(struct log_dir *dir, struct known_offsets *known, const char *topic, int32_t partition)
+static int64_t known_offsets_get(struct log_dir *dir, struct known_offsets *known, const char *topic, int32_t partition)
 {
     pthread_mutex_lock(&dir->lock);
     struct checkpoint_entry *e = known_offsets_find(known, topic, partition);
     int64_t offset = e ? e->offset : -1;
-    if (e) e->offset = -1;
     pthread_mutex_unlock(&dir->lock);
     return offset;
+}
+
+/* The log is open, or begins anew: what the last run knew of it goes into no checkpoint any more. Under dir->lock. */
+static void forget_known(struct log_dir *dir, const char *topic, int32_t partition)
+{
+    struct checkpoint_entry *point = known_offsets_find(&dir->recovery_points, topic, partition);
+    struct checkpoint_entry *start = known_offsets_find(&dir->log_starts, topic, partition);
+    if (point) point->offset = -1;
+    if (start) start->offset = -1;
 }
 
 /* -- opening -- */
@@ -464,8 +472,8 @@ static bool open_from_clean_state(struct partition_log *log, const char *topic)
 static int open_log(struct partition_log *log, const char *topic, struct err *err)
 {
     struct log_dir *dir = log->dir;
-    int64_t recovery_point = known_offsets_take(dir, &dir->recovery_points, topic, log->partition);
-    int64_t log_start = known_offsets_take(dir, &dir->log_starts, topic, log->partition);
+    int64_t recovery_point = known_offsets_get(dir, &dir->recovery_points, topic, log->partition);
+    int64_t log_start = known_offsets_get(dir, &dir->log_starts, topic, log->partition);
     bool exists;
 
     if (open_from_clean_state(log, topic)) return 0;
@@ -474,6 +482,7 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
         /* A recovery point that an earlier topic of this name left would make torn tails look like damage. */
         pthread_mutex_lock(&dir->lock);
         bool stale = dir->forgotten || recovery_point >= 0;
+        forget_known(dir, topic, log->partition);
         pthread_mutex_unlock(&dir->lock);
         if (stale) r = log_dir_write_checkpoints(dir);
         if (!r) r = create_folder(log);
@@ -519,6 +528,7 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
         pthread_mutex_unlock(&log->lock);
     }
     pthread_mutex_lock(&dir->lock);
+    forget_known(dir, topic, partition);
     LIST_INSERT_HEAD(&dir->logs, log, link);
     dir->logs_count++;
     pthread_mutex_unlock(&dir->lock);

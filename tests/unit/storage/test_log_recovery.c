@@ -1,0 +1,265 @@
+/* What a start finds after a stop of any kind, and what it makes of it. */
+#include "scratch.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Fills a log with equal batches and kills it, after a checkpoint at `durable` batches. Returns the size of one batch. */
+static uint32_t killed_log(struct scratch *s, uint32_t durable, uint32_t batches)
+{
+    scratch_open(s);
+    scratch_fill(s->log, durable, 100, 1000);
+    cr_assert_eq(partition_log_sync(&s->log, 1), 0);
+    cr_assert_eq(log_dir_write_checkpoints(s->dir), 0);
+    scratch_fill(s->log, batches - durable, 100, 1000);
+    uint32_t size = (uint32_t)(partition_log_size(s->log) / batches);
+    scratch_kill(s);
+    return size;
+}
+
+Test(log_recovery, a_tail_torn_at_any_byte_is_cut_to_whole_batches)
+{
+    struct scratch s;
+    scratch_init(&s);
+    uint32_t batch = killed_log(&s, 0, 5);
+    for (uint32_t cut = 5 * batch - 1; cut > 3 * batch; cut--) {
+        cr_assert_eq(truncate(scratch_file(&s, 0, ".log"), cut), 0);
+        scratch_open(&s);
+        int64_t end = partition_log_marks(s.log).log_end;
+        cr_assert_eq(end, cut / batch);
+        cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), end);
+        cr_assert_eq(scratch_file_size(scratch_file(&s, 0, ".log")), end * batch);
+        scratch_fill(s.log, 1, 100, 1000);
+        cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), end + 1);
+        scratch_kill(&s);
+    }
+    scratch_done(&s);
+}
+
+Test(log_recovery, garbage_behind_the_last_batch_is_cut)
+{
+    struct scratch s;
+    uint64_t seed = 88172645463325252;
+    scratch_init(&s);
+    uint32_t batch = killed_log(&s, 2, 4);
+    for (int i = 0; i < 60; i++) {
+        uint8_t garbage[300] = {0};
+        uint32_t len = 1 + scratch_random(&seed) % sizeof garbage;
+        if (i % 3)
+            for (uint32_t j = 0; j < len; j++) garbage[j] = (uint8_t)scratch_random(&seed);
+        int fd = open(scratch_file(&s, 0, ".log"), O_RDWR);
+        cr_assert_eq(pwrite(fd, garbage, len, 4 * batch), (ssize_t)len);
+        close(fd);
+        scratch_open(&s);
+        cr_assert_eq(partition_log_marks(s.log).log_end, 4);
+        scratch_kill(&s);
+        cr_assert_eq(scratch_file_size(scratch_file(&s, 0, ".log")), 4 * batch);
+    }
+    scratch_done(&s);
+}
+
+static void flip(const char *path, uint32_t position)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR);
+    cr_assert_eq(pread(fd, &byte, 1, position), 1);
+    byte ^= 0x10;
+    cr_assert_eq(pwrite(fd, &byte, 1, position), 1);
+    close(fd);
+}
+
+Test(log_recovery, a_damaged_batch_above_the_recovery_point_ends_the_log_there)
+{
+    struct scratch s;
+    scratch_init(&s);
+    uint32_t batch = killed_log(&s, 2, 6);
+    flip(scratch_file(&s, 0, ".log"), 3 * batch + 80);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 3);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 3);
+    scratch_done(&s);
+}
+
+Test(log_recovery, damage_below_the_recovery_point_takes_the_partition_offline_and_changes_nothing)
+{
+    struct scratch s;
+    struct err err = ERR_NONE;
+    scratch_init(&s);
+    uint32_t batch = killed_log(&s, 4, 6);
+    flip(scratch_file(&s, 0, ".log"), 2 * batch + RECORD_BATCH_AT_LENGTH + 1);
+    cr_assert_eq(scratch_try_open(&s, &err), -EBADMSG);
+    cr_assert(strstr(err.text, "00000000000000000000.log"), "%s", err.text);
+    char position[30];
+    snprintf(position, sizeof position, "byte %u ", 2 * batch);
+    cr_assert(strstr(err.text, position), "%s", err.text);
+    log_dir_close(s.dir);
+    cr_assert_eq(scratch_file_size(scratch_file(&s, 0, ".log")), 6 * batch);
+    /* It stays so: a stop without this partition is not a clean one. */
+    cr_assert_eq(scratch_try_open(&s, &err), -EBADMSG);
+    log_dir_close(s.dir);
+
+    /* A file that lost what was durable. */
+    cr_assert_eq(truncate(scratch_file(&s, 0, ".log"), 2 * batch), 0);
+    cr_assert_eq(scratch_try_open(&s, &err), -EBADMSG);
+    cr_assert_eq(scratch_file_size(scratch_file(&s, 0, ".log")), 2 * batch);
+    log_dir_close(s.dir);
+    s.dir = NULL;
+    scratch_done(&s);
+}
+
+Test(log_recovery, segments_behind_a_hole_are_removed)
+{
+    struct scratch s;
+    scratch_init(&s);
+    s.config.segment_bytes = 1000;
+    uint32_t batch = killed_log(&s, 2, 40);
+    uint32_t per_segment = 1000 / batch;
+    /* The second segment loses its last batch, as when its size was never written. */
+    cr_assert_eq(truncate(scratch_file(&s, per_segment, ".log"), (off_t)(per_segment - 1) * batch), 0);
+    scratch_open(&s);
+    int64_t end = 2 * per_segment - 1;
+    cr_assert_eq(partition_log_marks(s.log).log_end, end);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), end);
+    cr_assert_eq(scratch_file_size(scratch_file(&s, 2 * per_segment, ".log")), -1);
+    cr_assert_eq(scratch_file_size(scratch_file(&s, 2 * per_segment, ".snapshot")), -1);
+    scratch_fill(s.log, 30, 100, 1000);
+    scratch_kill(&s);
+    scratch_open(&s);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), end + 30);
+    scratch_done(&s);
+}
+
+Test(log_recovery, missing_or_damaged_indexes_are_made_anew)
+{
+    static const char *const suffixes[] = {".index", ".timeindex", ".snapshot"};
+    struct scratch s;
+    scratch_init(&s);
+    s.config.segment_bytes = 20000;
+    s.config.index_interval_bytes = 500;
+    scratch_open(&s);
+    scratch_fill(s.log, 300, 200, 1000);
+    uint32_t segments = s.log->segments_count;
+    int64_t bases[40];
+    for (uint32_t i = 0; i < segments; i++) bases[i] = s.log->segments[i]->base_offset;
+    scratch_close(&s);
+    for (int round = 0; round < 6; round++) {
+        for (uint32_t i = 0; i < segments; i++) {
+            const char *path = scratch_file(&s, bases[i], suffixes[round % 3]);
+            if (scratch_file_size(path) < 0) continue;
+            if (round < 3 || round == 5) {
+                cr_assert_eq(unlink(path), 0);
+            } else {
+                int fd = open(path, O_RDWR);
+                cr_assert_eq(pwrite(fd, "garbage!garbage!garbage!", 24, 8 * round), 24);
+                close(fd);
+            }
+        }
+        scratch_open(&s);
+        cr_assert_eq(partition_log_marks(s.log).log_end, 300);
+        cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 300);
+        for (int64_t offset = 0; offset < 300; offset++) {
+            struct log_read r;
+            cr_assert_eq(partition_log_read(s.log, offset, 100, true, READ_UNCOMMITTED, &r), KAFKA_NONE);
+            cr_assert_eq(r.base_offset, offset);
+            log_read_done(&r);
+        }
+        scratch_close(&s);
+    }
+    scratch_done(&s);
+}
+
+Test(log_recovery, a_clean_start_does_not_touch_the_folders)
+{
+    struct scratch s;
+    scratch_init(&s);
+    scratch_open(&s);
+    scratch_fill(s.log, 10, 100, 1000);
+    scratch_close(&s);
+    scratch_open(&s);
+    cr_assert_not(s.log->loaded);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 10);
+    cr_assert_eq(partition_log_marks(s.log).high_watermark, 10);
+    scratch_close(&s);
+    scratch_open(&s);
+    cr_assert_not(s.log->loaded);
+    scratch_fill(s.log, 1, 100, 1000);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 11);
+    scratch_close(&s);
+
+    /* Another program has stopped cleanly here since: its mark does not vouch for our list. */
+    char path[200];
+    snprintf(path, sizeof path, "%s/.kafka_cleanshutdown", s.path);
+    FILE *f = fopen(path, "w");
+    fputs("{\"version\":0,\"brokerEpoch\":12}", f);
+    fclose(f);
+    scratch_open(&s);
+    cr_assert(log_dir_was_clean(s.dir));
+    cr_assert(s.log->loaded);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 11);
+    scratch_done(&s);
+}
+
+Test(log_recovery, a_topic_made_anew_under_its_name_starts_empty)
+{
+    struct scratch s;
+    struct err err = ERR_NONE;
+    scratch_init(&s);
+    scratch_open(&s);
+    scratch_fill(s.log, 50, 100, 1000);
+    cr_assert_eq(partition_log_sync(&s.log, 1), 0);
+    cr_assert_eq(log_dir_write_checkpoints(s.dir), 0);
+    cr_assert_eq(log_dir_delete_log(s.dir, s.log), 0);
+    partition_log_unref(s.log);
+    s.topic_id.bytes[0]++;
+    cr_assert_eq(log_dir_open_log(s.dir, "t", 0, s.topic_id, &s.config, &s.log, &err), 0, "%s", err.text);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 0);
+    scratch_fill(s.log, 3, 100, 1000);
+    scratch_kill(&s);
+    cr_assert_eq(truncate(scratch_file(&s, 0, ".log"), scratch_file_size(scratch_file(&s, 0, ".log")) - 1), 0);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 2, "the old topic's recovery point does not count");
+
+    /* A folder of another topic id is set aside. */
+    scratch_close(&s);
+    s.topic_id.bytes[0]++;
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 0);
+    scratch_done(&s);
+}
+
+Test(log_recovery, a_directory_is_refused_with_its_reason)
+{
+    struct scratch s;
+    struct err err = ERR_NONE;
+    struct log_dir *second;
+    char path[200];
+    scratch_init(&s);
+    scratch_open(&s);
+    char cluster[64];
+    strcpy(cluster, log_dir_cluster_id(s.dir));
+    cr_assert_eq(log_dir_open(&s.options, &second, &err), -EBUSY);
+    cr_assert(strstr(err.text, "another process"));
+    scratch_close(&s);
+    s.options.node_id = 2;
+    cr_assert_eq(log_dir_open(&s.options, &second, &err), -EPERM);
+    cr_assert(strstr(err.text, "node.id=1"), "%s", err.text);
+    s.options.node_id = 1;
+    snprintf(path, sizeof path, "%s/ottla.format", s.path);
+    FILE *f = fopen(path, "w");
+    fprintf(f, "version=%d\n", LOG_DIR_FORMAT_VERSION + 1);
+    fclose(f);
+    cr_assert_eq(log_dir_open(&s.options, &second, &err), -EPROTO);
+    cr_assert(strstr(err.text, "newer"), "%s", err.text);
+    f = fopen(path, "w");
+    fprintf(f, "version=%d\n", LOG_DIR_FORMAT_VERSION);
+    fclose(f);
+    scratch_open(&s);
+    cr_assert(log_dir_was_clean(s.dir), "a refused start leaves the mark alone");
+    cr_assert_str_eq(log_dir_cluster_id(s.dir), cluster);
+    scratch_done(&s);
+}
