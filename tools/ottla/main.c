@@ -1,5 +1,6 @@
 /* The program `ottla`: one row per subcommand. */
 #include "base/base.h"
+#include "tools/ottla/client_exec.h"
 #include "tools/ottla/dump.h"
 #include "tools/ottla/serve.h"
 
@@ -13,6 +14,11 @@ static const struct subcommand {
 } subcommands[] = {
     {"serve", serve_main, "start the broker"},
     {"dump", dump_main, "print any file of a data directory"},
+    {"topics", client_exec, "list, describe, create and delete topics"},
+    {"produce", client_exec, "send lines of standard input as records"},
+    {"consume", client_exec, "print the records of topics"},
+    {"groups", client_exec, "list, describe, reset and delete consumer groups"},
+    {"connectors", client_exec, "list, create, watch and control connectors"},
 };
 
 static void usage(FILE *out)
