@@ -1,0 +1,116 @@
+"""ottla topics|produce|consume|groups|connectors|dump as a person uses them: against a running broker, wrong usage included."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from lib.ottla import program
+
+pytestmark = pytest.mark.skipif(not os.path.exists(program() + "-client"), reason="built without the client subcommands")
+
+
+def run(*arguments, given="", environment=None, timeout_s=60):
+    done = subprocess.run([program(), *arguments], input=given, capture_output=True, text=True, timeout=timeout_s,
+                          env=dict(os.environ, **(environment or {})))
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def tool(ottla):
+    """tool("topics", "create", "x") -> standard output; fails when the command does."""
+    where = {"OTTLA_BOOTSTRAP": ottla.bootstrap, "OTTLA_CONNECT_URL": ottla.connect}
+
+    def call(*arguments, given="", fails=False):
+        status, out, err = run(*arguments, given=given, environment=where)
+        assert (status != 0) == fails, (arguments, status, out, err)
+        return err if fails else out
+    return call
+
+
+def test_topics_are_created_described_and_deleted(tool):
+    assert tool("topics", "create", "made", "-p", "3", "-c", "retention.ms=1000000") == "created made\n"
+    assert "made " in tool("topics")
+    described = tool("topics", "describe", "made").splitlines()
+    assert described[0] == "made" and described[3] == "  partition 2 leader 1 offsets 0..0 (0)"
+    assert "  config retention.ms=1000000" in described
+    assert "already exists" in tool("topics", "create", "made", fails=True)
+    assert tool("topics", "delete", "made") == "deleted made\n"
+    assert "there is no topic made" in tool("topics", "describe", "made", fails=True)
+    assert "__" not in tool("topics")
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_what_is_produced_is_consumed(tool, codec):
+    topic = "lines-" + codec
+    tool("topics", "create", topic, "-p", "1")
+    tool("produce", "-k:", "-n", "NULL", "-H", "from=test", "-z", codec, topic, given="a:1\nb:NULL\nwithout key\n" + "c:" + "x" * 5000 + "\n")
+    records = [json.loads(line) for line in tool("consume", "-e", "-o", "beginning", "-J", topic).splitlines()]
+    assert [(r["offset"], r["key"], r["value"]) for r in records] == [
+        (0, "a", "1"), (1, "b", None), (2, None, "without key"), (3, "c", "x" * 5000)]
+    assert all(r["headers"] == [{"key": "from", "value": "test"}] for r in records)
+    assert tool("consume", "-e", "-o", "-2", "-f", "%p@%o %k:%V\\n", topic) == "0@2 :11\n0@3 c:5000\n"
+    assert tool("consume", "-e", "-o", "3", "-n", "1", "-f", "%K", topic) == "1"
+    timestamp = records[0]["timestamp"]
+    assert len(tool("consume", "-e", "-o", "@%d" % timestamp, topic).splitlines()) == 4
+
+
+def test_a_group_keeps_its_position(tool):
+    tool("topics", "create", "grouped", "-p", "2")
+    tool("produce", "-p", "0", "grouped", given="1\n2\n3\n")
+    assert tool("consume", "-g", "readers", "-o", "beginning", "-e", "grouped") == "1\n2\n3\n"
+    tool("produce", "-p", "0", "grouped", given="4\n")
+    assert "  grouped-0 committed 3 end 4 lag 1\n" in tool("groups", "describe", "readers")
+    assert tool("consume", "-g", "readers", "-e", "grouped") == "4\n"
+    assert "readers " in tool("groups")
+    assert "grouped-0 1" in tool("groups", "reset", "readers", "grouped:0", "1")
+    assert tool("consume", "-g", "readers", "-e", "grouped") == "2\n3\n4\n"
+    assert "ends at offset 4" in tool("groups", "reset", "readers", "grouped:0", "9", fails=True)
+    assert tool("groups", "delete", "readers") == "deleted readers\n"
+    assert "readers" not in tool("groups")
+
+
+def test_a_file_is_one_record_when_asked(tool, tmp_path):
+    (tmp_path / "file").write_bytes(b"line\nline\xff\n")
+    tool("produce", "-w", "whole", str(tmp_path / "file"))
+    assert tool("consume", "-e", "-o", "beginning", "-f", "%V", "whole") == "11"
+
+
+def test_dump_reads_all_that_a_running_broker_has_written(tool, ottla):
+    tool("produce", "dumped", given="to be seen\n")
+    status, out, _ = run("dump", ottla.data)
+    assert status == 0 and "PROBLEM" not in out
+    assert "value=to be seen\n" in out
+    assert 'TopicRecord v0={"name":"dumped"' in out
+    assert "cluster.id=" in out
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["consume"], "which topic?"),
+    (["consume", "-o", "nowhere", "x"], "--offset"),
+    (["consume", "-f", "%q", "x"], "%q"),
+    (["produce"], "which topic?"),
+    (["produce", "-z", "rar", "x"], "rar"),
+    (["topics", "rename"], "rename"),
+    (["topics", "create"], "needs the name"),
+    (["groups", "reset", "g"], "reset takes"),
+    (["connectors", "show"], "needs the name"),
+    (["topics", "-X", "no.such.property=1"], "no.such.property"),
+    (["dump"], "usage"),
+])
+def test_wrong_usage_is_told_in_words(arguments, text):
+    status, _, err = run(*arguments)
+    assert status == 2 and text in err
+
+
+def test_no_broker_is_told_at_once():
+    nowhere = {"OTTLA_BOOTSTRAP": "127.0.0.1:1", "OTTLA_CONNECT_URL": "http://127.0.0.1:1"}
+    for arguments in (["topics"], ["groups"], ["consume", "x"], ["produce", "x"], ["connectors"]):
+        status, _, err = run(*arguments, environment=nowhere, timeout_s=5)
+        assert status == 1 and "127.0.0.1" in err and "connect" in err.lower(), err
+
+
+@pytest.mark.parametrize("name", ["topics", "produce", "consume", "groups", "connectors", "dump", "serve"])
+def test_help(name):
+    status, out, _ = run(name, "--help")
+    assert status == 0 and out.startswith("usage: ottla " + name)
