@@ -46,3 +46,26 @@ def postgres():
 def _leave_nothing():
     yield
     pg.remove_templates()
+
+
+@pytest.fixture
+def database(postgres, request):
+    """The name of a new, empty database of the test's own; also the name of its slot."""
+    name = "db_" + "".join(c if c.isalnum() else "_" for c in request.node.name.lower())[:50]
+    postgres.psql('create database "%s"' % name)
+    return name
+
+
+@pytest.fixture
+def connector(postgres, database):
+    """A function that makes a configuration of the PostgreSQL connector for `database`: connector(PREFIX, slot__name=...)."""
+    def make(prefix="p", **more):
+        config = {
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "tasks.max": "1",
+            "database.hostname": postgres.host, "database.port": str(postgres.port), "database.user": "postgres",
+            "database.password": "postgrespw", "database.dbname": database, "topic.prefix": prefix, "plugin.name": "pgoutput",
+            "slot.name": database,
+        }
+        config.update({name.replace("__", "."): value for name, value in more.items()})
+        return config
+    return make

@@ -17,6 +17,7 @@ def fails(tmp_path, *arguments, text=None):
         (tmp_path / "server.properties").write_text(text)
         arguments = (str(tmp_path / "server.properties"),) + arguments
     before = sorted(os.listdir(tmp_path))
+    arguments += ("--override", "connect.listeners=")  # whose own port may be taken on this machine
     done = subprocess.run([program(), "serve", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=20)
     lines = [l for l in done.stderr.splitlines() if l.startswith("ottla: ")]
     assert done.returncode == 1 and done.stdout == "" and len(lines) == 1, done
