@@ -22,9 +22,10 @@ enum option_type {
     OPTION_PASSWORD,
 };
 
-#define OPTION_LIVE    0x1u /* may be changed while running; else only at start */
-#define OPTION_UNUSED  0x2u /* a Kafka option that means nothing here: accepted, reported, has no field */
-#define OPTION_HIDDEN  0x4u /* not in --help */
+#define OPTION_LIVE     0x1u /* may be changed while running; else only at start */
+#define OPTION_UNUSED   0x2u /* a Kafka option that means nothing here: accepted, reported, has no field */
+#define OPTION_HIDDEN   0x4u /* not in --help */
+#define OPTION_INTERNAL 0x8u /* not in DescribeConfigs either, unless it was set */
 
 #define OPTION_UNSET INT64_MIN /* an integer that has no default and was not set */
 

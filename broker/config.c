@@ -371,7 +371,6 @@ int32_t config_describe_topic(const struct metadata *m, const struct metadata_to
     for (size_t i = 0; i < topic_options_count && !d.full; i++) {
         const struct topic_option *o = &topic_options[i];
         const char *own = config_list_get(&t->config, o->option.name);
-        bool has_default = false;
 
         if (o->option.flags & OPTION_HIDDEN && !own) continue;
         if (!value_begin(&d, &values[count], &o->option)) break;
@@ -379,11 +378,10 @@ int32_t config_describe_topic(const struct metadata *m, const struct metadata_to
         if (own) add_synonym(&d, v, o->option.name, own, CONFIG_SOURCE_TOPIC);
         for (size_t s = 0; s < countof(o->synonyms) && o->synonyms[s].name; s++) {
             const struct option *row = option_find(broker_options, broker_options_count, o->synonyms[s].name);
-            if (!row || row->flags & OPTION_UNUSED) continue;
-            add_broker_synonyms(&d, v, row, o->synonyms[s].multiplier, true);
-            has_default |= row->default_text != NULL;
+            /* As Kafka shows it: a default is a synonym only where the first name has one. */
+            if (row) add_broker_synonyms(&d, v, row, o->synonyms[s].multiplier, s == 0);
         }
-        if (!has_default && o->option.default_text) add_synonym(&d, v, o->option.name, o->option.default_text, CONFIG_SOURCE_DEFAULT);
+        if (!v->synonyms_count && o->option.default_text) v->value = arena_text(&d, o->option.default_text);
     }
     if (d.full) return -1;
     *ret = values;
@@ -398,6 +396,7 @@ int32_t config_describe_broker(struct broker *b, const struct metadata *m, struc
 
     for (size_t i = 0; i < broker_options_count && !d.full; i++) {
         const struct option *row = &broker_options[i];
+        if (row->flags & OPTION_INTERNAL && !config_list_get(&d.file->given, row->name)) continue;
         if (!value_begin(&d, &values[count], row)) break;
         struct config_value *v = &values[count++];
         v->read_only = !(row->flags & OPTION_LIVE);

@@ -22,6 +22,11 @@ struct metadata_log {
 
 static const struct uuid metadata_topic_id = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
 
+struct log_marks metadata_log_marks(const struct metadata_log *ml)
+{
+    return partition_log_marks(ml->log);
+}
+
 /* -- writing -- */
 
 /* The version that Kafka 4.1 writes at metadata.version 27. */

@@ -38,6 +38,7 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
                       struct broker_config_ref *config, struct metadata_log **ret_log, struct metadata **ret_state,
                       struct err *err) WARN_UNUSED;
 void metadata_log_close(struct metadata_log *ml);
+struct log_marks metadata_log_marks(const struct metadata_log *ml);
 
 /* Adds a record to the builder: its frame and message, in the version that Kafka 4.1 writes. */
 void metadata_log_record(struct batch_builder *builder, int64_t now_ms, enum metadata_record_type type, const void *message);
