@@ -1,7 +1,9 @@
 """ottla topics|produce|consume|groups|connectors|dump as a person uses them: against a running broker, wrong usage included."""
+import http.server
 import json
 import os
 import subprocess
+import threading
 
 import pytest
 
@@ -44,7 +46,8 @@ def test_topics_are_created_described_and_deleted(tool):
 def test_what_is_produced_is_consumed(tool, codec):
     topic = "lines-" + codec
     tool("topics", "create", topic, "-p", "1")
-    tool("produce", "-k:", "-n", "NULL", "-H", "from=test", "-z", codec, topic, given="a:1\nb:NULL\nwithout key\n" + "c:" + "x" * 5000 + "\n")
+    lines = "a:1\nb:NULL\nwithout key\nc:" + "x" * 5000 + "\n"
+    tool("produce", "-k:", "-n", "NULL", "-H", "from=test", "-z", codec, topic, given=lines)
     records = [json.loads(line) for line in tool("consume", "-e", "-o", "beginning", "-J", topic).splitlines()]
     assert [(r["offset"], r["key"], r["value"]) for r in records] == [
         (0, "a", "1"), (1, "b", None), (2, None, "without key"), (3, "c", "x" * 5000)]
@@ -83,6 +86,75 @@ def test_dump_reads_all_that_a_running_broker_has_written(tool, ottla):
     assert "value=to be seen\n" in out
     assert 'TopicRecord v0={"name":"dumped"' in out
     assert "cluster.id=" in out
+
+
+class SmallConnect(http.server.BaseHTTPRequestHandler):
+    """Enough of Connect's REST API to see what the subcommand sends; it knows one kind of connector, which fails."""
+    connectors = {}
+
+    def answer(self, status, body=None):
+        data = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def handle_request(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status = {"connector": {"state": "RUNNING", "worker_id": "w"}, "type": "source",
+                  "tasks": [{"id": 0, "state": "FAILED", "worker_id": "w", "trace": "no such slot"}]}
+        if (self.command, self.path) == ("GET", "/connectors?expand=status"):
+            return self.answer(200, {name: {"status": status} for name in self.connectors})
+        if (self.command, self.path) == ("POST", "/connectors"):
+            sent = json.loads(body)
+            if sent["name"] in self.connectors:
+                return self.answer(409, {"error_code": 409, "message": "Connector %s already exists" % sent["name"]})
+            self.connectors[sent["name"]] = sent["config"]
+            return self.answer(201, sent)
+        name, _, action = self.path[len("/connectors/"):].partition("/")
+        if name not in self.connectors:
+            return self.answer(404, {"error_code": 404, "message": "Connector %s not found" % name})
+        if (self.command, action) == ("DELETE", ""):
+            del self.connectors[name]
+            return self.answer(204)
+        if (self.command, action) == ("PUT", "config"):
+            self.connectors[name] = json.loads(body)
+        if action == "config":
+            return self.answer(200, self.connectors[name])
+        if action == "status":
+            return self.answer(200, status)
+        return self.answer(202)
+
+    do_GET = do_POST = do_PUT = do_DELETE = handle_request
+
+    def log_message(self, *_):
+        pass
+
+
+def test_connectors_are_created_changed_watched_and_deleted(tmp_path):
+    server = http.server.HTTPServer(("127.0.0.1", 0), SmallConnect)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = "http://127.0.0.1:%d/" % server.server_port
+
+    def connectors(*arguments, given=""):
+        return run("connectors", "-u", url, *arguments, given=given)
+    try:
+        body = json.dumps({"name": "inventory", "config": {"a": "1", "b": "2"}})
+        assert connectors("create", given=body) == (0, "created inventory\n", "")
+        assert connectors("create", given=body) == (1, "", "ottla connectors: Connector inventory already exists\n")
+        assert connectors("create", given="{")[0] == 1
+        assert connectors()[1].split() == ["inventory", "source", "RUNNING", "tasks", "FAILED"]
+        assert connectors("set", "inventory", "a=", "c=x=y")[0] == 0
+        assert json.loads(connectors("show", "inventory")[1]) == {"b": "2", "c": "x=y"}
+        assert "task 0 FAILED on w\n    no such slot\n" in connectors("status", "inventory")[1]
+        for action in ("pause", "resume", "stop", "restart"):
+            assert connectors(action, "inventory")[0] == 0
+        (tmp_path / "b.json").write_text('{"name": "b", "config": {}}')
+        assert connectors("create", str(tmp_path / "b.json"))[1] == "created b\n"
+        assert connectors("delete", "inventory", "b")[1] == "deleted inventory\ndeleted b\n"
+        assert connectors("delete", "b") == (1, "", "ottla connectors: Connector b not found\n")
+    finally:
+        server.shutdown()
 
 
 @pytest.mark.parametrize("arguments, text", [
