@@ -58,9 +58,9 @@ struct connect_schema *connect_schema_new(struct arena *a, enum connect_type typ
 struct connect_schema *connect_schema_struct(struct arena *a, bool optional, const char *name, int version, uint32_t fields_max);
 /* Appends a field; there must be room. */
 void connect_schema_field(struct connect_schema *s, const char *name, const struct connect_schema *field);
-/* A leaf as a field: type, optional, semantic name (version 1) or NULL. */
-void connect_schema_leaf(struct arena *a, struct connect_schema *s, const char *field_name, enum connect_type type, bool optional,
-                         const char *semantic_name);
+/* Appends a plain field. false: the arena is full. */
+bool connect_schema_leaf(struct arena *a, struct connect_schema *s, const char *field_name, enum connect_type type,
+                         bool optional) WARN_UNUSED;
 
 /* Appends the schema as JsonConverter writes it. field_name: the "field" member; NULL: none. */
 void connect_schema_json(const struct connect_schema *s, const char *field_name, struct bytes *out);

@@ -175,6 +175,7 @@ struct pg_connector_config {
     int money_fraction_digits;
     bool include_unknown_datatypes;
     char *unavailable_placeholder;
+    bool debezium_defects;               /* ottla.debezium.defects: repeat what Debezium loses (docs/cdc-types.md) */
 
     /* topic.creation.default.*: NULL, 0: the broker's */
     int topic_partitions;

@@ -11,20 +11,19 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "cdc/connect_schema.h"
-#include "cdc/connect_value.h"
 #include "cdc/connector_config.h"
+#include "cdc/pg_value.h"
 #include "cdc/pgoutput.h"
 
 /* ---- reading the catalog: the caller runs the SQL (text results) and hands each row over ---- */
 
 /* Columns of one table in attnum order. $1: oid of the table, as text. */
 extern const char relation_columns_sql[];
-#define RELATION_COLUMN_FIELDS 10
+#define RELATION_COLUMN_FIELDS 8
 /* Types of the table's columns and of $2 (an oid array as text, '{16,25}': the types of the Relation message), and all they
  * are made of (bases of domains, elements of arrays). $1: oid of the table. */
 extern const char relation_types_sql[];
-#define RELATION_TYPE_FIELDS 8
+#define RELATION_TYPE_FIELDS 7
 /* Tables of the database that could be captured, by schema and name: oid, schema, name, relkind, relreplident,
  * relispartition ('t'/'f'), reltuples. */
 extern const char relation_tables_sql[];
@@ -47,64 +46,54 @@ int relation_builder_add_type(struct relation_builder *b, const struct slice fie
 
 /* ---- the resolved version ---- */
 
-struct relation_column;
-
-/* How a column's text becomes a value. Returns false when the text cannot be represented (the caller writes null or fails,
- * event.converting.failure.handling.mode). arena holds what is not a part of text. */
-typedef bool relation_convert_fn(const struct relation_column *c, struct slice text, struct arena *arena, struct connect_value *ret_value);
-
-/* A type as far as conversion needs it: domains are resolved to their base. */
-struct relation_type {
-    uint32_t oid;        /* base type */
-    int32_t typmod;      /* -1: none */
-    char *name;          /* typname of the base type */
-    char kind;           /* typtype: b base, e enum, c composite, r range, m multirange */
-    char *enum_labels;   /* comma separated, in order; NULL unless kind is e */
-    struct relation_type *element; /* of an array; NULL: not an array */
-};
-
+/* A column as it came from outside: the order is that of the tuples. */
 struct relation_column {
-    char *name;                  /* in the database */
-    uint32_t type_oid;           /* declared type, may be a domain's */
+    const char *name;               /* in the database */
+    uint32_t type_oid;              /* declared type, may be a domain's */
     int32_t typmod;
     bool not_null;
     bool generated;
-    char *default_expression;    /* pg_get_expr; NULL: none */
-    uint32_t pk_position;        /* from 1; 0: not in the primary key */
-    uint32_t identity_position;  /* from 1 in the index of REPLICA IDENTITY USING INDEX */
-    struct relation_type *type;
+    const char *default_expression; /* pg_get_expr; NULL: none */
+    uint32_t pk_position;           /* from 1; 0: not in the primary key */
+    uint32_t identity_position;     /* from 1, in the index of REPLICA IDENTITY USING INDEX */
     /* computed */
-    bool captured;               /* in before and after: passes the column filters and has a converter */
-    relation_convert_fn *convert;
-    struct connect_schema *schema; /* of the field; NULL: not captured and not in the key */
-    const struct connect_value *default_value; /* NULL: none */
-    struct connect_value neutral;  /* stands for null where the schema is not optional */
-    struct connect_value unavailable; /* stands for an unchanged TOAST value */
-    struct slice json_name;      /* `"name":` */
-    const struct pg_connector_config *config;
+    bool captured;                  /* in before and after: passes the column filters and its type is shown */
+    const struct pg_converter *converter; /* NULL: its type is not shown */
+    const char *field_name;         /* adjusted */
+    struct slice json_name;         /* `"name":` */
+    struct slice json_null;         /* what stands for null: null, the default or the type's neutral value */
+    struct slice json_unavailable;  /* what stands for an unchanged TOAST value */
 };
+
+struct relation_type; /* a row of relation_types_sql */
 
 struct relation {
     uint32_t oid;
-    char *schema;
-    char *table;
-    char replica_identity;       /* d, n, f, i */
-    bool snapshot;               /* made for a snapshot: has the generated columns */
+    const char *schema;
+    const char *table;
+    char replica_identity;           /* d, n, f, i */
+    bool snapshot;                   /* made for a snapshot: has generated columns */
     struct relation_column *columns; /* in the order of the tuples */
     uint32_t columns_count;
-    uint32_t *key;               /* indexes into columns, in the order of the key; */
-    uint32_t key_count;          /* 0: records have a null key */
-    bool captured;               /* passes the table filters */
+    struct relation_type *types;
+    uint32_t types_count;
 
-    char *topic;
-    struct connect_schema *key_schema;   /* NULL without key */
-    struct connect_schema *value_schema; /* the envelope, or what the transforms make of it */
-    /* constant parts of the JSON; owned */
-    struct bytes json_key_head;     /* {"schema":...,"payload": or empty */
-    struct bytes json_value_head;
-    struct bytes json_source_head;  /* "source":{...,"ts_ms": */
-    struct bytes json_source_table; /* ,"schema":...,"table":...,"txId": */
-    struct arena *arena;            /* of all that was computed */
+    /* computed */
+    bool captured;                   /* passes the table filters */
+    uint32_t *key;                   /* indexes into columns, in the order of the key */
+    uint32_t key_count;              /* 0: records have a null key */
+    const char *topic;
+    const struct connect_schema *key_schema;   /* NULL without key */
+    const struct connect_schema *value_schema; /* of a row: before, after */
+    const struct connect_schema *envelope_schema;
+    /* constant parts of the JSON */
+    struct slice json_key_head;      /* `{"schema":...,"payload":`; empty without schemas */
+    struct slice json_value_head;    /* the same of the envelope */
+    struct slice json_source_head;   /* `"source":{"version":...,"ts_ms":` */
+    struct slice json_source_table;  /* `"schema":"public","table":"t","txId":` */
+    struct unwrap_plan *unwrap;      /* ExtractNewRecordState's constant parts; NULL: not configured */
+    const struct pg_connector_config *config;
+    struct arena *arena;             /* of all that stands here */
 };
 
 /* Resolves. The builder may be freed afterwards; config must outlive the relation.
@@ -120,7 +109,8 @@ int relation_decode(struct slice bytes, const struct pg_connector_config *config
                     struct err *err) WARN_UNUSED;
 
 /* Statement that reads the table for a snapshot: columns in the order of r->columns, as text: malloc'd.
- *   COPY (SELECT ...) TO STDOUT   when copy, else SELECT ... */
-char *relation_select_sql(const struct relation *r, bool copy);
+ *   copy  COPY (SELECT ...) TO STDOUT, else SELECT ...
+ *   only  without children: for all but the root of a partitioned table */
+char *relation_select_sql(const struct relation *r, bool copy, bool only);
 
 #endif
