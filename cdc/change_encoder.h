@@ -7,6 +7,7 @@
 #define OTTLA_CDC_CHANGE_ENCODER_H
 
 #include "cdc/relation.h"
+#include "cdc/source_position.h"
 
 enum change_op {
     CHANGE_READ = 'r', /* snapshot */
@@ -14,28 +15,6 @@ enum change_op {
     CHANGE_UPDATE = 'u',
     CHANGE_DELETE = 'd',
     CHANGE_TRUNCATE = 't',
-};
-
-/* source.snapshot */
-enum snapshot_marker {
-    SNAPSHOT_FALSE,
-    SNAPSHOT_TRUE,
-    SNAPSHOT_FIRST,
-    SNAPSHOT_FIRST_IN_DATA_COLLECTION,
-    SNAPSHOT_LAST_IN_DATA_COLLECTION,
-    SNAPSHOT_LAST,
-    SNAPSHOT_INCREMENTAL,
-};
-
-struct source_position {
-    uint64_t lsn;            /* of the change's WAL record (XLogData's start); snapshot: the consistent point */
-    uint64_t last_commit_lsn; /* commit LSN of the preceding transaction; 0: none seen yet */
-    int64_t xid;             /* -1: null */
-    int64_t time_us;         /* Unix: commit time; snapshot: its time */
-    int64_t now_ns;          /* Unix: wall clock */
-    enum snapshot_marker marker;
-    struct slice origin;     /* null: none */
-    uint64_t origin_lsn;
 };
 
 struct change_header {

@@ -89,7 +89,6 @@ struct relation {
     /* constant parts of the JSON */
     struct slice json_key_head;      /* `{"schema":...,"payload":`; empty without schemas */
     struct slice json_value_head;    /* the same of the envelope */
-    struct slice json_source_head;   /* `"source":{"version":...,"ts_ms":` */
     struct slice json_source_table;  /* `"schema":"public","table":"t","txId":` */
     struct unwrap_plan *unwrap;      /* ExtractNewRecordState's constant parts; NULL: not configured */
     const struct pg_connector_config *config;

@@ -1,0 +1,428 @@
+/* cdc/change_encoder.c: see change_encoder.h. */
+#include "cdc/change_encoder.h"
+
+#include "base/json_writer.h"
+#include "cdc/source_block.h"
+#include "cdc/transforms.h"
+#include "cdc/unwrap_plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Values of one event: the largest column PostgreSQL sends is 1 GB, an array of it some times that. */
+#define EVENT_ARENA_MAX (UINT64_C(4) << 30)
+/* Buffers that one large event grew are given back. */
+#define BUFFER_KEEP_MAX (1u << 20)
+
+#define CONTEXT_HEADERS 4
+#define HEADERS_MAX     64 /* a key header, context headers, add.headers of unwrap */
+
+struct change_encoder {
+    const struct pg_connector_config *config;
+    struct arena arena; /* of values, of one event */
+    struct bytes key, old_key, value, header_text;
+    struct bytes source_head;
+    struct change_header context[CONTEXT_HEADERS];
+    uint32_t context_count;
+    char run_id[40];
+    uint64_t failures;
+    char failure_text[500];
+};
+
+struct change_encoder *change_encoder_new(const struct pg_connector_config *config, const char *run_id)
+{
+    struct change_encoder *e = xcalloc(1, sizeof(*e));
+
+    e->config = config;
+    arena_init(&e->arena, EVENT_ARENA_MAX);
+    source_json_head(config, &e->source_head);
+    snprintf(e->run_id, sizeof(e->run_id), "%s", run_id);
+    if (config->extended_headers) {
+        const struct change_header context[CONTEXT_HEADERS] = {
+            {SLICE("__debezium.context.connectorLogicalName"), slice_of(config->topic_prefix)},
+            {SLICE("__debezium.context.taskId"), SLICE("0")},
+            {SLICE("__debezium.context.connectorName"), SLICE("postgresql")},
+            {SLICE("__debezium.context.runId"), slice_of(e->run_id)},
+        };
+        memcpy(e->context, context, sizeof(context));
+        e->context_count = CONTEXT_HEADERS;
+    }
+    return e;
+}
+
+void change_encoder_free(struct change_encoder *e)
+{
+    if (!e) return;
+    arena_done(&e->arena);
+    bytes_done(&e->key);
+    bytes_done(&e->old_key);
+    bytes_done(&e->value);
+    bytes_done(&e->header_text);
+    bytes_done(&e->source_head);
+    free(e);
+}
+
+uint64_t change_encoder_failures(const struct change_encoder *e)
+{
+    return e->failures;
+}
+
+const char *change_encoder_failure_text(const struct change_encoder *e)
+{
+    return e->failure_text;
+}
+
+/* ---- rows ---- */
+
+/* What is needed to write one event. */
+struct event {
+    struct change_encoder *e;
+    const struct relation *r;
+    const struct tuple *old_tuple, *new_tuple;
+    const struct source_position *position;
+    change_emit_fn *emit;
+    void *arg;
+    struct err *err;
+};
+
+/* old: where an unchanged TOAST value stands, when the old row was sent whole. */
+static int write_column(struct event *ev, const struct relation_column *c, const struct tuple_value *v, const struct tuple_value *old,
+                        struct bytes *out)
+{
+    struct change_encoder *e = ev->e;
+    struct connect_value value;
+
+    if (v->kind == TUPLE_UNCHANGED && old && old->kind == TUPLE_TEXT) v = old;
+    if (v->kind == TUPLE_NULL) {
+        bytes_append_slice(out, c->json_null);
+        return 0;
+    }
+    if (v->kind == TUPLE_UNCHANGED) {
+        bytes_append_slice(out, c->json_unavailable);
+        return 0;
+    }
+    if (c->converter->convert(c->converter, v->text, &e->arena, &value)) {
+        if (value.kind == VALUE_NULL)
+            bytes_append_slice(out, c->json_null);
+        else
+            connect_value_json(&value, c->converter->schema, out);
+        return 0;
+    }
+    e->failures++;
+    snprintf(e->failure_text, sizeof(e->failure_text), "table \"%s.%s\", column \"%s\": value \"%.*s\" cannot be represented", ev->r->schema,
+             ev->r->table, c->name, (int)MIN(v->text.len, 100u), (const char *)v->text.ptr);
+    if (e->config->convert_failure_mode == CONVERT_FAIL) return err_set(ev->err, -EBADMSG, "%s", e->failure_text);
+    bytes_append_slice(out, c->json_null);
+    return 0;
+}
+
+/* `{"a":1,"b":null`: without the closing brace. */
+static int write_row(struct event *ev, const struct tuple *row, const struct tuple *old, struct bytes *out)
+{
+    const struct relation *r = ev->r;
+    char separator = '{';
+
+    for (uint32_t i = 0; i < r->columns_count; i++) {
+        const struct relation_column *c = &r->columns[i];
+        if (!c->captured) continue;
+        bytes_append_byte(out, (uint8_t)separator);
+        separator = ',';
+        bytes_append_slice(out, c->json_name);
+        int result = write_column(ev, c, &row->values[i], old ? &old->values[i] : NULL, out);
+        if (result < 0) return result;
+    }
+    if (separator == '{') bytes_append_byte(out, '{');
+    return 0;
+}
+
+static int write_image(struct event *ev, const struct tuple *row, const struct tuple *old, struct bytes *out)
+{
+    if (!row) {
+        json_write_null(out);
+        return 0;
+    }
+    int result = write_row(ev, row, old, out);
+    bytes_append_byte(out, '}');
+    return result;
+}
+
+/* ---- keys ---- */
+
+static int write_key(struct event *ev, const struct tuple *row, const struct tuple *old, struct bytes *out)
+{
+    const struct relation *r = ev->r;
+
+    bytes_reset(out);
+    if (r->key_count == 0) return 0;
+    bytes_append_slice(out, r->json_key_head);
+    for (uint32_t i = 0; i < r->key_count; i++) {
+        const struct relation_column *c = &r->columns[r->key[i]];
+        bytes_append_byte(out, i ? ',' : '{');
+        bytes_append_slice(out, c->json_name);
+        int result = write_column(ev, c, &row->values[r->key[i]], old ? &old->values[r->key[i]] : NULL, out);
+        if (result < 0) return result;
+    }
+    bytes_append_byte(out, '}');
+    if (r->json_key_head.len) bytes_append_byte(out, '}');
+    return 0;
+}
+
+static struct slice key_slice(const struct relation *r, const struct bytes *key)
+{
+    return r->key_count ? bytes_slice(key) : SLICE_NULL;
+}
+
+/* The key as headers show it: without schema. */
+static struct slice key_payload(const struct relation *r, const struct bytes *key)
+{
+    uint32_t head = r->json_key_head.len;
+
+    return slice_make(key->ptr + head, key->len - head - (head ? 1 : 0));
+}
+
+/* ---- values ---- */
+
+static void write_times(struct bytes *out, const struct source_position *position, bool all)
+{
+    bytes_append_text(out, ",\"ts_ms\":");
+    json_write_int64(out, position->now_ns / 1000000);
+    if (!all) return;
+    bytes_append_text(out, ",\"ts_us\":");
+    json_write_int64(out, position->now_ns / 1000);
+    bytes_append_text(out, ",\"ts_ns\":");
+    json_write_int64(out, position->now_ns);
+}
+
+static int write_envelope(struct event *ev, enum change_op op, const struct tuple *before, const struct tuple *after)
+{
+    const struct relation *r = ev->r;
+    struct bytes *out = &ev->e->value;
+    bool v3 = r->config->profile == FORMAT_3;
+    int result;
+
+    bytes_reset(out);
+    bytes_append_slice(out, r->json_value_head);
+    bytes_append_text(out, "{\"before\":");
+    if ((result = write_image(ev, before, NULL, out)) < 0) return result;
+    bytes_append_text(out, ",\"after\":");
+    if ((result = write_image(ev, after, before, out)) < 0) return result;
+    bytes_append_text(out, ",\"source\":");
+    source_json(out, r->config, bytes_slice(&ev->e->source_head), r->json_source_table, ev->position);
+    bytes_append_text(out, v3 ? ",\"transaction\":null,\"op\":\"" : ",\"op\":\"");
+    bytes_append_byte(out, (uint8_t)op);
+    bytes_append_byte(out, '"');
+    write_times(out, ev->position, v3);
+    bytes_append_text(out, v3 ? "}" : ",\"transaction\":null}");
+    if (r->json_value_head.len) bytes_append_byte(out, '}');
+    return 0;
+}
+
+static int write_flat(struct event *ev, enum change_op op, const struct tuple *row, const struct tuple *old)
+{
+    const struct unwrap_plan *p = ev->r->unwrap;
+    struct bytes *out = &ev->e->value;
+
+    bytes_reset(out);
+    bytes_append_slice(out, p->json_head);
+    int result = write_row(ev, row, old, out);
+    if (result < 0) return result;
+    /* A comma only behind a column. */
+    bool first = ev->r->value_schema->fields_count == 0;
+    if (p->unwrap->deletes.rewrite) {
+        bytes_append_text(out, first ? "\"__deleted\":\"" : ",\"__deleted\":\"");
+        bytes_append_text(out, op == CHANGE_DELETE ? "true\"" : "false\"");
+        first = false;
+    }
+    for (uint32_t i = 0; i < p->fields_count; i++, first = false) {
+        if (!first) bytes_append_byte(out, ',');
+        bytes_append_slice(out, p->fields[i].json_name);
+        unwrap_item_json(&p->fields[i], ev->r, (char)op, ev->position, out);
+    }
+    bytes_append_byte(out, '}');
+    if (p->json_head.len) bytes_append_byte(out, '}');
+    return 0;
+}
+
+/* ---- records ---- */
+
+/* add.headers of unwrap: text of the values, strings without quotes. Appends to headers; returns the new count. */
+static uint32_t add_unwrap_headers(struct event *ev, enum change_op op, struct change_header *headers, uint32_t count)
+{
+    const struct unwrap_plan *p = ev->r->unwrap;
+    struct bytes *text = &ev->e->header_text;
+    uint32_t starts[HEADERS_MAX + 1];
+    uint32_t items = p ? MIN(p->headers_count, HEADERS_MAX - count) : 0;
+
+    bytes_reset(text);
+    for (uint32_t i = 0; i < items; i++) {
+        starts[i] = text->len;
+        unwrap_item_json(&p->headers[i], ev->r, (char)op, ev->position, text);
+    }
+    starts[items] = text->len;
+    if (text->failed) return count;
+    for (uint32_t i = 0; i < items; i++) {
+        struct slice value = slice_make(text->ptr + starts[i], starts[i + 1] - starts[i]);
+        if (slice_eq_text(value, "null"))
+            value = SLICE_NULL;
+        else if (value.len >= 2 && value.ptr[0] == '"')
+            value = slice_make(value.ptr + 1, value.len - 2);
+        headers[count++] = (struct change_header){slice_of(p->headers[i].name), value};
+    }
+    return count;
+}
+
+/* key_header: __debezium.newkey or .oldkey with its value; a null name: none. */
+static int emit_record(struct event *ev, enum change_op op, const struct bytes *key, struct slice value, struct change_header key_header)
+{
+    struct change_encoder *e = ev->e;
+    struct change_header headers[HEADERS_MAX];
+    uint32_t count = 0;
+
+    if (key_header.name.ptr) headers[count++] = key_header;
+    memcpy(headers + count, e->context, e->context_count * sizeof(headers[0]));
+    count += e->context_count;
+    if (value.ptr || op == CHANGE_DELETE) count = add_unwrap_headers(ev, op, headers, count);
+    if (key->failed || e->value.failed) return err_set(ev->err, -ENOMEM, "no memory for an event of table \"%s.%s\"", ev->r->schema, ev->r->table);
+    const struct change_record record = {
+        .topic = slice_of(ev->r->topic),
+        .key = key_slice(ev->r, key),
+        .value = value,
+        .headers = headers,
+        .headers_count = count,
+        .timestamp_ms = ev->position->now_ns / 1000000,
+    };
+    return ev->emit(ev->arg, &record);
+}
+
+/* A row that exists after the change. */
+static int emit_row(struct event *ev, enum change_op op, const struct tuple *before, const struct tuple *old, struct change_header key_header)
+{
+    int result = ev->r->unwrap ? write_flat(ev, op, ev->new_tuple, old) : write_envelope(ev, op, before, ev->new_tuple);
+
+    return result < 0 ? result : emit_record(ev, op, &ev->e->key, bytes_slice(&ev->e->value), key_header);
+}
+
+static int emit_delete(struct event *ev, const struct bytes *key, struct change_header key_header)
+{
+    const struct unwrap_plan *p = ev->r->unwrap;
+    int result = 0;
+
+    if (!p) {
+        result = write_envelope(ev, CHANGE_DELETE, ev->old_tuple, NULL);
+        if (result == 0) result = emit_record(ev, CHANGE_DELETE, key, bytes_slice(&ev->e->value), key_header);
+    } else if (p->unwrap->deletes.rewrite) {
+        result = write_flat(ev, CHANGE_DELETE, ev->old_tuple, NULL);
+        if (result == 0) result = emit_record(ev, CHANGE_DELETE, key, bytes_slice(&ev->e->value), key_header);
+    } else if (p->unwrap->deletes.null_value) {
+        result = emit_record(ev, CHANGE_DELETE, key, p->json_null_value, key_header);
+    }
+    if (result != 0 || !ev->e->config->tombstones_on_delete || (p && !p->unwrap->deletes.keep_tombstone)) return result;
+    return emit_record(ev, CHANGE_TRUNCATE, key, SLICE_NULL, key_header);
+}
+
+static struct change_header header(const char *name, struct slice value)
+{
+    return (struct change_header){slice_of(name), value};
+}
+
+static const struct change_header no_header;
+
+static int emit_update(struct event *ev)
+{
+    struct change_encoder *e = ev->e;
+    const struct relation *r = ev->r;
+    int result;
+
+    if ((result = write_key(ev, ev->new_tuple, ev->old_tuple, &e->key)) < 0) return result;
+    if (ev->old_tuple && r->key_count) {
+        if ((result = write_key(ev, ev->old_tuple, NULL, &e->old_key)) < 0) return result;
+        if (!slice_eq(bytes_slice(&e->key), bytes_slice(&e->old_key))) {
+            if (e->key.failed || e->old_key.failed) return err_set(ev->err, -ENOMEM, "no memory for a key");
+            result = emit_delete(ev, &e->old_key, header("__debezium.newkey", key_payload(r, &e->key)));
+            if (result != 0) return result;
+            return emit_row(ev, CHANGE_CREATE, NULL, ev->old_tuple, header("__debezium.oldkey", key_payload(r, &e->old_key)));
+        }
+    }
+    if (e->config->skip_messages_without_change && r->replica_identity == 'f' && ev->old_tuple) {
+        bytes_reset(&e->value);
+        if ((result = write_row(ev, ev->old_tuple, NULL, &e->value)) < 0) return result;
+        uint32_t middle = e->value.len;
+        if ((result = write_row(ev, ev->new_tuple, ev->old_tuple, &e->value)) < 0) return result;
+        if (!e->value.failed && e->value.len == 2 * middle && memcmp(e->value.ptr, e->value.ptr + middle, middle) == 0) return 0;
+    }
+    return emit_row(ev, CHANGE_UPDATE, ev->old_tuple, ev->old_tuple, no_header);
+}
+
+static unsigned operation_bit(enum change_op op)
+{
+    switch (op) {
+    case CHANGE_CREATE: return OPERATION_CREATE;
+    case CHANGE_UPDATE: return OPERATION_UPDATE;
+    case CHANGE_DELETE: return OPERATION_DELETE;
+    case CHANGE_TRUNCATE: return OPERATION_TRUNCATE;
+    case CHANGE_READ: break;
+    }
+    return 0;
+}
+
+static int check_tuple(struct event *ev, const struct tuple *t)
+{
+    if (!t || t->count == ev->r->columns_count) return 0;
+    return err_set(ev->err, -EBADMSG, "table \"%s.%s\": a row of %u columns, %u were announced", ev->r->schema, ev->r->table, t->count,
+                   ev->r->columns_count);
+}
+
+static void trim(struct bytes *b)
+{
+    bytes_reset(b);
+    bytes_trim(b, BUFFER_KEEP_MAX);
+}
+
+int change_encoder_row(struct change_encoder *e, const struct relation *r, enum change_op op, const struct tuple *old_tuple,
+                       const struct tuple *new_tuple, const struct source_position *position, change_emit_fn *emit, void *arg,
+                       struct err *err)
+{
+    if (e->config->skipped_operations & operation_bit(op)) return 0;
+    if (old_tuple && old_tuple->count == 0) old_tuple = NULL;
+    struct event ev = {.e = e, .r = r, .old_tuple = old_tuple, .new_tuple = new_tuple, .position = position, .emit = emit, .arg = arg, .err = err};
+    int result = check_tuple(&ev, old_tuple);
+    if (result == 0) result = check_tuple(&ev, new_tuple);
+    if (result < 0) return result;
+
+    switch (op) {
+    case CHANGE_READ:
+    case CHANGE_CREATE:
+        result = write_key(&ev, new_tuple, NULL, &e->key);
+        if (result == 0) result = emit_row(&ev, op, NULL, NULL, no_header);
+        break;
+    case CHANGE_UPDATE:
+        result = emit_update(&ev);
+        break;
+    case CHANGE_DELETE:
+        if (!old_tuple) return err_set(err, -EBADMSG, "table \"%s.%s\": a delete without its row", r->schema, r->table);
+        result = write_key(&ev, old_tuple, NULL, &e->key);
+        if (result == 0) result = emit_delete(&ev, &e->key, no_header);
+        break;
+    case CHANGE_TRUNCATE:
+        if (r->unwrap) return 0;
+        bytes_reset(&e->key);
+        result = write_envelope(&ev, op, NULL, NULL);
+        if (result == 0) {
+            const struct change_record record = {
+                .topic = slice_of(r->topic),
+                .key = SLICE_NULL,
+                .value = bytes_slice(&e->value),
+                .headers = e->context,
+                .headers_count = e->context_count,
+                .timestamp_ms = position->now_ns / 1000000,
+            };
+            result = e->value.failed ? err_set(err, -ENOMEM, "no memory for an event") : emit(arg, &record);
+        }
+        break;
+    }
+    arena_reset(&e->arena);
+    trim(&e->key);
+    trim(&e->old_key);
+    trim(&e->value);
+    return result;
+}
