@@ -1,7 +1,6 @@
 /* cdc/change_encoder.c: see change_encoder.h. */
-#include "cdc/change_encoder.h"
-
 #include "base/json_writer.h"
+#include "cdc/change_encoder_internal.h"
 #include "cdc/source_block.h"
 #include "cdc/transforms.h"
 #include "cdc/unwrap_plan.h"
@@ -9,25 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Values of one event: the largest column PostgreSQL sends is 1 GB, an array of it some times that. */
-#define EVENT_ARENA_MAX (UINT64_C(4) << 30)
-/* Buffers that one large event grew are given back. */
-#define BUFFER_KEEP_MAX (1u << 20)
-
-#define CONTEXT_HEADERS 4
-#define HEADERS_MAX     64 /* a key header, context headers, add.headers of unwrap */
-
-struct change_encoder {
-    const struct pg_connector_config *config;
-    struct arena arena; /* of values, of one event */
-    struct bytes key, old_key, value, header_text;
-    struct bytes source_head;
-    struct change_header context[CONTEXT_HEADERS];
-    uint32_t context_count;
-    char run_id[40];
-    uint64_t failures;
-    char failure_text[500];
-};
+#define HEADERS_MAX 64 /* a key header, context headers, add.headers of unwrap */
 
 struct change_encoder *change_encoder_new(const struct pg_connector_config *config, const char *run_id)
 {
@@ -35,6 +16,7 @@ struct change_encoder *change_encoder_new(const struct pg_connector_config *conf
 
     e->config = config;
     arena_init(&e->arena, EVENT_ARENA_MAX);
+    arena_init(&e->constants, CONSTANTS_MAX);
     source_json_head(config, &e->source_head);
     snprintf(e->run_id, sizeof(e->run_id), "%s", run_id);
     if (config->extended_headers) {
@@ -59,7 +41,19 @@ void change_encoder_free(struct change_encoder *e)
     bytes_done(&e->value);
     bytes_done(&e->header_text);
     bytes_done(&e->source_head);
+    arena_done(&e->constants);
     free(e);
+}
+
+void change_encoder_trim(struct change_encoder *e)
+{
+    struct bytes *const buffers[] = {&e->key, &e->old_key, &e->value};
+
+    arena_reset(&e->arena);
+    for (size_t i = 0; i < countof(buffers); i++) {
+        bytes_reset(buffers[i]);
+        bytes_trim(buffers[i], BUFFER_KEEP_MAX);
+    }
 }
 
 uint64_t change_encoder_failures(const struct change_encoder *e)
@@ -372,12 +366,6 @@ static int check_tuple(struct event *ev, const struct tuple *t)
                    ev->r->columns_count);
 }
 
-static void trim(struct bytes *b)
-{
-    bytes_reset(b);
-    bytes_trim(b, BUFFER_KEEP_MAX);
-}
-
 int change_encoder_row(struct change_encoder *e, const struct relation *r, enum change_op op, const struct tuple *old_tuple,
                        const struct tuple *new_tuple, const struct source_position *position, change_emit_fn *emit, void *arg,
                        struct err *err)
@@ -420,9 +408,6 @@ int change_encoder_row(struct change_encoder *e, const struct relation *r, enum 
         }
         break;
     }
-    arena_reset(&e->arena);
-    trim(&e->key);
-    trim(&e->old_key);
-    trim(&e->value);
+    change_encoder_trim(e);
     return result;
 }

@@ -255,7 +255,7 @@ static int hex_digit(uint8_t c)
 }
 
 /* Bytes in the form of the mode. */
-static bool present_bytes(enum binary_mode mode, struct slice data, struct arena *arena, struct connect_value *ret)
+bool pg_present_bytes(enum binary_mode mode, struct slice data, struct arena *arena, struct connect_value *ret)
 {
     static const char hex[] = "0123456789abcdef";
     struct bytes text = {0};
@@ -293,7 +293,7 @@ static bool convert_bytea(const struct pg_converter *c, struct slice text, struc
         if (high < 0 || low < 0) return false;
         to[i] = (uint8_t)(high << 4 | low);
     }
-    return present_bytes(c->binary, slice_make(to, len), arena, ret);
+    return pg_present_bytes(c->binary, slice_make(to, len), arena, ret);
 }
 
 static bool setup_bytea(struct pg_converter *c, const struct pg_setup *s)
@@ -302,14 +302,14 @@ static bool setup_bytea(struct pg_converter *c, const struct pg_setup *s)
     c->convert = convert_bytea;
     c->no_default = true;
     c->neutral = c->binary == BINARY_BYTES ? value_bytes(SLICE_EMPTY) : value_string(SLICE_EMPTY);
-    return present_bytes(c->binary, slice_of(s->config->unavailable_placeholder), s->arena, &c->unavailable) &&
+    return pg_present_bytes(c->binary, slice_of(s->config->unavailable_placeholder), s->arena, &c->unavailable) &&
            pg_schema(c, s, c->binary == BINARY_BYTES ? CONNECT_BYTES : CONNECT_STRING, NULL);
 }
 
 /* include.unknown.datatypes: the server's text as bytes. */
 static bool convert_unknown(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
 {
-    return present_bytes(c->binary, text, arena, ret);
+    return pg_present_bytes(c->binary, text, arena, ret);
 }
 
 static bool setup_unknown(struct pg_converter *c, const struct pg_setup *s)

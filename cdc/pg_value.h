@@ -53,6 +53,9 @@ struct pg_converter *pg_converter_new(struct arena *a, const struct pg_connector
 /* Value of a default expression (pg_get_expr). Returns false when the schema shows none. */
 bool pg_default_value(const struct pg_converter *c, const char *expression, struct arena *arena, struct connect_value *ret_value);
 
+/* Bytes in the form of the mode: as they are, or as text in the arena. false: the arena is full. */
+bool pg_present_bytes(enum binary_mode mode, struct slice data, struct arena *arena, struct connect_value *ret_value);
+
 /* ---- used between the files of this family ---- */
 
 struct pg_setup {

@@ -130,16 +130,6 @@ static bool resolve_key(struct relation *r)
 
 /* ---- schemas ---- */
 
-static struct connect_schema *transaction_schema(struct arena *a)
-{
-    struct connect_schema *t = connect_schema_struct(a, true, "event.block", 1, 3);
-
-    if (!t || !connect_schema_leaf(a, t, "id", CONNECT_STRING, false) || !connect_schema_leaf(a, t, "total_order", CONNECT_INT64, false) ||
-        !connect_schema_leaf(a, t, "data_collection_order", CONNECT_INT64, false))
-        return NULL;
-    return t;
-}
-
 static bool resolve_envelope(struct relation *r, const char *name)
 {
     struct arena *a = r->arena;

@@ -165,6 +165,16 @@ struct connect_schema *source_schema(struct arena *a, const struct pg_connector_
     return s;
 }
 
+struct connect_schema *transaction_schema(struct arena *a)
+{
+    struct connect_schema *t = connect_schema_struct(a, true, "event.block", 1, 3);
+
+    if (!t || !connect_schema_leaf(a, t, "id", CONNECT_STRING, false) || !connect_schema_leaf(a, t, "total_order", CONNECT_INT64, false) ||
+        !connect_schema_leaf(a, t, "data_collection_order", CONNECT_INT64, false))
+        return NULL;
+    return t;
+}
+
 static void write_name_of(struct bytes *out, size_t i)
 {
     bytes_append_byte(out, '"');

@@ -11,6 +11,9 @@ struct relation;
 /* NULL: the arena is full. */
 struct connect_schema *source_schema(struct arena *a, const struct pg_connector_config *config);
 
+/* The block "transaction" of events. NULL: the arena is full. */
+struct connect_schema *transaction_schema(struct arena *a);
+
 /* `{"version":...,"name":...,"ts_ms":`: what is constant for a connector. */
 void source_json_head(const struct pg_connector_config *config, struct bytes *out);
 /* `"schema":"s","table":"t","txId":`: what is constant for a table; "" for logical messages. */
