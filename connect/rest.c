@@ -7,9 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The version of Kafka Connect whose behaviour this is; clients show it, some compare it. */
-#define CONNECT_VERSION "4.3.1"
-
 static struct rest *rest_of(const struct http_request *rq)
 {
     return rq->context;
@@ -75,15 +72,6 @@ static void put_logger(struct http_request *rq, struct http_reply *reply)
 
 /* -- plugins -- */
 
-/* What a connector's configuration may name besides connectors. They are part of Connect, so have its version. */
-static const struct {
-    const char *class, *type;
-} other_plugins[] = {
-    {"org.apache.kafka.connect.json.JsonConverter", "converter"},
-    {"org.apache.kafka.connect.json.JsonConverter", "header_converter"},
-    {"org.apache.kafka.connect.storage.SimpleHeaderConverter", "header_converter"},
-};
-
 static void get_plugins(struct http_request *rq, struct http_reply *reply)
 {
     struct rest *rest = rest_of(rq);
@@ -94,9 +82,9 @@ static void get_plugins(struct http_request *rq, struct http_reply *reply)
         json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "class", c->name, "type", c->type, "version",
                                               c->version(c->context, NULL)));
     }
-    for (size_t i = 0; i < countof(other_plugins) && http_query_has(rq, "connectorsOnly", "false"); i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "class", other_plugins[i].class, "type", other_plugins[i].type,
-                                              "version", CONNECT_VERSION));
+    for (size_t i = 0; i < rest->plugins_count && http_query_has(rq, "connectorsOnly", "false"); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "class", rest->plugins[i].class, "type", rest->plugins[i].type,
+                                              "version", rest->plugins[i].version));
     reply_json(reply, 200, list);
 }
 

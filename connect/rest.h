@@ -10,12 +10,22 @@
 
 struct loggers;
 
+/* The version of Kafka Connect whose behaviour this is; clients show it, some compare it. */
+#define CONNECT_VERSION "4.3.1"
+
+/* What a connector's configuration may name besides connectors. */
+struct plugin {
+    const char *class, *type, *version;
+};
+
 /* The context of the handlers. */
 struct rest {
     struct herder *herder;
     struct loggers *loggers;
     const struct connector_class *classes;
     size_t classes_count;
+    const struct plugin *plugins;
+    size_t plugins_count;
     const char *cluster_id;
 };
 

@@ -333,6 +333,8 @@ int fake_hanging(void)
 
 /* -- everything together -- */
 
+static const struct plugin plugins[] = {{"test.Header", "header_converter", "7"}};
+
 static void run(struct fixture *f)
 {
     struct err err;
@@ -341,7 +343,8 @@ static void run(struct fixture *f)
     f->options = (struct herder_options){.classes = &f->class, .classes_count = 1, .store = &f->store.store, .worker_id = "test:8083"};
     f->herder = herder_new(&f->options);
     int r = herder_restore(f->herder, &err);
-    f->rest = (struct rest){.herder = f->herder, .loggers = loggers_new(), .classes = &f->class, .classes_count = 1, .cluster_id = "cluster"};
+    f->rest = (struct rest){.herder = f->herder, .loggers = loggers_new(), .classes = &f->class, .classes_count = 1,
+                            .plugins = plugins, .plugins_count = countof(plugins), .cluster_id = "cluster"};
     f->http_options = (struct http_server_options){.name = "test", .listeners = "http://127.0.0.1:0", .routes = rest_routes,
                                                    .routes_count = rest_routes_count, .context = &f->rest};
     if (r == 0) r = http_server_open(&f->http_options, &f->http, &err);

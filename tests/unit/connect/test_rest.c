@@ -208,7 +208,8 @@ Test(rest, plugins_and_validation)
 {
     fixture_start(&f);
     expect("GET", "/connector-plugins", NULL, 200, "[{\"class\":\"test.FakeConnector\",\"type\":\"source\",\"version\":\"1.2.3\"}]");
-    expect("GET", "/connector-plugins?connectorsOnly=false", NULL, 200, "~\"type\":\"header_converter\"");
+    expect("GET", "/connector-plugins?connectorsOnly=false", NULL, 200, "[{\"class\":\"test.FakeConnector\",\"type\":\"source\",\"version\":\"1.2.3\"},"
+           "{\"class\":\"test.Header\",\"type\":\"header_converter\",\"version\":\"7\"}]");
     expect("GET", "/connector-plugins/FakeConnector/config", NULL, 200,
            "~{\"name\":\"name\",\"type\":\"STRING\",\"required\":true,\"default_value\":null,\"importance\":\"HIGH\",\"documentation\":\"Name.\","
            "\"group\":\"Common\",\"width\":\"MEDIUM\",\"display_name\":\"Connector name\",\"dependents\":[],\"order\":1}");
