@@ -115,15 +115,15 @@ static void append_control(struct batch_builder *builder, int64_t now_ms, int16_
 
 static void append_leader_change(struct batch_builder *builder, int64_t now_ms, int32_t node_id, struct uuid directory_id)
 {
-    struct leader_change_message_voter voter = {.voter_id = node_id, .voter_directory_id = directory_id};
+    struct leader_change_message_voter voter = {.voter_id = node_id};
     struct leader_change_message change;
 
+    /* Version 0, as Kafka 4.1 writes it: its tools read no other, whatever the version in the record says. */
     leader_change_message_init(&change);
-    change.version = 1;
     change.leader_id = node_id;
     change.voters = change.granting_voters = &voter;
     change.voters_count = change.granting_voters_count = 1;
-    append_control(builder, now_ms, CONTROL_LEADER_CHANGE, "LeaderChangeMessage", 1, &change);
+    append_control(builder, now_ms, CONTROL_LEADER_CHANGE, "LeaderChangeMessage", 0, &change);
 }
 
 /* What the first epoch of a dynamic quorum begins with, so that Kafka finds itself as the only voter. */
