@@ -260,6 +260,20 @@ static int take_clean_mark(struct log_dir *dir, struct err *err)
     return r ? err_set(err, r, "%s is not writable: %s", dir->path, strerror(-r)) : 0;
 }
 
+/* Is this a partition's folder that this run has not opened, and so not recovered? Ends the listing. */
+static int find_unopened(void *arg, const char *name)
+{
+    struct log_dir *dir = arg;
+    struct partition_log *log;
+    size_t len = strlen(name), digits = 0;
+
+    while (digits < len && name[len - 1 - digits] >= '0' && name[len - 1 - digits] <= '9') digits++;
+    if (!digits || digits + 1 >= len || name[len - 1 - digits] != '-') return 0;
+    LIST_FOREACH(log, &dir->logs, link)
+        if (!strcmp(log->name, name)) return 0;
+    return 1;
+}
+
 static int open_directory(struct log_dir *dir, struct err *err)
 {
     bool new_meta, new_format;
@@ -271,11 +285,8 @@ static int open_directory(struct log_dir *dir, struct err *err)
     r = take_lock(dir, err);
     if (!r) r = check_format(dir, &new_format, err);
     if (!r) r = check_meta(dir, &new_meta, err);
-    if (!r && new_format) {
-        /* Kafka's own mark counts in a directory that we take over; a directory without logs has nothing to check. */
-        struct stat st;
-        dir->was_clean = dir->io->fstatat(dir->fd, RECOVERY_POINT_FILE, &st) == -ENOENT;
-    }
+    /* A directory without logs has nothing to check. In one that we take over Kafka's own mark counts. */
+    if (!r && new_format) dir->was_clean = dir->io->list(dir->fd, ".", find_unopened, dir) == 0;
     if (!r) r = take_clean_mark(dir, err);
     if (!r && (new_meta || new_format)) r = write_identity(dir, new_meta, new_format, err);
     if (!r) r = known_offsets_load(dir, RECOVERY_POINT_FILE, &dir->recovery_points, err);
@@ -643,20 +654,6 @@ static int write_clean_mark(struct log_dir *dir)
     if (r) return r;
     snprintf(mark, sizeof mark, "{\"version\":0,\"brokerEpoch\":%" PRIu64 "}", stop_id);
     return io_replace_file(dir->io, dir->fd, ".", CLEAN_FILE, mark, strlen(mark), true);
-}
-
-/* A folder that this run has not opened and so not recovered. */
-static int find_unopened(void *arg, const char *name)
-{
-    struct log_dir *dir = arg;
-    struct partition_log *log;
-    size_t len = strlen(name), digits = 0;
-
-    while (digits < len && name[len - 1 - digits] >= '0' && name[len - 1 - digits] <= '9') digits++;
-    if (!digits || digits + 1 >= len || name[len - 1 - digits] != '-') return 0;
-    LIST_FOREACH(log, &dir->logs, link)
-        if (!strcmp(log->name, name)) return 0;
-    return 1;
 }
 
 void log_dir_close(struct log_dir *dir)

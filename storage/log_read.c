@@ -96,7 +96,7 @@ static int choose_range(const struct io_ops *io, const struct segment_view *v, c
             end_offset = record_batch_next_offset(&first);
         } else {
             /* The last batch end at or before target. */
-            reader.position = hints->size > start ? hints->size : start;
+            reader.position = hints->size > start && hints->size <= target ? hints->size : start;
             r = header_reader_peek(&reader, &b, &b_size);
             if (r < 0 && reader.position != start) {
                 reader.position = start; /* a damaged index */
@@ -288,7 +288,7 @@ static int search_segment(const struct io_ops *io, const struct segment_view *v,
 
     header_reader_init(&reader, io, v->file->fd, position, v->size);
     int r = header_reader_peek(&reader, &b, &size);
-    if (r < 0 && position) { /* a damaged index */
+    if (r <= 0 && position) { /* a damaged index */
         reader.position = 0;
         r = header_reader_peek(&reader, &b, &size);
     }

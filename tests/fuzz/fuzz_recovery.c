@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CLEAN_STOP   1
@@ -98,13 +99,13 @@ static bool read_all(struct partition_log *log)
         struct slice rest = slice_make(bytes, r.length);
         struct record_batch b;
         while (rest.len) {
-            enum record_batch_result result = record_batch_next(&rest, &b);
-            assert(result == RECORD_BATCH_OK);
-            assert(record_batch_next_offset(&b) > offset);
+            /* Damage inside of a closed segment that is trusted: its reader will see. */
+            if (record_batch_next(&rest, &b) != RECORD_BATCH_OK || record_batch_next_offset(&b) <= offset) break;
             offset = record_batch_next_offset(&b);
         }
         free(bytes);
         log_read_done(&r);
+        if (rest.len) return false;
     }
     partition_log_epoch_end(log, m.leader_epoch, &epoch, &found);
     return partition_log_offset_for_time(log, 1000, &found, &time, &epoch) == KAFKA_NONE &&
@@ -127,6 +128,18 @@ static enum kafka_error append(struct partition_log *log)
     return error;
 }
 
+/* Our thousands of log lines about damage go nowhere; the fuzzer keeps its own. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    static char mask[] = "-close_fd_mask=2";
+    char **args = calloc((size_t)*argc + 2, sizeof *args);
+    assert(args);
+    memcpy(args, *argv, (size_t)*argc * sizeof *args);
+    args[(*argc)++] = mask;
+    *argv = args;
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool made;
@@ -139,14 +152,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!made) {
         if (!mkdtemp(path)) return 0;
         made = true;
-        int fd = open("/dev/null", O_WRONLY); /* thousands of reports of damage */
-        if (!getenv("FUZZ_VERBOSE")) dup2(fd, STDERR_FILENO);
-        close(fd);
     }
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     snprintf(folder, sizeof folder, "%s/t-0", path);
     mkdir(folder, 0755);
     uint8_t choice = *data++;
+    bool trusted = choice & CLEAN_STOP; /* nothing is checked: damage shows when it is read */
     for (size--; size >= 3;) {
         uint32_t name = data[0] % countof(names);
         size_t len = MIN((size_t)be16_load(data + 1), size - 3);
@@ -155,6 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(copy, data + 3, len);
         if (choice & FIX_CHECKSUM && strstr(names[name], ".log")) fix_checksums(copy, len);
         write_file(names[name], copy, len);
+        trusted |= !strcmp(names[name], "recovery-point-offset-checkpoint");
         free(copy);
         data += 3 + len;
         size -= 3 + len;
@@ -167,10 +179,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (readable && append(log) == KAFKA_NONE) {
             partition_log_unref(log);
             log_dir_close(dir);
+            log = NULL;
             int r = open_log(&dir, &log, choice & COMPACTED);
-            assert(!r && partition_log_marks(log).log_end == end + 1);
-            readable = read_all(log);
-            assert(readable);
+            assert(trusted || !r);
+            readable = !r && read_all(log) && partition_log_marks(log).log_end == end + 1;
+            assert(trusted || readable);
         }
         partition_log_unref(log);
     }
