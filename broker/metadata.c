@@ -164,9 +164,11 @@ struct metadata *metadata_new(struct broker_config_ref *config)
 
 struct metadata *metadata_copy(const struct metadata *m)
 {
-    struct metadata *copy = xmalloc(sizeof *copy);
+    struct metadata *copy = xcalloc(1, sizeof *copy);
 
-    *copy = *m;
+    /* All but the count of references, which others change meanwhile. */
+    memcpy((char *)copy + offsetof(struct metadata, version), (const char *)m + offsetof(struct metadata, version),
+           sizeof *m - offsetof(struct metadata, version));
     atomic_init(&copy->refs, 1);
     broker_config_ref_get(copy->config_ref);
     copy->topics = xcalloc((size_t)m->topics_count + 1, sizeof *copy->topics);

@@ -57,7 +57,7 @@ struct metadata_feature {
 };
 
 struct metadata {
-    atomic_uint refs;
+    atomic_uint refs; /* first: metadata_copy() copies what follows */
     int64_t version; /* offset behind the last metadata record that it contains */
     int32_t topics_count;
     struct metadata_topic **topics;       /* by name */
