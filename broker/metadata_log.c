@@ -113,7 +113,8 @@ static void append_control(struct batch_builder *builder, int64_t now_ms, int16_
     append_message(builder, now_ms, slice_make(key, sizeof key), m, false, version, message);
 }
 
-static void append_leader_change(struct batch_builder *builder, int64_t now_ms, int32_t node_id, struct uuid directory_id)
+/* Version 0, as Kafka 4.1 writes and reads it. */
+static void append_leader_change(struct batch_builder *builder, int64_t now_ms, int32_t node_id)
 {
     struct leader_change_message_voter voter = {.voter_id = node_id};
     struct leader_change_message change;
@@ -134,7 +135,7 @@ static void append_quorum(struct batch_builder *builder, int64_t now_ms, int32_t
     struct voters_record_voter voter;
     struct voters_record_endpoint endpoint;
 
-    append_leader_change(builder, now_ms, node_id, directory_id);
+    append_leader_change(builder, now_ms, node_id);
 
     k_raft_version_record_init(&kraft);
     kraft.k_raft_version = 1;
