@@ -77,6 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 60000) return 0;
     be32_store(length, (uint32_t)size);
     assert(kafka_client_open(&c, broker_address(broker)));
+    /* Closed with a reset: thousands of connections a second must not wait in the kernel. */
+    setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
     if (send(c.fd, length, 4, MSG_NOSIGNAL | MSG_MORE) == 4 && send(c.fd, data, size, MSG_NOSIGNAL) == (ssize_t)size) {
         struct pollfd p = {.fd = c.fd, .events = POLLIN};
         while (poll(&p, 1, ANSWER_WAIT_MS) > 0 && recv(c.fd, answer, sizeof answer, 0) > 0) continue;
