@@ -113,7 +113,6 @@ static void append_control(struct batch_builder *builder, int64_t now_ms, int16_
     append_message(builder, now_ms, slice_make(key, sizeof key), m, false, version, message);
 }
 
-/* Version 0, as Kafka 4.1 writes and reads it. */
 static void append_leader_change(struct batch_builder *builder, int64_t now_ms, int32_t node_id)
 {
     struct leader_change_message_voter voter = {.voter_id = node_id};
