@@ -29,12 +29,6 @@ static struct partition_log **logs_of(struct log_dir *dir, uint32_t *ret_count)
     return logs;
 }
 
-static void nothing(void *arg, int error)
-{
-    (void)arg;
-    (void)error; /* the log is marked and a line is logged where it failed */
-}
-
 static void write_indexes(struct partition_log *log)
 {
     int r = 0;
@@ -71,7 +65,7 @@ void log_dir_flush_dirty(struct log_dir *dir)
     pthread_mutex_unlock(&dir->lock);
     for (uint32_t i = 0; i < count; i++) {
         write_indexes(dirty[i]);
-        partition_log_sync_async(dirty[i], atomic_load(&dirty[i]->log_end), nothing, NULL);
+        log_sync_soon(dirty[i]);
         partition_log_unref(dirty[i]);
     }
     free(dirty);
@@ -95,7 +89,8 @@ void log_dir_expire_producers(struct log_dir *dir)
     for (uint32_t i = 0; i < count; i++) {
         pthread_mutex_lock(&logs[i]->lock);
         if (logs[i]->producers)
-            producer_state_expire(logs[i]->producers, clock_wall_ms(dir->clock), dir->options.producer_id_expiration_ms);
+            producer_state_expire(logs[i]->producers, clock_wall_ms(dir->clock), dir->options.producer_id_expiration_ms,
+                                  LOG_PRODUCER_ID_RESERVED_MIN);
         pthread_mutex_unlock(&logs[i]->lock);
         partition_log_unref(logs[i]);
     }
@@ -146,7 +141,7 @@ int log_dir_write_checkpoints(struct log_dir *dir)
     pthread_mutex_unlock(&dir->lock);
     int r = write_checkpoint(dir, RECOVERY_POINT_FILE, &points);
     if (!r) r = write_checkpoint(dir, LOG_START_FILE, &starts);
-    if (r) atomic_store(&dir->marks_changed, true);
+    if (r) atomic_store(&dir->marks_changed, true); /* the next round tries again */
     checkpoint_done(&points);
     checkpoint_done(&starts);
     pthread_mutex_unlock(&dir->checkpoint_lock);
@@ -211,12 +206,22 @@ static int find_deleted_folder(void *arg, const char *name)
 
 /* -- the thread -- */
 
-void log_dir_note_dirty(struct log_dir *dir)
+static void note(struct log_dir *dir, atomic_bool *what)
 {
-    if (atomic_exchange(&dir->dirty, true)) return;
+    if (atomic_exchange(what, true)) return;
     pthread_mutex_lock(&dir->lock);
     pthread_cond_signal(&dir->housekeeper_wake);
     pthread_mutex_unlock(&dir->lock);
+}
+
+void log_dir_note_dirty(struct log_dir *dir)
+{
+    note(dir, &dir->dirty);
+}
+
+void log_dir_note_marks(struct log_dir *dir)
+{
+    note(dir, &dir->marks_changed);
 }
 
 struct schedule {

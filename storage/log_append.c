@@ -284,8 +284,12 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
     if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = admit(&p);
     if (error == KAFKA_NONE) {
         pthread_mutex_lock(&log->lock);
+        int64_t unsynced = atomic_load(&log->log_end) - atomic_load(&log->durable_end);
         error = append_locked(log, &p);
         pthread_mutex_unlock(&log->lock);
+        if (unsynced < p.config.flush_messages &&
+            atomic_load(&log->log_end) - atomic_load(&log->durable_end) >= p.config.flush_messages)
+            log_sync_soon(log);
         if (error == KAFKA_NONE && !a->duplicate && !atomic_load_explicit(&log->dir->dirty, memory_order_relaxed))
             log_dir_note_dirty(log->dir);
     }

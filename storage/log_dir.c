@@ -506,12 +506,6 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
     return log_load(log, &load, err);
 }
 
-static void sync_finished(void *arg, int error)
-{
-    (void)arg;
-    (void)error; /* marked and logged where it failed */
-}
-
 int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
                      const struct log_config *config, struct partition_log **ret_log, struct err *err)
 {
@@ -526,7 +520,7 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
         if (config->strict)
             r = partition_log_sync(&log, 1);
         else
-            partition_log_sync_async(log, atomic_load(&log->log_end), sync_finished, NULL);
+            log_sync_soon(log);
         if (r) err_set(err, r, "cannot sync %s/%s: %s", dir->path, log->name, strerror(-r));
     }
     if (r) {
@@ -543,7 +537,7 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
     LIST_INSERT_HEAD(&dir->logs, log, link);
     dir->logs_count++;
     pthread_mutex_unlock(&dir->lock);
-    atomic_store(&dir->marks_changed, true);
+    log_dir_note_marks(dir);
     *ret_log = partition_log_ref(log);
     return 0;
 }
@@ -573,7 +567,7 @@ int log_dir_delete_log(struct log_dir *dir, struct partition_log *log)
     dir->logs_count--;
     dir->forgotten = true;
     pthread_mutex_unlock(&dir->lock);
-    atomic_store(&dir->marks_changed, true);
+    log_dir_note_marks(dir);
     log_dir_remove_later(dir, away, true, delay_ms);
     partition_log_unref(log);
     return 0;
@@ -604,7 +598,10 @@ static bool finish_log(struct partition_log *log)
     bool good = !atomic_load(&log->failed) && atomic_load(&log->durable_end) == atomic_load(&log->log_end);
     struct segment *s = log_active(log);
     if (good && log->loaded) {
-        if (s) good = !segment_finish_times(s) && !segment_write_indexes(s, false);
+        if (s) {
+            segment_trim(s);
+            good = !segment_finish_times(s) && !segment_write_indexes(s, false);
+        }
         if (good && (s || log->producers->producers)) good = !log_write_snapshot(log);
         if (good && log->epochs_dirty && log->epochs.count) good = !log_write_epochs(log);
         if (good && s && !log_know_timestamps(log, log->segments[0]))

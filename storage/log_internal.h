@@ -211,6 +211,8 @@ int log_read_marker(const struct io_ops *io, int fd, uint32_t position, uint32_t
 bool log_parse_marker(const struct record_batch *b, struct producer_marker *ret_marker);
 
 /* -- sync.c -- */
+/* Begins to sync all that the log has; nobody waits for it. */
+void log_sync_soon(struct partition_log *log);
 void sync_service_init(struct sync_service *s);
 /* Finishes what is queued, then ends the threads. */
 void sync_service_stop(struct sync_service *s);
@@ -223,6 +225,8 @@ int housekeeper_start(struct log_dir *dir) WARN_UNUSED;
 void housekeeper_stop(struct log_dir *dir);
 /* Something was appended: the next background sync has work. */
 void log_dir_note_dirty(struct log_dir *dir);
+/* A durable end or a log start moved: the checkpoints are to be written. */
+void log_dir_note_marks(struct log_dir *dir);
 /* One of its rounds each; tests call them. */
 void log_dir_flush_dirty(struct log_dir *dir);
 void log_dir_check_retention(struct log_dir *dir);

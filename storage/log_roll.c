@@ -74,6 +74,7 @@ int log_roll(struct partition_log *log)
             return r;
         }
         segment_close_indexes(before);
+        segment_trim(before);
         before->indexes_unsynced = true;
     }
     s->created_ms = clock_wall_ms(log->dir->clock);

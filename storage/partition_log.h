@@ -24,6 +24,10 @@ struct partition_log;
 
 #define LOG_NO_HOLD INT64_MAX
 
+/* Producer ids from here on are the broker's own writers' (CDC connectors): what a log knows of them never expires, as
+ * their recovery counts on it however long a table was idle. Clients are never given one. */
+#define LOG_PRODUCER_ID_RESERVED_MIN ((int64_t)1 << 62)
+
 /* The topic configuration that a log obeys; names, units and defaults are Kafka's. Changed live by partition_log_configure(). */
 struct log_config {
     int64_t segment_bytes;
@@ -34,8 +38,8 @@ struct log_config {
     int64_t retention_ms;    /* -1: no limit */
     int64_t retention_bytes; /* -1: no limit */
     int64_t max_message_bytes;
-    int64_t flush_messages;
-    int64_t flush_ms;
+    int64_t flush_messages; /* a sync begins when so many records are not durable */
+    int64_t flush_ms;       /* for DescribeConfigs; log_dir_options.flush_interval_ms is what counts */
     int64_t file_delete_delay_ms;
     int64_t message_timestamp_before_max_ms;
     int64_t message_timestamp_after_max_ms;

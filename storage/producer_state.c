@@ -96,7 +96,7 @@ enum kafka_error producer_state_check(const struct producer_state *s, const stru
     if (previous) {
         epoch = previous->producer_epoch;
         last_sequence = record_batch_last_sequence(previous);
-        in_txn = in_txn || record_batch_is_transactional(previous);
+        in_txn = !record_batch_is_control(previous) && (in_txn || record_batch_is_transactional(previous));
     }
     if (b->producer_epoch < epoch) return KAFKA_INVALID_PRODUCER_EPOCH;
     if (check == PRODUCER_CHECK_SEQUENCE && epoch >= 0) {
@@ -206,12 +206,12 @@ void producer_state_settle(struct producer_state *s, int64_t high_watermark)
     }
 }
 
-void producer_state_expire(struct producer_state *s, int64_t now_ms, int64_t expiration_ms)
+void producer_state_expire(struct producer_state *s, int64_t now_ms, int64_t expiration_ms, int64_t reserved_min)
 {
     struct producer *p, *next;
     HASH_ITER(hh, s->producers, p, next)
     {
-        if (p->txn_first_offset >= 0 || p->id >= PRODUCER_ID_RESERVED_MIN ||
+        if (p->txn_first_offset >= 0 || p->id >= reserved_min ||
             now_ms - p->last_timestamp_ms < expiration_ms)
             continue;
         HASH_DEL(s->producers, p);

@@ -21,7 +21,6 @@
 
 #define PRODUCER_BATCHES_KEPT    5                 /* Kafka's; a client has at most as many in flight */
 #define PRODUCER_SNAPSHOT_MAX    (64 * 1024 * 1024) /* 1.4 million producers; a larger file is not believed [bytes] */
-#define PRODUCER_ID_RESERVED_MIN ((int64_t)1 << 62) /* ids of the broker's own writers; they never expire */
 
 struct producer_batch {
     int64_t last_offset;
@@ -84,8 +83,8 @@ bool producer_state_apply(struct producer_state *s, const struct record_batch *b
 int64_t producer_state_first_unstable(const struct producer_state *s, int64_t high_watermark);
 /* Forgets ended transactions whose marker lies below the high watermark. */
 void producer_state_settle(struct producer_state *s, int64_t high_watermark);
-/* Drops who has been idle for longer than expiration_ms and has no open transaction. */
-void producer_state_expire(struct producer_state *s, int64_t now_ms, int64_t expiration_ms);
+/* Drops who has been idle for longer than expiration_ms, has no open transaction, and an id below reserved_min. */
+void producer_state_expire(struct producer_state *s, int64_t now_ms, int64_t expiration_ms, int64_t reserved_min);
 
 /* The snapshot's bytes, malloc'd. */
 uint8_t *producer_state_encode(const struct producer_state *s, size_t *ret_size);

@@ -38,7 +38,7 @@ static void move_start(struct partition_log *log, int64_t start)
     if (start <= atomic_load(&log->log_start)) return;
     atomic_store(&log->log_start, start);
     if (leader_epochs_cut_start(&log->epochs, start)) log->epochs_dirty = true;
-    atomic_store(&log->dir->marks_changed, true);
+    log_dir_note_marks(log->dir);
     log_wake(log, true);
 }
 

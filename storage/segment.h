@@ -29,6 +29,7 @@ struct segment {
     int64_t next_offset;
     atomic_uint size;             /* [bytes] */
     atomic_uint synced_size;      /* below it all is on disk [bytes] */
+    uint32_t reserved_size;       /* blocks are reserved up to here; 0: none [bytes] */
     uint32_t bytes_since_index;   /* appended since the last index entry */
     int64_t max_timestamp_ms;     /* -1: none, or not read yet */
     int64_t max_timestamp_offset; /* last offset of the first batch that has it */
@@ -53,6 +54,9 @@ void segment_path(const struct partition_log *log, int64_t base_offset, const ch
 /* Appends bytes, all or nothing, as one batch or several. Neither indexes nor offsets change here.
  * Returns 0; -ENOSPC and others: nothing was kept. *ret_failed: the file's content is not known any more. */
 int segment_append(struct segment *s, const uint8_t *bytes, uint32_t size, bool *ret_failed) WARN_UNUSED;
+
+/* Gives back the blocks that are reserved behind the end. */
+void segment_trim(struct segment *s);
 
 /* Notes a batch that lies at position in its indexes and marks, as appends and recovery do. */
 void segment_note_batch(struct segment *s, const struct record_batch *b, uint32_t batch_bytes, uint32_t position,

@@ -152,7 +152,7 @@ static void conclude(struct partition_log *log, struct sync_round *round)
     }
     if (round->end > atomic_load(&log->durable_end)) {
         atomic_store(&log->durable_end, round->end);
-        atomic_store(&log->dir->marks_changed, true);
+        log_dir_note_marks(log->dir);
         log_publish(log);
         log_wake(log, false);
     }
@@ -281,6 +281,17 @@ void partition_log_sync_async(struct partition_log *log, int64_t end_offset, voi
     log->syncing = true;
     pthread_mutex_unlock(&log->lock);
     if (queue) enqueue(&log->dir->sync, partition_log_ref(log));
+}
+
+static void nobody_waits(void *arg, int error)
+{
+    (void)arg;
+    (void)error; /* the log is marked and a line is written where it failed */
+}
+
+void log_sync_soon(struct partition_log *log)
+{
+    partition_log_sync_async(log, atomic_load(&log->log_end), nobody_waits, NULL);
 }
 
 struct sync_wait {

@@ -2,7 +2,9 @@
 #include "scratch.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 Test(partition_log, offsets_are_dense_and_what_was_acknowledged_is_read)
 {
@@ -274,5 +276,77 @@ Test(partition_log, truncation_cuts_above_the_visible_end_only)
     scratch_kill(&s);
     scratch_open(&s);
     cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 50);
+    scratch_done(&s);
+}
+
+Test(partition_log, reserved_blocks_are_given_back_at_the_roll_and_at_the_stop)
+{
+    struct scratch s;
+    struct stat st;
+    scratch_init(&s);
+    s.config.segment_bytes = 3 << 20;
+    scratch_open(&s);
+    scratch_fill(s.log, 20, 100000, 1);
+    cr_assert_eq(s.log->segments_count, 1);
+    cr_assert_eq(stat(scratch_file(&s, 0, ".log"), &st), 0);
+    bool possible = st.st_blocks * 512 > 2900000; /* not every file system can */
+    scratch_fill(s.log, 20, 100000, 1);
+    cr_assert_eq(s.log->segments_count, 2);
+    cr_assert_eq(stat(scratch_file(&s, 0, ".log"), &st), 0);
+    cr_assert_leq(st.st_blocks * 512, st.st_size + 65536);
+    int64_t base = s.log->segments[1]->base_offset;
+    scratch_close(&s);
+    cr_assert_eq(stat(scratch_file(&s, base, ".log"), &st), 0);
+    cr_assert_leq(st.st_blocks * 512, st.st_size + 65536);
+    scratch_open(&s);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 40);
+    if (!possible) cr_log_info("this file system reserves no blocks");
+    scratch_done(&s);
+}
+
+Test(partition_log, flush_messages_begins_a_sync)
+{
+    struct scratch s;
+    scratch_init(&s);
+    s.config.flush_messages = 10;
+    scratch_open(&s);
+    scratch_fill(s.log, 9, 10, 1);
+    usleep(20000);
+    cr_assert_eq(partition_log_marks(s.log).durable_end, 0);
+    scratch_fill(s.log, 1, 10, 1);
+    for (int i = 0; i < 5000 && partition_log_marks(s.log).durable_end < 10; i++) usleep(1000);
+    cr_assert_eq(partition_log_marks(s.log).durable_end, 10);
+    scratch_done(&s);
+}
+
+Test(partition_log, a_closed_partition_is_small)
+{
+    cr_assert_leq(sizeof(struct partition_log), 300);
+}
+
+Test(partition_log, an_idle_log_is_synced_in_the_background)
+{
+    struct scratch s;
+    scratch_init(&s);
+    s.options.clock = NULL;
+    s.options.flush_interval_ms = 20;
+    s.options.recovery_point_interval_ms = 20;
+    scratch_open(&s);
+    for (int round = 1; round < 4; round++) {
+        char path[200], line[100] = "";
+        scratch_fill(s.log, 5, 10, 1);
+        for (int i = 0; i < 5000 && partition_log_marks(s.log).durable_end < 5 * round; i++) usleep(1000);
+        cr_assert_eq(partition_log_marks(s.log).durable_end, 5 * round);
+        snprintf(path, sizeof path, "%s/recovery-point-offset-checkpoint", s.path);
+        int64_t point = -1;
+        for (int i = 0; i < 5000 && point < 5 * round; i++) {
+            FILE *f = fopen(path, "r");
+            while (f && fgets(line, sizeof line, f))
+                if (line[0] == 't') point = atoi(line + 4);
+            if (f) fclose(f);
+            usleep(1000);
+        }
+        cr_assert_eq(point, 5 * round, "the recovery point follows");
+    }
     scratch_done(&s);
 }

@@ -226,7 +226,7 @@ Test(producers, idle_ones_expire_but_for_open_transactions_and_our_own)
     struct scratch s;
     struct log_append a;
     struct producer_last last;
-    int64_t own = PRODUCER_ID_RESERVED_MIN + 1;
+    int64_t own = LOG_PRODUCER_ID_RESERVED_MIN + 1;
     scratch_init(&s);
     scratch_open(&s);
     cr_assert_eq(produce(s.log, 1, 0, 0, 1, &a), KAFKA_NONE);
