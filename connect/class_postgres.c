@@ -17,8 +17,8 @@ static struct cdc_pair *pairs_of(const json_t *config, uint32_t *ret_count)
     json_t *value;
 
     *ret_count = 0;
-    json_object_foreach((json_t *)(uintptr_t)config, name, value)
-        pairs[(*ret_count)++] = (struct cdc_pair){.name = name, .value = json_string_value(value)};
+    json_object_foreach((json_t *)(uintptr_t)config, name, value) pairs[(*ret_count)++] =
+        (struct cdc_pair){.name = name, .value = json_string_value(value)};
     return pairs;
 }
 
@@ -50,8 +50,8 @@ static bool postgres_property(void *context, size_t i, struct property_info *ret
     return true;
 }
 
-static uint32_t check(uint32_t (*checker)(const struct cdc_pair *, uint32_t, struct cdc_problem *, uint32_t), const json_t *config,
-                      struct connector_problem *ret_problems, uint32_t problems_max)
+static uint32_t check(uint32_t (*checker)(const struct cdc_pair *, uint32_t, struct cdc_problem *, uint32_t),
+                      const json_t *config, struct connector_problem *ret_problems, uint32_t problems_max)
 {
     uint32_t pairs_count;
     AUTO_FREE struct cdc_pair *pairs = pairs_of(config, &pairs_count);
@@ -59,27 +59,32 @@ static uint32_t check(uint32_t (*checker)(const struct cdc_pair *, uint32_t, str
 
     uint32_t count = checker(pairs, pairs_count, found, problems_max);
     for (uint32_t i = 0; i < count; i++) {
-        static_assert(sizeof found->name == sizeof ret_problems->name && sizeof found->text == sizeof ret_problems->text, "");
+        static_assert(
+            sizeof found->name == sizeof ret_problems->name && sizeof found->text == sizeof ret_problems->text, "");
         memcpy(ret_problems[i].name, found[i].name, sizeof found->name);
         memcpy(ret_problems[i].text, found[i].text, sizeof found->text);
     }
     return count;
 }
 
-static uint32_t postgres_check(void *context, const json_t *config, struct connector_problem *ret_problems, uint32_t problems_max)
+static uint32_t postgres_check(void *context, const json_t *config, struct connector_problem *ret_problems,
+                               uint32_t problems_max)
 {
     return check(connector_config_check, config, ret_problems, problems_max);
 }
 
-static uint32_t postgres_check_remote(void *context, const json_t *config, struct connector_problem *ret_problems, uint32_t problems_max)
+static uint32_t postgres_check_remote(void *context, const json_t *config, struct connector_problem *ret_problems,
+                                      uint32_t problems_max)
 {
     return check(cdc_connector_validate, config, ret_problems, problems_max);
 }
 
 static void postgres_on_state(void *arg, enum cdc_state state, const char *trace)
 {
-    static const enum connector_state states[] = {[CDC_RUNNING] = CONNECTOR_RUNNING, [CDC_PAUSED] = CONNECTOR_PAUSED,
-                                                  [CDC_STOPPED] = CONNECTOR_STOPPED, [CDC_FAILED] = CONNECTOR_FAILED};
+    static const enum connector_state states[] = {[CDC_RUNNING] = CONNECTOR_RUNNING,
+                                                  [CDC_PAUSED] = CONNECTOR_PAUSED,
+                                                  [CDC_STOPPED] = CONNECTOR_STOPPED,
+                                                  [CDC_FAILED] = CONNECTOR_FAILED};
     struct instance *i = arg;
 
     /* That it stopped is told by stop() returning. */
@@ -96,7 +101,8 @@ static int postgres_start(void *context, const char *name, const json_t *config,
     AUTO_FREE struct cdc_pair *pairs = pairs_of(config, &pairs_count);
 
     i->callbacks = *callbacks;
-    int r = cdc_connector_start(p->cdc, name, pairs, pairs_count, postgres_version(p, config), paused, &told, &i->connector, err);
+    int r = cdc_connector_start(p->cdc, name, pairs, pairs_count, postgres_version(p, config), paused, &told,
+                                &i->connector, err);
     if (r < 0) {
         free(i);
         return r;
@@ -131,7 +137,8 @@ static void postgres_topics_reset(void *instance)
     cdc_connector_topics_reset(((struct instance *)instance)->connector);
 }
 
-static bool postgres_offsets_get(void *context, const char *name, const json_t *config, json_t **ret_partition, json_t **ret_offset)
+static bool postgres_offsets_get(void *context, const char *name, const json_t *config, json_t **ret_partition,
+                                 json_t **ret_offset)
 {
     struct class_postgres *p = context;
     const char *prefix = config_get(config, "topic.prefix");

@@ -56,11 +56,12 @@ int connect_open(const struct broker_config *config, struct connect **ret_connec
 {
     struct connect *c = xcalloc(1, sizeof *c);
 
-    c->http_options = (struct http_server_options){.name = "connect",
-                                                   .listeners = config->connect_listeners ? config->connect_listeners : "",
-                                                   .routes = rest_routes,
-                                                   .routes_count = rest_routes_count,
-                                                   .context = &c->rest};
+    c->http_options =
+        (struct http_server_options){.name = "connect",
+                                     .listeners = config->connect_listeners ? config->connect_listeners : "",
+                                     .routes = rest_routes,
+                                     .routes_count = rest_routes_count,
+                                     .context = &c->rest};
     if (*c->http_options.listeners) {
         int r = http_server_open(&c->http_options, &c->http, err);
         if (r < 0) {
@@ -77,7 +78,8 @@ int connect_open(const struct broker_config *config, struct connect **ret_connec
 int connect_start(struct connect *c, struct broker *broker, struct cdc *cdc, struct err *err)
 {
     c->broker = broker;
-    c->postgres = (struct class_postgres){.cdc = cdc, .version_default = broker_config(broker)->connect_debezium_version};
+    c->postgres =
+        (struct class_postgres){.cdc = cdc, .version_default = broker_config(broker)->connect_debezium_version};
     c->classes[CLASS_POSTGRES] = class_postgres(&c->postgres);
     int r = connect_store_open(broker, &c->store, err);
     if (r < 0) return r;

@@ -22,7 +22,8 @@ int connect_start(struct connect *c, struct broker *broker, struct cdc *cdc, str
 void connect_run(struct connect *c);
 /* "HOST:PORT" of the first listener, as bound; "" when connect.listeners is empty: then there is no REST API. */
 const char *connect_address(const struct connect *c);
-/* Ends REST requests and stops the connectors (they run again after the next start); no thread is left. In whatever state. */
+/* Ends REST requests and stops the connectors (they run again after the next start); no thread is left. In whatever
+ * state. */
 void connect_stop(struct connect *c);
 /* NULL is allowed. */
 void connect_close(struct connect *c);

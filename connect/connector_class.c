@@ -3,7 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-const struct connector_class *connector_class_find(const struct connector_class *classes, size_t classes_count, const char *name)
+const struct connector_class *connector_class_find(const struct connector_class *classes, size_t classes_count,
+                                                   const char *name)
 {
     static const char suffix[] = "Connector";
 
@@ -13,8 +14,8 @@ const struct connector_class *connector_class_find(const struct connector_class 
         const char *simple = dot ? dot + 1 : full;
         size_t len = strlen(simple), name_len = strlen(name);
         if (strcmp(full, name) == 0 || strcmp(simple, name) == 0) return &classes[i];
-        if (len > strlen(suffix) && strcmp(simple + len - strlen(suffix), suffix) == 0 && name_len == len - strlen(suffix) &&
-            strncmp(simple, name, name_len) == 0)
+        if (len > strlen(suffix) && strcmp(simple + len - strlen(suffix), suffix) == 0 &&
+            name_len == len - strlen(suffix) && strncmp(simple, name, name_len) == 0)
             return &classes[i];
     }
     return NULL;
@@ -37,8 +38,8 @@ const char *config_get(const json_t *config, const char *name)
 
 bool property_is_secret(const char *name)
 {
-    static const char *const words[] = {"password", "secret", "token", "credential", "private.key", "sasl.jaas", "api.key",
-                                        "basic.auth.user.info"};
+    static const char *const words[] = {"password",    "secret",    "token",   "credential",
+                                        "private.key", "sasl.jaas", "api.key", "basic.auth.user.info"};
     for (size_t i = 0; i < countof(words); i++)
         if (strcasestr(name, words[i])) return true;
     return false;
@@ -50,7 +51,8 @@ char *config_text(const json_t *config)
     const char *name, *comma = "";
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)config, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)config, name, value)
+    {
         const char *shown = property_is_secret(name) ? "****" : json_string_value(value);
         char *longer = xasprintf("%s%s%s=%s", text, comma, name, shown ? shown : "null");
         free(text);

@@ -20,11 +20,11 @@ struct property_info {
     const char *default_text; /* NULL: none */
     const char *importance;   /* "HIGH", "MEDIUM", "LOW" */
     const char *doc;
-    const char *group;        /* NULL: none */
-    int order;                /* in its group; -1: none */
-    const char *width;        /* "SHORT", "MEDIUM", "LONG", "NONE" */
+    const char *group; /* NULL: none */
+    int order;         /* in its group; -1: none */
+    const char *width; /* "SHORT", "MEDIUM", "LONG", "NONE" */
     const char *display_name;
-    const char *values;       /* recommended ones, comma separated; NULL: any */
+    const char *values; /* recommended ones, comma separated; NULL: any */
 };
 
 /* text: the whole line, as Connect words it: "The 'slot.name' value is invalid: ...". */
@@ -33,13 +33,19 @@ struct connector_problem {
     char text[500];
 };
 
-enum connector_state { CONNECTOR_UNASSIGNED, CONNECTOR_RUNNING, CONNECTOR_PAUSED, CONNECTOR_STOPPED, CONNECTOR_FAILED,
-                       CONNECTOR_RESTARTING };
+enum connector_state {
+    CONNECTOR_UNASSIGNED,
+    CONNECTOR_RUNNING,
+    CONNECTOR_PAUSED,
+    CONNECTOR_STOPPED,
+    CONNECTOR_FAILED,
+    CONNECTOR_RESTARTING
+};
 
 struct connector_callbacks {
     void *arg;
-    /* The task's state: RUNNING, PAUSED, FAILED (with a trace, borrowed). From any thread, with any lock of the class held;
-     * not after stop() has returned. */
+    /* The task's state: RUNNING, PAUSED, FAILED (with a trace, borrowed). From any thread, with any lock of the class
+     * held; not after stop() has returned. */
     void (*on_state)(void *arg, enum connector_state state, const char *trace);
 };
 
@@ -49,18 +55,21 @@ struct connector_class {
     const char *type; /* "source", "sink" */
     void *context;    /* for the functions below, which may be called by several threads at a time */
 
-    /* The version that an instance of this configuration reports; config NULL: the class itself. Static or context's text. */
+    /* The version that an instance of this configuration reports; config NULL: the class itself. Static or context's
+     * text. */
     const char *(*version)(void *context, const json_t *config);
     /* Property i in the order of their definition; false: there is none. */
     bool (*property)(void *context, size_t i, struct property_info *ret);
     /* What is wrong with the values by themselves. Returns how many problems, at most problems_max. */
-    uint32_t (*check)(void *context, const json_t *config, struct connector_problem *ret_problems, uint32_t problems_max);
+    uint32_t (*check)(void *context, const json_t *config, struct connector_problem *ret_problems,
+                      uint32_t problems_max);
     /* What only the other side (a database) can tell. Blocks. Called when check() found nothing. */
-    uint32_t (*check_remote)(void *context, const json_t *config, struct connector_problem *ret_problems, uint32_t problems_max);
+    uint32_t (*check_remote)(void *context, const json_t *config, struct connector_problem *ret_problems,
+                             uint32_t problems_max);
 
     /* Returns 0 and an instance, or -errno with a text. */
-    int (*start)(void *context, const char *name, const json_t *config, bool paused, const struct connector_callbacks *callbacks,
-                 void **ret_instance, struct err *err);
+    int (*start)(void *context, const char *name, const json_t *config, bool paused,
+                 const struct connector_callbacks *callbacks, void **ret_instance, struct err *err);
     void (*pause)(void *instance);
     void (*resume)(void *instance);
     void (*stop)(void *instance);
@@ -68,13 +77,15 @@ struct connector_class {
     uint32_t (*topics)(void *instance, char ***ret_topics);
     void (*topics_reset)(void *instance);
     /* The stored position: two new JSON objects. false: none. */
-    bool (*offsets_get)(void *context, const char *name, const json_t *config, json_t **ret_partition, json_t **ret_offset);
+    bool (*offsets_get)(void *context, const char *name, const json_t *config, json_t **ret_partition,
+                        json_t **ret_offset);
     /* Forgets it. 0 or -errno. */
     int (*offsets_delete)(void *context, const char *name, const json_t *config);
 };
 
 /* By full class name, simple name, or simple name without "Connector" (the aliases of Connect). NULL: none. */
-const struct connector_class *connector_class_find(const struct connector_class *classes, size_t classes_count, const char *name);
+const struct connector_class *connector_class_find(const struct connector_class *classes, size_t classes_count,
+                                                   const char *name);
 
 const char *connector_state_name(enum connector_state s);
 

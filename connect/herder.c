@@ -11,10 +11,10 @@
 #include <time.h>
 #include <uthash.h>
 
-#define STEPS_THREADS_MAX 8    /* connectors that start or stop at the same time */
+#define STEPS_THREADS_MAX 8 /* connectors that start or stop at the same time */
 #define STEPS_IDLE_MS     2000
-#define STOP_WAIT_S       60   /* for a connector to stop, before its offsets are refused to be changed */
-#define WORKER_GENERATION 1    /* of the group of workers, which is this one */
+#define STOP_WAIT_S       60 /* for a connector to stop, before its offsets are refused to be changed */
+#define WORKER_GENERATION 1  /* of the group of workers, which is this one */
 
 /* What a class told about an instance; applied by the reconciler. */
 struct event {
@@ -116,7 +116,8 @@ static void topics_clear(struct connector *c)
 {
     struct written_topic *t, *next;
 
-    HASH_ITER(hh, c->topics, t, next) {
+    HASH_ITER(hh, c->topics, t, next)
+    {
         HASH_DEL(c->topics, t);
         free(t->name);
         free(t);
@@ -360,8 +361,8 @@ static void events_arrived(void *arg)
     pthread_mutex_unlock(&h->lock);
 }
 
-/* On a thread of the class, maybe with its locks held: `lock` must not be taken here. The connector lives: it is not freed
- * while an instance of it exists. */
+/* On a thread of the class, maybe with its locks held: `lock` must not be taken here. The connector lives: it is not
+ * freed while an instance of it exists. */
 static void on_state(void *arg, enum connector_state state, const char *trace)
 {
     struct told_by *by = arg;
@@ -371,7 +372,8 @@ static void on_state(void *arg, enum connector_state state, const char *trace)
     *e = (struct event){.epoch = by->epoch, .state = state, .trace = trace ? xstrdup(trace) : NULL};
     pthread_mutex_lock(&c->events_lock);
     STAILQ_INSERT_TAIL(&c->events, e, link);
-    if (workers_post(c->herder->workers, events_arrived, c)) c->posts_count++; /* else closing: nobody will ask any more */
+    if (workers_post(c->herder->workers, events_arrived, c))
+        c->posts_count++; /* else closing: nobody will ask any more */
     pthread_mutex_unlock(&c->events_lock);
 }
 
@@ -401,7 +403,8 @@ static enum step next_step(const struct connector *c)
     if (!c->instance && wanted && (c->epoch != c->generation || !c->start_failed)) return STEP_START;
     if (c->instance && c->target == TARGET_PAUSED && !c->instance_paused) return STEP_PAUSE;
     if (c->instance && c->target == TARGET_RUNNING && c->instance_paused) return STEP_RESUME;
-    if (c->config && c->target == TARGET_STOPPED && !(c->has_status && c->state == CONNECTOR_STOPPED)) return STEP_SETTLE;
+    if (c->config && c->target == TARGET_STOPPED && !(c->has_status && c->state == CONNECTOR_STOPPED))
+        return STEP_SETTLE;
     return STEP_NONE;
 }
 
@@ -422,9 +425,11 @@ static void step_start(struct connector *c)
     struct connector_callbacks callbacks = {.arg = by, .on_state = on_state};
     pthread_mutex_unlock(&h->lock);
     outbox_flush(h);
-    if (class) r = class->start(class->context, c->name, config, paused, &callbacks, &instance, &err);
-    else r = err_set(&err, -EINVAL, "Failed to find any class that implements Connector and which name matches %s",
-                     config_get(config, "connector.class") ? config_get(config, "connector.class") : "");
+    if (class)
+        r = class->start(class->context, c->name, config, paused, &callbacks, &instance, &err);
+    else
+        r = err_set(&err, -EINVAL, "Failed to find any class that implements Connector and which name matches %s",
+                    config_get(config, "connector.class") ? config_get(config, "connector.class") : "");
     pthread_mutex_lock(&h->lock);
     if (r == 0) {
         c->class = class;
@@ -570,14 +575,16 @@ int herder_create(struct herder *h, const char *name, const json_t *config, enum
     return r;
 }
 
-int herder_put(struct herder *h, const char *name, const json_t *config, const json_t *expected, bool *ret_created, struct err *err)
+int herder_put(struct herder *h, const char *name, const json_t *config, const json_t *expected, bool *ret_created,
+               struct err *err)
 {
     int r = 0;
 
     pthread_mutex_lock(&h->store_lock);
     pthread_mutex_lock(&h->lock);
     struct connector *c = connector_find(h, name);
-    bool created = !c, same = c && json_equal(c->config, config), conflict = expected && !(c && json_equal(c->config, expected));
+    bool created = !c, same = c && json_equal(c->config, config),
+         conflict = expected && !(c && json_equal(c->config, expected));
     pthread_mutex_unlock(&h->lock);
     if (conflict) {
         r = err_set(err, 409, "The configuration of connector %s was changed by another request", name);
@@ -664,7 +671,8 @@ static void task_restart(struct connector *c)
 
 static json_t *status_json(struct connector *c);
 
-int herder_restart(struct herder *h, const char *name, bool include_tasks, bool only_failed, json_t **ret_status, struct err *err)
+int herder_restart(struct herder *h, const char *name, bool include_tasks, bool only_failed, json_t **ret_status,
+                   struct err *err)
 {
     pthread_mutex_lock(&h->lock);
     struct connector *c = connector_find(h, name);
@@ -734,8 +742,10 @@ static struct connector *stopped_connector(struct herder *h, const char *name, s
             return NULL;
         }
         if (c->target != TARGET_STOPPED) {
-            err_set(err, 400, "Connectors must be in the STOPPED state before their offsets can be modified. "
-                              "PUT /connectors/%s/stop does that", name);
+            err_set(err, 400,
+                    "Connectors must be in the STOPPED state before their offsets can be modified. "
+                    "PUT /connectors/%s/stop does that",
+                    name);
             return NULL;
         }
         if (!c->working) return c;
@@ -811,7 +821,8 @@ static json_t *status_json(struct connector *c)
     json_t *tasks = json_array();
 
     if (c->has_task) json_array_append_new(tasks, state_json(c, true));
-    return json_pack("{s:s, s:o, s:o, s:s}", "name", c->name, "connector", state_json(c, false), "tasks", tasks, "type", type_of(c));
+    return json_pack("{s:s, s:o, s:o, s:s}", "name", c->name, "connector", state_json(c, false), "tasks", tasks, "type",
+                     type_of(c));
 }
 
 static json_t *info_json(struct connector *c)
@@ -819,7 +830,8 @@ static json_t *info_json(struct connector *c)
     json_t *tasks = json_array();
 
     if (c->committed) json_array_append_new(tasks, json_pack("{s:s, s:i}", "connector", c->name, "task", 0));
-    return json_pack("{s:s, s:o, s:o, s:s}", "name", c->name, "config", json_deep_copy(c->config), "tasks", tasks, "type", type_of(c));
+    return json_pack("{s:s, s:o, s:o, s:s}", "name", c->name, "config", json_deep_copy(c->config), "tasks", tasks,
+                     "type", type_of(c));
 }
 
 static json_t *tasks_json(struct connector *c)
@@ -830,7 +842,8 @@ static json_t *tasks_json(struct connector *c)
     if (!class) return tasks;
     json_t *config = json_deep_copy(c->committed);
     json_object_set_new(config, "task.class", json_string(class->task_class));
-    json_array_append_new(tasks, json_pack("{s:{s:s, s:i}, s:o}", "id", "connector", c->name, "task", 0, "config", config));
+    json_array_append_new(tasks,
+                          json_pack("{s:{s:s, s:i}, s:o}", "id", "connector", c->name, "task", 0, "config", config));
     return tasks;
 }
 

@@ -1,5 +1,5 @@
-/* connect/herder.h: the connectors of this worker: their stored configurations and wanted states, and the work of bringing
- * what runs to what is wanted.
+/* connect/herder.h: the connectors of this worker: their stored configurations and wanted states, and the work of
+ * bringing what runs to what is wanted.
  *
  * What is wanted (configuration, target state, a restart asked for) changes in the store first, then here; a reconciler
  * per connector, never two at a time, does the steps that lead there:
@@ -15,10 +15,10 @@
  * Stored: see records.h. A change is durable before its function returns. After a start of ottla herder_restore() reads
  * the store and herder_start() runs every connector whose target is not STOPPED.
  *
- * Threads: any, but those that say "blocks" (for the disk, for a connector to stop) not on a loop. Locks, in this order:
- * store_lock (the order of records in the store, and who may change what is wanted) > lock (everything in memory; held
- * shortly, never while something blocks) > the locks of classes and partitions > a connector's events_lock. Callbacks of
- * classes only queue an event and post the reconciler. */
+ * Threads: any, but those that say "blocks" (for the disk, for a connector to stop) not on a loop. Locks, in this
+ * order: store_lock (the order of records in the store, and who may change what is wanted) > lock (everything in
+ * memory; held shortly, never while something blocks) > the locks of classes and partitions > a connector's
+ * events_lock. Callbacks of classes only queue an event and post the reconciler. */
 #ifndef OTTLA_CONNECT_HERDER_H
 #define OTTLA_CONNECT_HERDER_H
 
@@ -49,8 +49,10 @@ const struct connector_class *herder_class(const struct herder *h, const char *n
 /* -- changes. They block. Return 0, or an HTTP status, which is in err->code too -- */
 
 /* Takes a configuration that has passed its checks (borrowed). 409: exists. */
-int herder_create(struct herder *h, const char *name, const json_t *config, enum target_state target, struct err *err) WARN_UNUSED;
-/* Creates or replaces. expected (may be NULL): the configuration that the change was made from; 409 when it is no longer. */
+int herder_create(struct herder *h, const char *name, const json_t *config, enum target_state target,
+                  struct err *err) WARN_UNUSED;
+/* Creates or replaces. expected (may be NULL): the configuration that the change was made from; 409 when it is no
+ * longer. */
 int herder_put(struct herder *h, const char *name, const json_t *config, const json_t *expected, bool *ret_created,
                struct err *err) WARN_UNUSED;
 int herder_delete(struct herder *h, const char *name, struct err *err) WARN_UNUSED;

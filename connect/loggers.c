@@ -72,9 +72,11 @@ bool logger_set(struct loggers *l, const char *name, const char *level)
     level = level_find(level, &wanted);
     if (!level) return false;
     pthread_mutex_lock(&l->lock);
-    json_object_set_new(l->set, name, json_pack("{s:s, s:I}", "level", level, "last_modified",
-                                                (json_int_t)clock_wall_ms(&clock_system)));
-    json_object_foreach(l->set, other, one) {
+    json_object_set_new(
+        l->set, name,
+        json_pack("{s:s, s:I}", "level", level, "last_modified", (json_int_t)clock_wall_ms(&clock_system)));
+    json_object_foreach(l->set, other, one)
+    {
         level_find(json_string_value(json_object_get(one, "level")), &wanted);
         most = MAX(most, wanted);
     }

@@ -1,8 +1,7 @@
 /* connect/loggers.h: the levels of /admin/loggers.
  *
- * Kafka Connect has a level per Java logger. ottla has one level for the program: the most talkative that any logger asks
- * for; "root" asks for INFO until it is set.
- * Threads: any. */
+ * Kafka Connect has a level per Java logger. ottla has one level for the program: the most talkative that any logger
+ * asks for; "root" asks for INFO until it is set. Threads: any. */
 #ifndef OTTLA_CONNECT_LOGGERS_H
 #define OTTLA_CONNECT_LOGGERS_H
 

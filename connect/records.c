@@ -50,8 +50,9 @@ struct connect_record record_of_commit(const char *name, int tasks_count)
 
 struct connect_record record_of_target(const char *name, enum target_state target)
 {
-    static const char *const words[][2] = {
-        [TARGET_RUNNING] = {"STARTED", "STARTED"}, [TARGET_PAUSED] = {"PAUSED", "PAUSED"}, [TARGET_STOPPED] = {"PAUSED", "STOPPED"}};
+    static const char *const words[][2] = {[TARGET_RUNNING] = {"STARTED", "STARTED"},
+                                           [TARGET_PAUSED] = {"PAUSED", "PAUSED"},
+                                           [TARGET_STOPPED] = {"PAUSED", "STOPPED"}};
 
     return record_make(CONNECT_CONFIGS, xasprintf("target-state-%s", name),
                        json_pack("{s:s, s:s}", "state", words[target][0], "state.v2", words[target][1]));
@@ -69,8 +70,8 @@ struct connect_record record_of_status(const char *name, int task, enum connecto
     json_t *value = NULL;
 
     if (worker_id)
-        value = json_pack("{s:s, s:s?, s:s, s:i, s:s}", "state", connector_state_name(state), "trace", trace, "worker_id",
-                          worker_id, "generation", generation, "version", version);
+        value = json_pack("{s:s, s:s?, s:s, s:i, s:s}", "state", connector_state_name(state), "trace", trace,
+                          "worker_id", worker_id, "generation", generation, "version", version);
     return record_make(CONNECT_STATUSES, key, value);
 }
 
@@ -79,8 +80,8 @@ struct connect_record record_of_topic(const char *name, const char *topic, int64
     json_t *value = NULL;
 
     if (discovered_ms >= 0)
-        value = json_pack("{s:{s:s, s:s, s:i, s:I}}", "topic", "name", topic, "connector", name, "task", 0, "discoverTimestamp",
-                          (json_int_t)discovered_ms);
+        value = json_pack("{s:{s:s, s:s, s:i, s:I}}", "topic", "name", topic, "connector", name, "task", 0,
+                          "discoverTimestamp", (json_int_t)discovered_ms);
     return record_make(CONNECT_STATUSES, xasprintf("status-topic-%s:connector-%s", topic, name), value);
 }
 
@@ -111,7 +112,8 @@ static bool config_parse(const json_t *value, json_t **ret_config)
 
     if (!json_is_object(properties)) return false;
     json_t *config = json_object();
-    json_object_foreach(properties, name, item) {
+    json_object_foreach(properties, name, item)
+    {
         if (json_is_string(item)) json_object_set(config, name, item);
     }
     *ret_config = config;
@@ -124,10 +126,14 @@ static bool target_parse(const json_t *value, enum target_state *ret_target)
 
     if (!word) word = json_string_value(json_object_get(value, "state"));
     if (!word) return false;
-    if (strcmp(word, "STARTED") == 0) *ret_target = TARGET_RUNNING;
-    else if (strcmp(word, "PAUSED") == 0) *ret_target = TARGET_PAUSED;
-    else if (strcmp(word, "STOPPED") == 0) *ret_target = TARGET_STOPPED;
-    else return false;
+    if (strcmp(word, "STARTED") == 0)
+        *ret_target = TARGET_RUNNING;
+    else if (strcmp(word, "PAUSED") == 0)
+        *ret_target = TARGET_PAUSED;
+    else if (strcmp(word, "STOPPED") == 0)
+        *ret_target = TARGET_STOPPED;
+    else
+        return false;
     return true;
 }
 
@@ -154,19 +160,26 @@ bool connect_entry_parse(enum connect_topic topic, struct slice key, struct slic
 
     *ret = (struct connect_entry){.type = ENTRY_OTHER};
     if (!key.ptr || memchr(key.ptr, '\0', key.len)) return true;
-    if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "connector-"))) ret->type = ENTRY_CONNECTOR;
-    else if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "target-state-"))) ret->type = ENTRY_TARGET;
-    else if (topic == CONNECT_STATUSES && (ret->topic = after_prefix(key, "status-topic-"))) ret->type = ENTRY_TOPIC;
-    else return true;
+    if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "connector-")))
+        ret->type = ENTRY_CONNECTOR;
+    else if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "target-state-")))
+        ret->type = ENTRY_TARGET;
+    else if (topic == CONNECT_STATUSES && (ret->topic = after_prefix(key, "status-topic-")))
+        ret->type = ENTRY_TOPIC;
+    else
+        return true;
 
     if (value.ptr) {
         struct err err;
         json = json_parse(value, &err);
         ok = json_is_object(json);
     }
-    if (ok && ret->type == ENTRY_CONNECTOR) ok = !json || config_parse(json, &ret->config);
-    else if (ok && ret->type == ENTRY_TARGET) ok = !json || target_parse(json, &ret->target);
-    else if (ok) ok = topic_parse(ret, json);
+    if (ok && ret->type == ENTRY_CONNECTOR)
+        ok = !json || config_parse(json, &ret->config);
+    else if (ok && ret->type == ENTRY_TARGET)
+        ok = !json || target_parse(json, &ret->target);
+    else if (ok)
+        ok = topic_parse(ret, json);
     json_decref(json);
     if (!ok) connect_entry_done(ret);
     return ok;

@@ -1,15 +1,16 @@
-/* connect/records.h: the records of connect-configs, connect-offsets and connect-statuses, as Kafka Connect writes them.
+/* connect/records.h: the records of connect-configs, connect-offsets and connect-statuses, as Kafka Connect writes
+ * them.
  *
- * Keys are text, values JSON without schema (Connect's internal converter has schemas.enable=false), a null value removes.
- * Source: what Kafka Connect 4.x distributed workers write; docs/format-connect.md has the table and examples.
+ * Keys are text, values JSON without schema (Connect's internal converter has schemas.enable=false), a null value
+ * removes. Source: what Kafka Connect 4.x distributed workers write; docs/format-connect.md has the table and examples.
  *   connect-configs    connector-X         {"properties":{"connector.class":"...",...}}
  *                      task-X-0            {"properties":{...,"task.class":"..."}}
  *                      commit-X            {"tasks":1}                  tasks above become valid with this record
  *                      target-state-X      {"state":"PAUSED","state.v2":"STOPPED"}   state: for workers before 3.5
  *   connect-offsets    ["X",{"server":"p"}]    {"lsn":1,...}
- *   connect-statuses   status-connector-X  {"state":"RUNNING","trace":null,"worker_id":"host:8083","generation":1,"version":"..."}
- *                      status-task-X-0     the same
- *                      status-topic-T:connector-X   {"topic":{"name":"T","connector":"X","task":0,"discoverTimestamp":1}}
+ *   connect-statuses   status-connector-X
+ * {"state":"RUNNING","trace":null,"worker_id":"host:8083","generation":1,"version":"..."} status-task-X-0     the same
+ *                      status-topic-T:connector-X {"topic":{"name":"T","connector":"X","task":0,"discoverTimestamp":1}}
  * Threads: no state. */
 #ifndef OTTLA_CONNECT_RECORDS_H
 #define OTTLA_CONNECT_RECORDS_H
@@ -47,9 +48,9 @@ struct connect_record record_of_offset(const char *name, const json_t *partition
 /* What a record that was read says. */
 struct connect_entry {
     enum { ENTRY_OTHER, ENTRY_CONNECTOR, ENTRY_TARGET, ENTRY_TOPIC } type; /* what we restore; OTHER: the rest */
-    char *name;               /* of the connector */
-    char *topic;              /* ENTRY_TOPIC */
-    json_t *config;           /* ENTRY_CONNECTOR; NULL: removed */
+    char *name;                                                            /* of the connector */
+    char *topic;                                                           /* ENTRY_TOPIC */
+    json_t *config;                                                        /* ENTRY_CONNECTOR; NULL: removed */
     enum target_state target; /* ENTRY_TARGET; a tombstone reads as RUNNING */
     int64_t discovered_ms;    /* ENTRY_TOPIC; -1: removed */
 };

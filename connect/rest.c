@@ -33,14 +33,16 @@ static void reply_found(struct http_reply *reply, json_t *value, const char *for
 
 static void get_root(struct http_request *rq, struct http_reply *reply)
 {
-    reply_json(reply, 200, json_pack("{s:s, s:s, s:s}", "version", CONNECT_VERSION, "commit", "ottla-" OTTLA_VERSION,
-                                     "kafka_cluster_id", rest_of(rq)->cluster_id));
+    reply_json(reply, 200,
+               json_pack("{s:s, s:s, s:s}", "version", CONNECT_VERSION, "commit", "ottla-" OTTLA_VERSION,
+                         "kafka_cluster_id", rest_of(rq)->cluster_id));
 }
 
 static void get_health(struct http_request *rq, struct http_reply *reply)
 {
-    reply_json(reply, 200, json_pack("{s:s, s:s}", "status", "healthy", "message",
-                                     "Worker has completed startup and is ready to handle requests."));
+    reply_json(reply, 200,
+               json_pack("{s:s, s:s}", "status", "healthy", "message",
+                         "Worker has completed startup and is ready to handle requests."));
 }
 
 static void get_loggers(struct http_request *rq, struct http_reply *reply)
@@ -52,8 +54,10 @@ static void get_logger(struct http_request *rq, struct http_reply *reply)
 {
     json_t *logger = logger_json(rest_of(rq)->loggers, http_param(rq, 0));
 
-    if (logger) reply_json(reply, 200, logger);
-    else reply_error(reply, 404, "Logger %s not found.", http_param(rq, 0));
+    if (logger)
+        reply_json(reply, 200, logger);
+    else
+        reply_error(reply, 404, "Logger %s not found.", http_param(rq, 0));
 }
 
 static void put_logger(struct http_request *rq, struct http_reply *reply)
@@ -62,11 +66,16 @@ static void put_logger(struct http_request *rq, struct http_reply *reply)
     json_t *body = json_parse(rq->body, &err);
     const char *level = json_string_value(json_object_get(body, "level"));
 
-    if (!body) reply_err(reply, &err);
-    else if (!level) reply_error(reply, 400, "Desired 'level' parameter was not specified in request.");
-    else if (!logger_set(rest_of(rq)->loggers, http_param(rq, 0), level)) reply_error(reply, 404, "invalid log level '%s'.", level);
-    else if (http_query_has(rq, "scope", "cluster")) reply->status = 204;
-    else reply_json(reply, 200, json_pack("[s]", http_param(rq, 0)));
+    if (!body)
+        reply_err(reply, &err);
+    else if (!level)
+        reply_error(reply, 400, "Desired 'level' parameter was not specified in request.");
+    else if (!logger_set(rest_of(rq)->loggers, http_param(rq, 0), level))
+        reply_error(reply, 404, "invalid log level '%s'.", level);
+    else if (http_query_has(rq, "scope", "cluster"))
+        reply->status = 204;
+    else
+        reply_json(reply, 200, json_pack("[s]", http_param(rq, 0)));
     json_decref(body);
 }
 
@@ -83,8 +92,8 @@ static void get_plugins(struct http_request *rq, struct http_reply *reply)
                                               c->version(c->context, NULL)));
     }
     for (size_t i = 0; i < rest->plugins_count && http_query_has(rq, "connectorsOnly", "false"); i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "class", rest->plugins[i].class, "type", rest->plugins[i].type,
-                                              "version", rest->plugins[i].version));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "class", rest->plugins[i].class, "type",
+                                              rest->plugins[i].type, "version", rest->plugins[i].version));
     reply_json(reply, 200, list);
 }
 
@@ -92,19 +101,22 @@ static void get_plugin_config(struct http_request *rq, struct http_reply *reply)
 {
     const struct connector_class *class = herder_class(rest_of(rq)->herder, http_param(rq, 0));
 
-    if (class) reply_json(reply, 200, definitions_json(class));
-    else reply_error(reply, 404, "Unknown plugin %s.", http_param(rq, 0));
+    if (class)
+        reply_json(reply, 200, definitions_json(class));
+    else
+        reply_error(reply, 404, "Unknown plugin %s.", http_param(rq, 0));
 }
 
 static char *unknown_class_text(const struct rest *rest, const char *name)
 {
-    char *text = xasprintf("Failed to find any class that implements Connector and which name matches %s, available connectors are: ",
-                           name);
+    char *text = xasprintf(
+        "Failed to find any class that implements Connector and which name matches %s, available connectors are: ",
+        name);
 
     for (size_t i = 0; i < rest->classes_count; i++) {
         const struct connector_class *c = &rest->classes[i];
-        char *longer = xasprintf("%s%sPluginDesc{klass=class %s, name='%s', version='%s', type=%s}", text, i ? ", " : "", c->name,
-                                 c->name, c->version(c->context, NULL), c->type);
+        char *longer = xasprintf("%s%sPluginDesc{klass=class %s, name='%s', version='%s', type=%s}", text,
+                                 i ? ", " : "", c->name, c->name, c->version(c->context, NULL), c->type);
         free(text);
         text = longer;
     }
@@ -112,15 +124,18 @@ static char *unknown_class_text(const struct rest *rest, const char *name)
 }
 
 /* The class that a configuration names; NULL: the reply says why not. */
-static const struct connector_class *class_of_config(const struct rest *rest, const json_t *config, struct http_reply *reply)
+static const struct connector_class *class_of_config(const struct rest *rest, const json_t *config,
+                                                     struct http_reply *reply)
 {
     const char *name = config_get(config, "connector.class");
     const struct connector_class *class = name ? herder_class(rest->herder, name) : NULL;
 
     if (class) return class;
     AUTO_FREE char *text = name ? unknown_class_text(rest, name) : config_text(config);
-    if (name) reply_error(reply, 400, "%s", text);
-    else reply_error(reply, 400, "Connector config %s contains no connector type", text);
+    if (name)
+        reply_error(reply, 400, "%s", text);
+    else
+        reply_error(reply, 400, "Connector config %s contains no connector type", text);
     return NULL;
 }
 
@@ -130,8 +145,10 @@ static json_t *config_of_body(struct http_request *rq, json_t *removes, struct h
     struct err err;
     json_t *body = json_parse(rq->body, &err), *config = NULL;
 
-    if (body && !json_is_object(body)) err_set(&err, 400, "A JSON object of configuration properties is expected");
-    else if (body) config = config_normalise(body, removes, &err);
+    if (body && !json_is_object(body))
+        err_set(&err, 400, "A JSON object of configuration properties is expected");
+    else if (body)
+        config = config_normalise(body, removes, &err);
     json_decref(body);
     if (!config) reply_err(reply, &err);
     return config;
@@ -165,13 +182,17 @@ static void get_connectors(struct http_request *rq, struct http_reply *reply)
 {
     struct herder *h = rest_of(rq)->herder;
 
-    if (!http_query_has(rq, "expand", NULL)) reply_json(reply, 200, herder_names(h));
-    else reply_json(reply, 200, herder_expanded(h, http_query_has(rq, "expand", "info"), http_query_has(rq, "expand", "status")));
+    if (!http_query_has(rq, "expand", NULL))
+        reply_json(reply, 200, herder_names(h));
+    else
+        reply_json(reply, 200,
+                   herder_expanded(h, http_query_has(rq, "expand", "info"), http_query_has(rq, "expand", "status")));
 }
 
-/* Whether the configuration passes all checks; else the reply is a 400. A connector that is to be made and exists already is
- * told before its database is asked. */
-static bool config_passes(struct rest *rest, const char *name, const json_t *config, bool create, struct http_reply *reply)
+/* Whether the configuration passes all checks; else the reply is a 400. A connector that is to be made and exists
+ * already is told before its database is asked. */
+static bool config_passes(struct rest *rest, const char *name, const json_t *config, bool create,
+                          struct http_reply *reply)
 {
     const struct connector_class *class = class_of_config(rest, config, reply);
 
@@ -203,7 +224,8 @@ static bool config_name_set(json_t *config, const char *name, struct http_reply 
     const char *included = config_get(config, "name");
 
     if (included && strcmp(included, name) != 0) {
-        reply_error(reply, 400, "Connector name configuration (%s) doesn't match connector name in the URL (%s)", included, name);
+        reply_error(reply, 400, "Connector name configuration (%s) doesn't match connector name in the URL (%s)",
+                    included, name);
         return false;
     }
     if (!included) json_object_set_new(config, "name", json_string(name));
@@ -216,7 +238,8 @@ static void reply_created(struct http_request *rq, struct http_reply *reply, con
     AUTO_FREE char *encoded = percent_encode(name);
 
     reply->location = xasprintf("http://%s/connectors/%s", rq->host, encoded);
-    reply_json(reply, 201, json_pack("{s:s, s:O, s:[], s:s}", "name", name, "config", config, "tasks", "type", class->type));
+    reply_json(reply, 201,
+               json_pack("{s:s, s:O, s:[], s:s}", "name", name, "config", config, "tasks", "type", class->type));
 }
 
 static char *trimmed(const char *text)
@@ -230,7 +253,8 @@ static char *trimmed(const char *text)
 
 static bool target_of(const json_t *word, enum target_state *ret_target)
 {
-    static const char *const names[] = {[TARGET_RUNNING] = "RUNNING", [TARGET_PAUSED] = "PAUSED", [TARGET_STOPPED] = "STOPPED"};
+    static const char *const names[] = {
+        [TARGET_RUNNING] = "RUNNING", [TARGET_PAUSED] = "PAUSED", [TARGET_STOPPED] = "STOPPED"};
 
     *ret_target = TARGET_RUNNING;
     if (!word || json_is_null(word)) return true;
@@ -243,14 +267,16 @@ static bool target_of(const json_t *word, enum target_state *ret_target)
 }
 
 /* The parts of {"name", "config", "initial_state"}; false: err says what is wrong. */
-static bool create_request_parse(const json_t *body, char **ret_name, json_t **ret_config, enum target_state *ret_target, struct err *err)
+static bool create_request_parse(const json_t *body, char **ret_name, json_t **ret_config,
+                                 enum target_state *ret_target, struct err *err)
 {
     json_t *name = json_object_get(body, "name"), *config = json_object_get(body, "config"), *value;
     const char *member;
 
     err_set(err, 400, "A JSON object with the members name and config is expected");
     if (!json_is_object(body)) return false;
-    json_object_foreach((json_t *)(uintptr_t)body, member, value) {
+    json_object_foreach((json_t *)(uintptr_t)body, member, value)
+    {
         if (strcmp(member, "name") != 0 && strcmp(member, "config") != 0 && strcmp(member, "initial_state") != 0) {
             err_set(err, 400, "Unrecognized field \"%.100s\": name, config and initial_state are known", member);
             return false;
@@ -280,8 +306,10 @@ static void post_connectors(struct http_request *rq, struct http_reply *reply)
     if (!body || !create_request_parse(body, &name, &config, &target, &err)) {
         reply_err(reply, &err);
     } else if (config_name_set(config, name, reply) && config_passes(rest, name, config, true, reply)) {
-        if (herder_create(rest->herder, name, config, target, &err)) reply_err(reply, &err);
-        else reply_created(rq, reply, name, config);
+        if (herder_create(rest->herder, name, config, target, &err))
+            reply_err(reply, &err);
+        else
+            reply_created(rq, reply, name, config);
     }
     json_decref(config);
     json_decref(body);
@@ -296,8 +324,10 @@ static void delete_connector(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_delete(rest_of(rq)->herder, http_param(rq, 0), &err)) reply_err(reply, &err);
-    else reply->status = 204;
+    if (herder_delete(rest_of(rq)->herder, http_param(rq, 0), &err))
+        reply_err(reply, &err);
+    else
+        reply->status = 204;
 }
 
 static void get_config(struct http_request *rq, struct http_reply *reply)
@@ -314,9 +344,12 @@ static void config_put(struct http_request *rq, struct http_reply *reply, const 
     struct err err;
 
     if (!config_passes(rest, name, config, false, reply)) return;
-    if (herder_put(rest->herder, name, config, expected, &created, &err)) reply_err(reply, &err);
-    else if (created) reply_created(rq, reply, name, config);
-    else reply_found(reply, herder_info(rest->herder, name), "Connector", name);
+    if (herder_put(rest->herder, name, config, expected, &created, &err))
+        reply_err(reply, &err);
+    else if (created)
+        reply_created(rq, reply, name, config);
+    else
+        reply_found(reply, herder_info(rest->herder, name), "Connector", name);
 }
 
 static void put_config(struct http_request *rq, struct http_reply *reply)
@@ -351,7 +384,8 @@ static void patch_config(struct http_request *rq, struct http_reply *reply)
 
 static void get_status(struct http_request *rq, struct http_reply *reply)
 {
-    reply_found(reply, herder_status(rest_of(rq)->herder, http_param(rq, 0)), "No status found for connector", http_param(rq, 0));
+    reply_found(reply, herder_status(rest_of(rq)->herder, http_param(rq, 0)), "No status found for connector",
+                http_param(rq, 0));
 }
 
 static void get_tasks(struct http_request *rq, struct http_reply *reply)
@@ -366,7 +400,8 @@ static void get_tasks_config(struct http_request *rq, struct http_reply *reply)
     json_t *tasks = herder_tasks(rest_of(rq)->herder, name), *task, *by_id = tasks ? json_object() : NULL;
     size_t i;
 
-    json_array_foreach(tasks, i, task) {
+    json_array_foreach(tasks, i, task)
+    {
         AUTO_FREE char *id = xasprintf("%s-%zu", name, i);
         json_object_set(by_id, id, json_object_get(task, "config"));
     }
@@ -378,20 +413,24 @@ static void get_task_status(struct http_request *rq, struct http_reply *reply)
 {
     AUTO_FREE char *id = xasprintf("%s-%s", http_param(rq, 0), http_param(rq, 1));
 
-    reply_found(reply, herder_task_status(rest_of(rq)->herder, http_param(rq, 0), http_param(rq, 1)), "No status found for task", id);
+    reply_found(reply, herder_task_status(rest_of(rq)->herder, http_param(rq, 0), http_param(rq, 1)),
+                "No status found for task", id);
 }
 
 static void post_task_restart(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_restart_task(rest_of(rq)->herder, http_param(rq, 0), http_param(rq, 1), &err)) reply_err(reply, &err);
-    else reply->status = 204;
+    if (herder_restart_task(rest_of(rq)->herder, http_param(rq, 0), http_param(rq, 1), &err))
+        reply_err(reply, &err);
+    else
+        reply->status = 204;
 }
 
 static void post_restart(struct http_request *rq, struct http_reply *reply)
 {
-    bool include_tasks = http_query_has(rq, "includeTasks", "true"), only_failed = http_query_has(rq, "onlyFailed", "true");
+    bool include_tasks = http_query_has(rq, "includeTasks", "true"),
+         only_failed = http_query_has(rq, "onlyFailed", "true");
     json_t *status;
     struct err err;
 
@@ -409,8 +448,10 @@ static void set_target(struct http_request *rq, struct http_reply *reply, enum t
 {
     struct err err;
 
-    if (herder_set_target(rest_of(rq)->herder, http_param(rq, 0), target, &err)) reply_err(reply, &err);
-    else reply->status = status;
+    if (herder_set_target(rest_of(rq)->herder, http_param(rq, 0), target, &err))
+        reply_err(reply, &err);
+    else
+        reply->status = status;
 }
 
 static void put_pause(struct http_request *rq, struct http_reply *reply)
@@ -437,8 +478,10 @@ static void put_topics_reset(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_topics_reset(rest_of(rq)->herder, http_param(rq, 0), &err)) reply_err(reply, &err);
-    else reply->status = 202;
+    if (herder_topics_reset(rest_of(rq)->herder, http_param(rq, 0), &err))
+        reply_err(reply, &err);
+    else
+        reply->status = 202;
 }
 
 /* -- offsets -- */
@@ -447,8 +490,10 @@ static void reply_offsets_changed(struct http_reply *reply, const char *what)
 {
     json_t *body = json_object();
     AUTO_FREE char *text =
-        xasprintf("The Connect framework-managed offsets for this connector have been %s successfully. However, if this connector "
-                  "manages offsets externally, they will need to be manually %s in the system that the connector uses.", what, what);
+        xasprintf("The Connect framework-managed offsets for this connector have been %s successfully. However, if "
+                  "this connector "
+                  "manages offsets externally, they will need to be manually %s in the system that the connector uses.",
+                  what, what);
 
     json_object_set_new(body, "message", json_string(text));
     reply_json(reply, 200, body);
@@ -463,11 +508,14 @@ static void delete_offsets(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_offsets_reset(rest_of(rq)->herder, http_param(rq, 0), &err)) reply_err(reply, &err);
-    else reply_offsets_changed(reply, "reset");
+    if (herder_offsets_reset(rest_of(rq)->herder, http_param(rq, 0), &err))
+        reply_err(reply, &err);
+    else
+        reply_offsets_changed(reply, "reset");
 }
 
-/* A position is where our journal is, and cannot be set from outside: what can be asked for is to keep it or to forget it. */
+/* A position is where our journal is, and cannot be set from outside: what can be asked for is to keep it or to forget
+ * it. */
 static void patch_offsets(struct http_request *rq, struct http_reply *reply)
 {
     struct herder *h = rest_of(rq)->herder;
@@ -489,16 +537,24 @@ static void patch_offsets(struct http_request *rq, struct http_reply *reply)
     } else {
         json_t *now = herder_offsets(h, name);
         json_t *stored = json_array_get(json_object_get(now, "offsets"), 0);
-        json_array_foreach(asked, i, item) {
+        json_array_foreach(asked, i, item)
+        {
             json_t *offset = json_object_get(item, "offset");
-            if (!stored || !json_equal(json_object_get(item, "partition"), json_object_get(stored, "partition"))) other = true;
-            else if (json_is_null(offset)) forget = true;
-            else if (!json_equal(offset, json_object_get(stored, "offset"))) other = true;
+            if (!stored || !json_equal(json_object_get(item, "partition"), json_object_get(stored, "partition")))
+                other = true;
+            else if (json_is_null(offset))
+                forget = true;
+            else if (!json_equal(offset, json_object_get(stored, "offset")))
+                other = true;
         }
         json_decref(now);
-        if (other) reply_error(reply, 400, "The position of a connector can only be kept or, with a null offset, be reset here");
-        else if (forget && herder_offsets_reset(h, name, &err)) reply_err(reply, &err);
-        else reply_offsets_changed(reply, "altered");
+        if (other)
+            reply_error(reply, 400,
+                        "The position of a connector can only be kept or, with a null offset, be reset here");
+        else if (forget && herder_offsets_reset(h, name, &err))
+            reply_err(reply, &err);
+        else
+            reply_offsets_changed(reply, "altered");
     }
     json_decref(body);
 }

@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#define READ_BYTES      (64 * 1024)
-#define CONTENT_MAX     (16 * 1024 * 1024) /* of a compressed batch that Kafka Connect left behind [bytes] */
-#define DURABLE_MAX     16 /* records of one durable put */
+#define READ_BYTES  (64 * 1024)
+#define CONTENT_MAX (16 * 1024 * 1024) /* of a compressed batch that Kafka Connect left behind [bytes] */
+#define DURABLE_MAX 16                 /* records of one durable put */
 
 static const struct {
     const char *name;
@@ -30,8 +30,8 @@ struct broker_store {
     } topic[CONNECT_TOPICS_COUNT];
 };
 
-static int store_put(struct connect_store *store, const struct connect_record *records, uint32_t records_count, bool durable,
-                     struct err *err)
+static int store_put(struct connect_store *store, const struct connect_record *records, uint32_t records_count,
+                     bool durable, struct err *err)
 {
     struct broker_store *s = container_of(store, struct broker_store, store);
     struct partition_log *written[DURABLE_MAX];
@@ -126,10 +126,12 @@ static void topic_created(void *arg, enum kafka_error error, const char *text)
 static int topics_create(struct broker *broker, struct err *err)
 {
     static const struct config_entry compact[] = {{"cleanup.policy", "compact"}};
-    struct creation c = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .left = CONNECT_TOPICS_COUNT};
+    struct creation c = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .left = CONNECT_TOPICS_COUNT};
 
     for (int i = 0; i < CONNECT_TOPICS_COUNT; i++)
-        broker_topic_create_async(broker, topics[i].name, topics[i].partitions_count, compact, countof(compact), topic_created, &c);
+        broker_topic_create_async(broker, topics[i].name, topics[i].partitions_count, compact, countof(compact),
+                                  topic_created, &c);
     pthread_mutex_lock(&c.lock);
     while (c.left > 0) pthread_cond_wait(&c.done, &c.lock);
     pthread_mutex_unlock(&c.lock);
@@ -148,13 +150,16 @@ static int logs_open(struct broker_store *s, enum connect_topic topic, struct er
         r = err_set(err, -ENOENT, "the topic %s does not exist", topics[topic].name);
     } else if (topic == CONNECT_CONFIGS && t->partitions_count != 1) {
         /* Order between keys matters there; Kafka Connect refuses such a topic, too. */
-        r = err_set(err, -EINVAL, "the topic %s has %d partitions instead of 1", topics[topic].name, t->partitions_count);
+        r = err_set(err, -EINVAL, "the topic %s has %d partitions instead of 1", topics[topic].name,
+                    t->partitions_count);
     } else {
         s->topic[topic].logs = xcalloc((size_t)t->partitions_count, sizeof(struct partition_log *));
         for (int32_t p = 0; p < t->partitions_count && r == 0; p++) {
             struct partition_log *log = t->partitions[p].log;
-            if (!log) r = err_set(err, -EIO, "%s-%d is offline", topics[topic].name, p);
-            else s->topic[topic].logs[s->topic[topic].count++] = partition_log_ref(log);
+            if (!log)
+                r = err_set(err, -EIO, "%s-%d is offline", topics[topic].name, p);
+            else
+                s->topic[topic].logs[s->topic[topic].count++] = partition_log_ref(log);
         }
     }
     metadata_unref(m);

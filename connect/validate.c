@@ -47,7 +47,8 @@ char *problems_message(const struct problems *p)
         text = longer;
     }
     char *whole = xasprintf("%s\nYou can also find the above list of errors at the endpoint "
-                            "`/connector-plugins/{connectorType}/config/validate`", text);
+                            "`/connector-plugins/{connectorType}/config/validate`",
+                            text);
     free(text);
     return whole;
 }
@@ -59,11 +60,11 @@ static json_t *string_or_null(const char *text)
 
 static json_t *definition_json(const struct property_info *i)
 {
-    return json_pack("{s:s, s:s, s:b, s:o, s:s, s:o, s:o, s:s, s:s, s:[], s:i}", "name", i->name, "type", i->type, "required",
-                     i->required, "default_value", string_or_null(i->default_text), "importance", i->importance,
-                     "documentation", string_or_null(i->doc), "group", string_or_null(i->group), "width",
-                     i->width ? i->width : "NONE", "display_name", i->display_name ? i->display_name : i->name, "dependents",
-                     "order", i->order);
+    return json_pack("{s:s, s:s, s:b, s:o, s:s, s:o, s:o, s:s, s:s, s:[], s:i}", "name", i->name, "type", i->type,
+                     "required", i->required, "default_value", string_or_null(i->default_text), "importance",
+                     i->importance, "documentation", string_or_null(i->doc), "group", string_or_null(i->group), "width",
+                     i->width ? i->width : "NONE", "display_name", i->display_name ? i->display_name : i->name,
+                     "dependents", "order", i->order);
 }
 
 json_t *definitions_json(const struct connector_class *class)
@@ -71,7 +72,8 @@ json_t *definitions_json(const struct connector_class *class)
     json_t *list = json_array();
     struct property_info info;
 
-    for (size_t i = 0; class->property(class->context, i, &info); i++) json_array_append_new(list, definition_json(&info));
+    for (size_t i = 0; class->property(class->context, i, &info); i++)
+        json_array_append_new(list, definition_json(&info));
     return list;
 }
 
@@ -123,12 +125,14 @@ json_t *validation_json(const struct connector_class *class, const json_t *confi
         const char *name = p->list[i].name;
         if (json_object_get(described, name)) continue;
         json_object_set_new(described, name, json_true());
-        json_array_append_new(configs, json_pack("{s:n, s:{s:s, s:o, s:[], s:o, s:b}}", "definition", "value", "name", name,
-                                                 "value", string_or_null(config_get(config, name)), "recommended_values",
-                                                 "errors", errors_json(p, name), "visible", true));
+        json_array_append_new(configs,
+                              json_pack("{s:n, s:{s:s, s:o, s:[], s:o, s:b}}", "definition", "value", "name", name,
+                                        "value", string_or_null(config_get(config, name)), "recommended_values",
+                                        "errors", errors_json(p, name), "visible", true));
     }
     json_decref(described);
-    return json_pack("{s:s, s:i, s:o, s:o}", "name", class->name, "error_count", (int)p->count, "groups", groups, "configs", configs);
+    return json_pack("{s:s, s:i, s:o, s:o}", "name", class->name, "error_count", (int)p->count, "groups", groups,
+                     "configs", configs);
 }
 
 json_t *config_normalise(const json_t *posted, json_t *removes, struct err *err)
@@ -136,7 +140,8 @@ json_t *config_normalise(const json_t *posted, json_t *removes, struct err *err)
     json_t *config = json_object(), *value;
     const char *name;
 
-    json_object_foreach((json_t *)(uintptr_t)posted, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)posted, name, value)
+    {
         char number[64];
         if (json_is_string(value)) {
             json_object_set(config, name, value);
@@ -147,12 +152,14 @@ json_t *config_normalise(const json_t *posted, json_t *removes, struct err *err)
             json_object_set_new(config, name, json_string(number));
         } else if (json_is_real(value)) {
             snprintf(number, sizeof number, "%.15g", json_real_value(value));
-            if (strtod(number, NULL) != json_real_value(value)) snprintf(number, sizeof number, "%.17g", json_real_value(value));
+            if (strtod(number, NULL) != json_real_value(value))
+                snprintf(number, sizeof number, "%.17g", json_real_value(value));
             json_object_set_new(config, name, json_string(number));
         } else if (json_is_null(value)) {
             if (removes) json_array_append_new(removes, json_string(name));
         } else {
-            err_set(err, 400, "The value of '%.200s' is an object or an array; a string, number or boolean is expected", name);
+            err_set(err, 400, "The value of '%.200s' is an object or an array; a string, number or boolean is expected",
+                    name);
             json_decref(config);
             return NULL;
         }

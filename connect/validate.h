@@ -25,8 +25,8 @@ char *problems_message(const struct problems *p) WARN_UNUSED;
 json_t *definitions_json(const struct connector_class *class);
 json_t *validation_json(const struct connector_class *class, const json_t *config, const struct problems *p);
 
-/* A posted object of scalars as a configuration: values become strings; a null value leaves its name out or, when removes is
- * given, is added to that array. NULL: err says what is wrong, err->code is 400. */
+/* A posted object of scalars as a configuration: values become strings; a null value leaves its name out or, when
+ * removes is given, is added to that array. NULL: err says what is wrong, err->code is 400. */
 json_t *config_normalise(const json_t *posted, json_t *removes, struct err *err);
 
 #endif

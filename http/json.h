@@ -1,5 +1,5 @@
-/* http/json.h: JSON bodies: parsing what a client sent, and answers in the form that Kafka Connect and the Schema Registry
- * use: {"error_code":404,"message":"..."}. Library: jansson; members keep the order in which they came.
+/* http/json.h: JSON bodies: parsing what a client sent, and answers in the form that Kafka Connect and the Schema
+ * Registry use: {"error_code":404,"message":"..."}. Library: jansson; members keep the order in which they came.
  * Threads: no state. */
 #ifndef OTTLA_HTTP_JSON_H
 #define OTTLA_HTTP_JSON_H

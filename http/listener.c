@@ -37,8 +37,10 @@ bool http_listener_parse(struct slice text, char ret_host[256], char ret_port[8]
         return false;
     }
     const char *host_end = colon;
-    if (p < host_end && *p == '[' && host_end[-1] == ']') p++, host_end--;
-    else if (memchr(p, ':', (size_t)(host_end - p)) || memchr(p, '/', (size_t)(host_end - p))) host_end = p - 1;
+    if (p < host_end && *p == '[' && host_end[-1] == ']')
+        p++, host_end--;
+    else if (memchr(p, ':', (size_t)(host_end - p)) || memchr(p, '/', (size_t)(host_end - p)))
+        host_end = p - 1;
     if (host_end < p || host_end - p > 255) {
         err_set(err, -EINVAL, "'" SLICE_FMT "' has no valid host: http://HOST:PORT is expected", SLICE_ARG(text));
         return false;
@@ -98,11 +100,11 @@ int http_listener_open(struct slice text, struct http_listener *ret, struct err 
             freeaddrinfo(list);
         }
     }
-    if (fd < 0)
-        return err_set(err, fd, "cannot listen on '" SLICE_FMT "': %s", SLICE_ARG(text), strerror(-fd));
+    if (fd < 0) return err_set(err, fd, "cannot listen on '" SLICE_FMT "': %s", SLICE_ARG(text), strerror(-fd));
 
     getsockname(fd, (struct sockaddr *)&bound, &bound_len);
-    getnameinfo((struct sockaddr *)&bound, bound_len, shown, sizeof shown, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    getnameinfo((struct sockaddr *)&bound, bound_len, shown, sizeof shown, port, sizeof port,
+                NI_NUMERICHOST | NI_NUMERICSERV);
     ret->fd = fd;
     ret->loopback = address_is_loopback((struct sockaddr *)&bound);
     if (!host[0]) snprintf(shown, sizeof shown, "0.0.0.0");

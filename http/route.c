@@ -62,7 +62,8 @@ static bool segment_next(const char **p, const char **ret_start, size_t *ret_len
 }
 
 /* Whether the decoded path, segments separated by NUL, has the form of the pattern. */
-static bool pattern_matches(const char *pattern, const struct slice *segments, int segments_count, struct http_params *params)
+static bool pattern_matches(const char *pattern, const struct slice *segments, int segments_count,
+                            struct http_params *params)
 {
     const char *start;
     size_t len;

@@ -1,8 +1,8 @@
 /* http/route.h: which function answers which path: rows of method, pattern, handler; percent-encoding.
  *
- * A pattern is a path whose segments are literal or `{}`, which takes any one segment as a parameter: "/connectors/{}/status".
- * Source: RFC 3986 (paths), RFC 9110 (methods, 404, 405).
- * Rules: a slash at the end makes no difference. Blanks at the end of a literal segment do not count (debezium-ui sends
+ * A pattern is a path whose segments are literal or `{}`, which takes any one segment as a parameter:
+ * "/connectors/{}/status". Source: RFC 3986 (paths), RFC 9110 (methods, 404, 405). Rules: a slash at the end makes no
+ * difference. Blanks at the end of a literal segment do not count (debezium-ui sends
  * "/pause%20"). An encoded slash or NUL in a segment is refused: no resource has one in its name. HEAD is served by the
  * row of GET unless it has its own.
  * Threads: no state. */
@@ -39,13 +39,13 @@ struct http_params {
 
 enum route_result { ROUTE_FOUND, ROUTE_UNKNOWN, ROUTE_WRONG_METHOD, ROUTE_BAD_PATH };
 
-/* Finds the row for a path as it came (encoded, without query). ret_allow (may be NULL): on WRONG_METHOD the methods that the
- * path has, "GET, PUT". */
+/* Finds the row for a path as it came (encoded, without query). ret_allow (may be NULL): on WRONG_METHOD the methods
+ * that the path has, "GET, PUT". */
 enum route_result route_find(const struct http_route *routes, size_t routes_count, const char *method, const char *path,
                              const struct http_route **ret_route, struct http_params *ret_params, char ret_allow[64]);
 
-/* Decodes %XX into ret (at least len + 1 bytes), NUL-terminated; plus: '+' is a blank (queries). Returns the length; -1:
- * a malformed escape or %00. */
+/* Decodes %XX into ret (at least len + 1 bytes), NUL-terminated; plus: '+' is a blank (queries). Returns the length;
+ * -1: a malformed escape or %00. */
 int percent_decode(const char *text, size_t len, bool plus, char *ret);
 /* The text with everything but unreserved characters (RFC 3986) escaped, to be freed. */
 char *percent_encode(const char *text) WARN_UNUSED;

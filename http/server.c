@@ -112,8 +112,9 @@ static void exchange_log(struct http_exchange *x)
 
     if (x->reply.status < 400 || level > log_level_max) return;
     client_text(x, client, sizeof client);
-    log_write(level, x->server->options->name, "request refused client=%s method=%s path=%s status=%d cause=%.*s", client,
-              x->method, x->request.path, x->reply.status, CAUSE_LOGGED_CHARS, x->reply.cause ? x->reply.cause : "");
+    log_write(level, x->server->options->name, "request refused client=%s method=%s path=%s status=%d cause=%.*s",
+              client, x->method, x->request.path, x->reply.status, CAUSE_LOGGED_CHARS,
+              x->reply.cause ? x->reply.cause : "");
 }
 
 static enum MHD_Result exchange_reply(struct http_exchange *x)
@@ -123,7 +124,7 @@ static enum MHD_Result exchange_reply(struct http_exchange *x)
     exchange_log(x);
     struct MHD_Response *response =
         reply->body ? MHD_create_response_from_buffer(reply->body_len, reply->body, MHD_RESPMEM_MUST_FREE)
-                    : MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+                    : MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
     if (!response) return MHD_NO;
     reply->body = NULL;
     if (reply->content_type) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
@@ -163,8 +164,8 @@ static bool client_allowed(struct http_exchange *x)
 
     if (!x->listener->loopback) return true;
     if (host && !http_host_is_loopback(host)) {
-        reply_error(&x->reply, 403, "This server listens on the loopback interface only and does not answer to the name '%s'",
-                    host);
+        reply_error(&x->reply, 403,
+                    "This server listens on the loopback interface only and does not answer to the name '%s'", host);
         return false;
     }
     if (origin && !is_safe_method(x->method)) {
@@ -203,15 +204,11 @@ static enum MHD_Result exchange_dispatch(struct http_exchange *x)
     x->phase = EXCHANGE_HANDLED;
     x->reply.status = 200;
     if (!client_allowed(x)) return exchange_reply(x);
-    switch (route_find(o->routes, o->routes_count, x->method, x->request.path, &x->route, &x->request.params, x->allow)) {
-    case ROUTE_FOUND:
-        break;
-    case ROUTE_UNKNOWN:
-        reply_error(&x->reply, 404, "HTTP 404 Not Found");
-        return exchange_reply(x);
-    case ROUTE_WRONG_METHOD:
-        reply_error(&x->reply, 405, "HTTP 405 Method Not Allowed");
-        return exchange_reply(x);
+    switch (
+        route_find(o->routes, o->routes_count, x->method, x->request.path, &x->route, &x->request.params, x->allow)) {
+    case ROUTE_FOUND: break;
+    case ROUTE_UNKNOWN: reply_error(&x->reply, 404, "HTTP 404 Not Found"); return exchange_reply(x);
+    case ROUTE_WRONG_METHOD: reply_error(&x->reply, 405, "HTTP 405 Method Not Allowed"); return exchange_reply(x);
     case ROUTE_BAD_PATH:
         reply_error(&x->reply, 400, "The path is malformed: a bad escape, an encoded slash or too long");
         return exchange_reply(x);
@@ -232,7 +229,8 @@ static enum MHD_Result exchange_dispatch(struct http_exchange *x)
     return MHD_YES;
 }
 
-static struct http_exchange *exchange_new(struct listening *l, struct MHD_Connection *c, const char *path, const char *method)
+static struct http_exchange *exchange_new(struct listening *l, struct MHD_Connection *c, const char *path,
+                                          const char *method)
 {
     struct http_exchange *x = xcalloc(1, sizeof *x);
 
@@ -258,8 +256,8 @@ static bool length_allowed(struct http_exchange *x)
 }
 
 /* libmicrohttpd: called with the headers, with each part of the body, at its end, and after each resume. */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method, const char *version,
-                                  const char *data, size_t *data_size, void **state)
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_size, void **state)
 {
     struct http_exchange *x = *state;
 
@@ -343,9 +341,9 @@ int http_server_run(struct http_server *s, struct err *err)
         l->daemon = MHD_start_daemon(
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l,
             MHD_OPTION_LISTEN_SOCKET, l->listener.fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-            MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL, MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_HTTP_BYTES,
-            MHD_OPTION_END);
+            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+            NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL, MHD_OPTION_THREAD_STACK_SIZE,
+            (size_t)THREAD_STACK_HTTP_BYTES, MHD_OPTION_END);
         if (!l->daemon) break;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -366,8 +364,7 @@ void http_server_stop(struct http_server *s)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += STOP_WAIT_S;
     pthread_mutex_lock(&s->lock);
-    while (s->exchanges_count > 0 && pthread_cond_timedwait(&s->quiet, &s->lock, &until) != ETIMEDOUT) {
-    }
+    while (s->exchanges_count > 0 && pthread_cond_timedwait(&s->quiet, &s->lock, &until) != ETIMEDOUT) {}
     pthread_mutex_unlock(&s->lock);
     for (int i = 0; i < s->listening_count; i++)
         if (s->listening[i].daemon) MHD_stop_daemon(s->listening[i].daemon);

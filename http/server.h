@@ -1,23 +1,24 @@
-/* http/server.h: an HTTP/1.1 server on libmicrohttpd: one thread with epoll per listener, workers for handlers that block.
+/* http/server.h: an HTTP/1.1 server on libmicrohttpd: one thread with epoll per listener, workers for handlers that
+ * block.
  *
- * Life of a request: headers (Host and Origin checked, route found, length bounded) -> body collected in memory -> handler,
- * at once or on a worker while the connection is suspended -> reply queued -> freed.
- * Security: a listener on a loopback address answers only requests whose Host header names this machine (a name or address
- * of loopback), and whose Origin, if there is one, is that Host: a web page that a browser shows cannot use it, by DNS
- * rebinding or otherwise. Bodies and query texts are never logged.
- * Threads: open, run and stop on the owner's; handlers as their route says. */
+ * Life of a request: headers (Host and Origin checked, route found, length bounded) -> body collected in memory ->
+ * handler, at once or on a worker while the connection is suspended -> reply queued -> freed. Security: a listener on a
+ * loopback address answers only requests whose Host header names this machine (a name or address of loopback), and
+ * whose Origin, if there is one, is that Host: a web page that a browser shows cannot use it, by DNS rebinding or
+ * otherwise. Bodies and query texts are never logged. Threads: open, run and stop on the owner's; handlers as their
+ * route says. */
 #ifndef OTTLA_HTTP_SERVER_H
 #define OTTLA_HTTP_SERVER_H
 
 #include "base/err.h"
 #include "http/route.h"
 
-#define HTTP_BODY_BYTES_MAX    (1024 * 1024) /* a connector configuration has some kB; a record may have 1 MiB */
-#define HTTP_CONNECTIONS_MAX   256           /* of one listener */
-#define HTTP_IDLE_TIMEOUT_S    60
-#define HTTP_BLOCKED_MAX       16            /* requests that block at the same time; more wait in a queue */
-#define HTTP_LISTENERS_MAX     8
-#define HTTP_WORKER_IDLE_MS    5000
+#define HTTP_BODY_BYTES_MAX  (1024 * 1024) /* a connector configuration has some kB; a record may have 1 MiB */
+#define HTTP_CONNECTIONS_MAX 256           /* of one listener */
+#define HTTP_IDLE_TIMEOUT_S  60
+#define HTTP_BLOCKED_MAX     16 /* requests that block at the same time; more wait in a queue */
+#define HTTP_LISTENERS_MAX   8
+#define HTTP_WORKER_IDLE_MS  5000
 
 struct http_server;
 
@@ -54,9 +55,10 @@ struct http_server_options {
     void *context; /* for handlers */
 };
 
-/* Binds the listeners; clients can connect and wait. Options are borrowed for the server's life. err: one line that names
- * the listener. */
-int http_server_open(const struct http_server_options *options, struct http_server **ret_server, struct err *err) WARN_UNUSED;
+/* Binds the listeners; clients can connect and wait. Options are borrowed for the server's life. err: one line that
+ * names the listener. */
+int http_server_open(const struct http_server_options *options, struct http_server **ret_server,
+                     struct err *err) WARN_UNUSED;
 /* Begins to answer. On failure the server is still to be stopped. */
 int http_server_run(struct http_server *s, struct err *err) WARN_UNUSED;
 /* Refuses new connections, lets blocked requests finish, then closes all. NULL is allowed. */

@@ -1,5 +1,5 @@
-/* Any bytes as what the REST API takes from outside: paths, listeners, Host headers, JSON bodies of configurations; and as
- * records of connect-configs and connect-statuses, which clients may write to. The first byte chooses. */
+/* Any bytes as what the REST API takes from outside: paths, listeners, Host headers, JSON bodies of configurations; and
+ * as records of connect-configs and connect-statuses, which clients may write to. The first byte chooses. */
 #include "connect/records.h"
 #include "connect/rest.h"
 #include "connect/validate.h"

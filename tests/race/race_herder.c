@@ -1,5 +1,5 @@
-/* Race test of connect and http: threads change, read (directly and over HTTP) and restart the same few connectors while the
- * connectors tell their states. At the end everything that is wanted runs, once each. */
+/* Race test of connect and http: threads change, read (directly and over HTTP) and restart the same few connectors
+ * while the connectors tell their states. At the end everything that is wanted runs, once each. */
 #include "base/log.h"
 #include "tests/unit/connect/fake.h"
 #include "tests/unit/http/http_client.h"

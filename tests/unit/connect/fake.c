@@ -9,7 +9,8 @@
 
 /* -- the store -- */
 
-static int memory_put(struct connect_store *s, const struct connect_record *records, uint32_t count, bool durable, struct err *err)
+static int memory_put(struct connect_store *s, const struct connect_record *records, uint32_t count, bool durable,
+                      struct err *err)
 {
     struct memory_store *m = container_of(s, struct memory_store, store);
     int r = 0;
@@ -20,17 +21,18 @@ static int memory_put(struct connect_store *s, const struct connect_record *reco
     } else {
         m->records = xrealloc(m->records, (m->count + count) * sizeof *m->records);
         for (uint32_t i = 0; i < count; i++)
-            m->records[m->count++] = (struct connect_record){.topic = records[i].topic,
-                                                             .key = xstrdup(records[i].key),
-                                                             .value = records[i].value ? xstrdup(records[i].value) : NULL};
+            m->records[m->count++] =
+                (struct connect_record){.topic = records[i].topic,
+                                        .key = xstrdup(records[i].key),
+                                        .value = records[i].value ? xstrdup(records[i].value) : NULL};
         if (durable) m->durable_count = m->count;
     }
     pthread_mutex_unlock(&m->lock);
     return r;
 }
 
-static int memory_replay(struct connect_store *s, enum connect_topic topic, void (*visit)(void *arg, struct slice key, struct slice value),
-                         void *arg, struct err *err)
+static int memory_replay(struct connect_store *s, enum connect_topic topic,
+                         void (*visit)(void *arg, struct slice key, struct slice value), void *arg, struct err *err)
 {
     struct memory_store *m = container_of(s, struct memory_store, store);
 
@@ -159,8 +161,8 @@ static void *instance_run(void *arg)
     return NULL;
 }
 
-static int fake_start(void *context, const char *name, const json_t *config, bool paused, const struct connector_callbacks *callbacks,
-                      void **ret_instance, struct err *err)
+static int fake_start(void *context, const char *name, const json_t *config, bool paused,
+                      const struct connector_callbacks *callbacks, void **ret_instance, struct err *err)
 {
     const char *start = config_get(config, "fake.start"), *state = config_get(config, "fake.state");
 
@@ -244,7 +246,8 @@ static void fake_topics_reset(void *instance)
     ((struct fake_instance *)instance)->topics_reset = true;
 }
 
-static bool fake_offsets_get(void *context, const char *name, const json_t *config, json_t **ret_partition, json_t **ret_offset)
+static bool fake_offsets_get(void *context, const char *name, const json_t *config, json_t **ret_partition,
+                             json_t **ret_offset)
 {
     pthread_mutex_lock(&lock);
     bool known = starts > 0 && !position_forgotten;
@@ -340,13 +343,22 @@ static void run(struct fixture *f)
     struct err err;
 
     f->class = fake_class();
-    f->options = (struct herder_options){.classes = &f->class, .classes_count = 1, .store = &f->store.store, .worker_id = "test:8083"};
+    f->options = (struct herder_options){
+        .classes = &f->class, .classes_count = 1, .store = &f->store.store, .worker_id = "test:8083"};
     f->herder = herder_new(&f->options);
     int r = herder_restore(f->herder, &err);
-    f->rest = (struct rest){.herder = f->herder, .loggers = loggers_new(), .classes = &f->class, .classes_count = 1,
-                            .plugins = plugins, .plugins_count = countof(plugins), .cluster_id = "cluster"};
-    f->http_options = (struct http_server_options){.name = "test", .listeners = "http://127.0.0.1:0", .routes = rest_routes,
-                                                   .routes_count = rest_routes_count, .context = &f->rest};
+    f->rest = (struct rest){.herder = f->herder,
+                            .loggers = loggers_new(),
+                            .classes = &f->class,
+                            .classes_count = 1,
+                            .plugins = plugins,
+                            .plugins_count = countof(plugins),
+                            .cluster_id = "cluster"};
+    f->http_options = (struct http_server_options){.name = "test",
+                                                   .listeners = "http://127.0.0.1:0",
+                                                   .routes = rest_routes,
+                                                   .routes_count = rest_routes_count,
+                                                   .context = &f->rest};
     if (r == 0) r = http_server_open(&f->http_options, &f->http, &err);
     if (r == 0) r = http_server_run(f->http, &err);
     assert(r == 0);
@@ -386,7 +398,8 @@ bool state_becomes(struct fixture *f, const char *name, const char *states)
     for (int i = 0; i < 2500; i++) {
         json_t *status = herder_status(f->herder, name), *task = json_array_get(json_object_get(status, "tasks"), 0);
         if (status)
-            snprintf(now, sizeof now, "%s/%s", json_string_value(json_object_get(json_object_get(status, "connector"), "state")),
+            snprintf(now, sizeof now, "%s/%s",
+                     json_string_value(json_object_get(json_object_get(status, "connector"), "state")),
                      task ? json_string_value(json_object_get(task, "state")) : "-");
         else
             snprintf(now, sizeof now, "none");

@@ -7,7 +7,8 @@
 
 static json_t *config_of(const char *name, const char *more)
 {
-    char *text = xasprintf("{\"connector.class\":\"test.FakeConnector\"%s%s,\"name\":\"%s\"}", *more ? "," : "", more, name);
+    char *text =
+        xasprintf("{\"connector.class\":\"test.FakeConnector\"%s%s,\"name\":\"%s\"}", *more ? "," : "", more, name);
     json_t *config = json_loads(text, 0, NULL);
 
     cr_assert(config, "%s", text);
@@ -36,8 +37,10 @@ static void expect_stored(struct fixture *f, const char *key, const char *value)
         if (value ? now && strcmp(now, value) == 0 : !now) break;
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
-    if (value) cr_expect_str_eq(now ? now : "(none)", value, "%s", key);
-    else cr_expect_null(now, "%s", key);
+    if (value)
+        cr_expect_str_eq(now ? now : "(none)", value, "%s", key);
+    else
+        cr_expect_null(now, "%s", key);
     free(now);
 }
 
@@ -48,15 +51,19 @@ Test(herder, a_connector_runs_and_is_stored_as_connect_stores_it)
     cr_assert_eq(create(&f, "c", "\"a\":\"1\"", TARGET_RUNNING), 0);
     cr_expect_eq(f.store.durable_count >= 2, true);
     cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
-    expect_stored(&f, "connector-c", "{\"properties\":{\"connector.class\":\"test.FakeConnector\",\"a\":\"1\",\"name\":\"c\"}}");
-    expect_stored(&f, "task-c-0", "{\"properties\":{\"connector.class\":\"test.FakeConnector\",\"a\":\"1\",\"name\":\"c\","
-                                  "\"task.class\":\"test.FakeTask\"}}");
+    expect_stored(&f, "connector-c",
+                  "{\"properties\":{\"connector.class\":\"test.FakeConnector\",\"a\":\"1\",\"name\":\"c\"}}");
+    expect_stored(&f, "task-c-0",
+                  "{\"properties\":{\"connector.class\":\"test.FakeConnector\",\"a\":\"1\",\"name\":\"c\","
+                  "\"task.class\":\"test.FakeTask\"}}");
     expect_stored(&f, "commit-c", "{\"tasks\":1}");
     expect_stored(&f, "target-state-c", "{\"state\":\"STARTED\",\"state.v2\":\"STARTED\"}");
-    expect_stored(&f, "status-connector-c",
-                  "{\"state\":\"RUNNING\",\"trace\":null,\"worker_id\":\"test:8083\",\"generation\":1,\"version\":\"1.2.3\"}");
-    expect_stored(&f, "status-task-c-0",
-                  "{\"state\":\"RUNNING\",\"trace\":null,\"worker_id\":\"test:8083\",\"generation\":1,\"version\":\"1.2.3\"}");
+    expect_stored(
+        &f, "status-connector-c",
+        "{\"state\":\"RUNNING\",\"trace\":null,\"worker_id\":\"test:8083\",\"generation\":1,\"version\":\"1.2.3\"}");
+    expect_stored(
+        &f, "status-task-c-0",
+        "{\"state\":\"RUNNING\",\"trace\":null,\"worker_id\":\"test:8083\",\"generation\":1,\"version\":\"1.2.3\"}");
     herder_flush(f.herder);
     expect_stored(&f, "[\"c\",{\"server\":\"c\"}]", "{\"n\":1}");
     cr_expect_eq(create(&f, "c", "", TARGET_RUNNING), 409);
@@ -154,8 +161,9 @@ Test(herder, a_failed_task_is_told_and_restarted)
     cr_expect_eq(fake_starts(), 1, "nothing failed, nothing restarts");
     fake_fail("c", "fake.Error: boom\n\tat fake");
     cr_assert(state_becomes(&f, "c", "RUNNING/FAILED"));
-    expect_stored(&f, "status-task-c-0", "{\"state\":\"FAILED\",\"trace\":\"fake.Error: boom\\n\\tat fake\",\"worker_id\":\"test:8083\","
-                                         "\"generation\":1,\"version\":\"1.2.3\"}");
+    expect_stored(&f, "status-task-c-0",
+                  "{\"state\":\"FAILED\",\"trace\":\"fake.Error: boom\\n\\tat fake\",\"worker_id\":\"test:8083\","
+                  "\"generation\":1,\"version\":\"1.2.3\"}");
     status = herder_status(f.herder, "c");
     cr_expect_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(status, "tasks"), 0), "trace")),
                      "fake.Error: boom\n\tat fake");
@@ -171,9 +179,10 @@ Test(herder, a_failed_task_is_told_and_restarted)
     cr_expect_eq(fake_starts(), 1, "the task is left alone");
     cr_assert_eq(herder_restart(f.herder, "c", true, true, &status, &err), 0);
     char *text = json_dumps(status, JSON_COMPACT);
-    cr_expect_str_eq(text, "{\"name\":\"c\",\"connector\":{\"state\":\"RUNNING\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"},"
-                           "\"tasks\":[{\"id\":0,\"state\":\"RESTARTING\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"}],"
-                           "\"type\":\"source\"}");
+    cr_expect_str_eq(
+        text, "{\"name\":\"c\",\"connector\":{\"state\":\"RUNNING\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"},"
+              "\"tasks\":[{\"id\":0,\"state\":\"RESTARTING\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"}],"
+              "\"type\":\"source\"}");
     free(text);
     json_decref(status);
     cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
@@ -264,8 +273,8 @@ Test(herder, offsets_are_changed_only_when_stopped)
     fixture_stop(&f);
 }
 
-/* Many threads change the same few connectors in every way; whatever comes of it, nothing is lost, nothing runs twice (the
- * fake class asserts it), and the store says what memory says. */
+/* Many threads change the same few connectors in every way; whatever comes of it, nothing is lost, nothing runs twice
+ * (the fake class asserts it), and the store says what memory says. */
 struct stress {
     struct fixture *f;
     unsigned seed;

@@ -1,5 +1,5 @@
-/* Unit tests of the REST API over HTTP, with fake connectors: statuses and bodies, in the order of a life. Values were seen
- * on Kafka Connect 4.3 unless docs/connect-rest.md lists the difference. */
+/* Unit tests of the REST API over HTTP, with fake connectors: statuses and bodies, in the order of a life. Values were
+ * seen on Kafka Connect 4.3 unless docs/connect-rest.md lists the difference. */
 #include "tests/unit/connect/fake.h"
 #include "tests/unit/http/http_client.h"
 
@@ -16,20 +16,23 @@ static void expect(const char *method, const char *path, const char *body, int s
     struct http_answer a = http_call(f.port, method, path, HTTP_JSON, body);
 
     cr_expect_eq(a.status, status, "%s %s: %s", method, path, a.text);
-    if (answer && *answer == '~') cr_expect(strstr(a.text, answer + 1), "%s %s: %s", method, path, a.text);
-    else if (answer) cr_expect_str_eq(a.body, answer, "%s %s", method, path);
+    if (answer && *answer == '~')
+        cr_expect(strstr(a.text, answer + 1), "%s %s: %s", method, path, a.text);
+    else if (answer)
+        cr_expect_str_eq(a.body, answer, "%s %s", method, path);
     free(a.text);
 }
 
-#define CLASS "\"connector.class\":\"test.FakeConnector\""
-#define STATE(s) "{\"state\":\"" s "\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"}"
-#define TASK(s)  "{\"id\":0,\"state\":\"" s "\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"}"
+#define CLASS             "\"connector.class\":\"test.FakeConnector\""
+#define STATE(s)          "{\"state\":\"" s "\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"}"
+#define TASK(s)           "{\"id\":0,\"state\":\"" s "\",\"worker_id\":\"test:8083\",\"version\":\"1.2.3\"}"
 #define ERROR(code, text) "{\"error_code\":" #code ",\"message\":\"" text "\"}"
 
 Test(rest, the_life_of_a_connector)
 {
     fixture_start(&f);
-    expect("GET", "/", NULL, 200, "{\"version\":\"4.3.1\",\"commit\":\"ottla-" OTTLA_VERSION "\",\"kafka_cluster_id\":\"cluster\"}");
+    expect("GET", "/", NULL, 200,
+           "{\"version\":\"4.3.1\",\"commit\":\"ottla-" OTTLA_VERSION "\",\"kafka_cluster_id\":\"cluster\"}");
     expect("HEAD", "/", NULL, 200, "");
     expect("GET", "/health", NULL, 200,
            "{\"status\":\"healthy\",\"message\":\"Worker has completed startup and is ready to handle requests.\"}");
@@ -37,40 +40,54 @@ Test(rest, the_life_of_a_connector)
     expect("GET", "/connectors?expand=status", NULL, 200, "{}");
 
     /* values become strings, null is left out, the name comes last; a slash at the end is the same resource */
-    expect("POST", "/connectors/", "{\"name\":\"c\",\"config\":{" CLASS ",\"n\":1,\"b\":true,\"r\":1.5,\"z\":null,\"a\":\"x\"}}", 201,
-           "{\"name\":\"c\",\"config\":{" CLASS ",\"n\":\"1\",\"b\":\"true\",\"r\":\"1.5\",\"a\":\"x\",\"name\":\"c\"},\"tasks\":[],\"type\":\"source\"}");
+    expect("POST", "/connectors/",
+           "{\"name\":\"c\",\"config\":{" CLASS ",\"n\":1,\"b\":true,\"r\":1.5,\"z\":null,\"a\":\"x\"}}", 201,
+           "{\"name\":\"c\",\"config\":{" CLASS
+           ",\"n\":\"1\",\"b\":\"true\",\"r\":\"1.5\",\"a\":\"x\",\"name\":\"c\"},\"tasks\":[],\"type\":\"source\"}");
     cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
-    expect("POST", "/connectors", "{\"name\":\"c\",\"config\":{" CLASS "}}", 409, ERROR(409, "Connector c already exists"));
+    expect("POST", "/connectors", "{\"name\":\"c\",\"config\":{" CLASS "}}", 409,
+           ERROR(409, "Connector c already exists"));
     expect("GET", "/connectors/", NULL, 200, "[\"c\"]");
-    expect("GET", "/connectors/c/config", NULL, 200, "{" CLASS ",\"n\":\"1\",\"b\":\"true\",\"r\":\"1.5\",\"a\":\"x\",\"name\":\"c\"}");
+    expect("GET", "/connectors/c/config", NULL, 200,
+           "{" CLASS ",\"n\":\"1\",\"b\":\"true\",\"r\":\"1.5\",\"a\":\"x\",\"name\":\"c\"}");
     expect("PUT", "/connectors/c/config", "{" CLASS ",\"a\":\"y\"}", 200,
-           "{\"name\":\"c\",\"config\":{" CLASS ",\"a\":\"y\",\"name\":\"c\"},\"tasks\":[{\"connector\":\"c\",\"task\":0}],\"type\":\"source\"}");
+           "{\"name\":\"c\",\"config\":{" CLASS
+           ",\"a\":\"y\",\"name\":\"c\"},\"tasks\":[{\"connector\":\"c\",\"task\":0}],\"type\":\"source\"}");
     cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
-    expect("PATCH", "/connectors/c/config", "{\"a\":null,\"b\":2}", 200, "~\"config\":{" CLASS ",\"name\":\"c\",\"b\":\"2\"}");
+    expect("PATCH", "/connectors/c/config", "{\"a\":null,\"b\":2}", 200,
+           "~\"config\":{" CLASS ",\"name\":\"c\",\"b\":\"2\"}");
     cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
     expect("GET", "/connectors/c", NULL, 200,
-           "{\"name\":\"c\",\"config\":{" CLASS ",\"name\":\"c\",\"b\":\"2\"},\"tasks\":[{\"connector\":\"c\",\"task\":0}],\"type\":\"source\"}");
+           "{\"name\":\"c\",\"config\":{" CLASS
+           ",\"name\":\"c\",\"b\":\"2\"},\"tasks\":[{\"connector\":\"c\",\"task\":0}],\"type\":\"source\"}");
     expect("GET", "/connectors/c/status", NULL, 200,
            "{\"name\":\"c\",\"connector\":" STATE("RUNNING") ",\"tasks\":[" TASK("RUNNING") "],\"type\":\"source\"}");
     expect("GET", "/connectors/c/tasks", NULL, 200,
-           "[{\"id\":{\"connector\":\"c\",\"task\":0},\"config\":{" CLASS ",\"name\":\"c\",\"b\":\"2\",\"task.class\":\"test.FakeTask\"}}]");
-    expect("GET", "/connectors/c/tasks-config", NULL, 200, "{\"c-0\":{" CLASS ",\"name\":\"c\",\"b\":\"2\",\"task.class\":\"test.FakeTask\"}}");
+           "[{\"id\":{\"connector\":\"c\",\"task\":0},\"config\":{" CLASS
+           ",\"name\":\"c\",\"b\":\"2\",\"task.class\":\"test.FakeTask\"}}]");
+    expect("GET", "/connectors/c/tasks-config", NULL, 200,
+           "{\"c-0\":{" CLASS ",\"name\":\"c\",\"b\":\"2\",\"task.class\":\"test.FakeTask\"}}");
     expect("GET", "/connectors/c/tasks/0/status", NULL, 200, TASK("RUNNING"));
     expect("GET", "/connectors/c/tasks/9/status", NULL, 404, ERROR(404, "No status found for task c-9"));
     expect("GET", "/connectors?expand=info&expand=status", NULL, 200,
-           "{\"c\":{\"info\":{\"name\":\"c\",\"config\":{" CLASS ",\"name\":\"c\",\"b\":\"2\"},\"tasks\":[{\"connector\":\"c\",\"task\":0}],"
-           "\"type\":\"source\"},\"status\":{\"name\":\"c\",\"connector\":" STATE("RUNNING") ",\"tasks\":[" TASK("RUNNING") "],\"type\":\"source\"}}}");
+           "{\"c\":{\"info\":{\"name\":\"c\",\"config\":{" CLASS
+           ",\"name\":\"c\",\"b\":\"2\"},\"tasks\":[{\"connector\":\"c\",\"task\":0}],"
+           "\"type\":\"source\"},\"status\":{\"name\":\"c\",\"connector\":" STATE("RUNNING") ",\"tasks\":[" TASK(
+               "RUNNING") "],\"type\":\"source\"}}}");
     expect("GET", "/connectors?expand=bogus", NULL, 200, "{\"c\":{}}");
     expect("GET", "/connectors/c/topics", NULL, 200, "{\"c\":{\"topics\":[\"c.topic\"]}}");
     expect("PUT", "/connectors/c/topics/reset", NULL, 202, "");
     expect("GET", "/connectors/c/topics", NULL, 200, "{\"c\":{\"topics\":[]}}");
-    expect("GET", "/connectors/c/offsets", NULL, 200, "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":3}}]}");
-    expect("DELETE", "/connectors/c/offsets", NULL, 400, "~Connectors must be in the STOPPED state before their offsets can be modified.");
+    expect("GET", "/connectors/c/offsets", NULL, 200,
+           "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":3}}]}");
+    expect("DELETE", "/connectors/c/offsets", NULL, 400,
+           "~Connectors must be in the STOPPED state before their offsets can be modified.");
     expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{},\"offset\":{}}]}", 400, "~STOPPED");
 
     expect("POST", "/connectors/c/restart", NULL, 204, "");
     expect("POST", "/connectors/c/restart?includeTasks=true", NULL, 202,
-           "{\"name\":\"c\",\"connector\":" STATE("RESTARTING") ",\"tasks\":[" TASK("RESTARTING") "],\"type\":\"source\"}");
+           "{\"name\":\"c\",\"connector\":" STATE("RESTARTING") ",\"tasks\":[" TASK(
+               "RESTARTING") "],\"type\":\"source\"}");
     cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
     expect("POST", "/connectors/c/restart?includeTasks=true&onlyFailed=true", NULL, 202,
            "{\"name\":\"c\",\"connector\":" STATE("RUNNING") ",\"tasks\":[" TASK("RUNNING") "],\"type\":\"source\"}");
@@ -84,13 +101,20 @@ Test(rest, the_life_of_a_connector)
     expect("PUT", "/connectors/c/stop", NULL, 204, "");
     cr_assert(state_becomes(&f, "c", "STOPPED/-"));
     expect("GET", "/connectors/c/tasks", NULL, 200, "[]");
-    expect("GET", "/connectors/c/status", NULL, 200, "{\"name\":\"c\",\"connector\":" STATE("STOPPED") ",\"tasks\":[],\"type\":\"source\"}");
-    expect("PATCH", "/connectors/c/offsets", "{}", 400, ERROR(400, "Partitions / offsets need to be provided for an alter offsets request"));
-    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":77}}]}", 400, NULL);
-    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":5}}]}", 200,
-           "{\"message\":\"The Connect framework-managed offsets for this connector have been altered successfully. However, if this "
-           "connector manages offsets externally, they will need to be manually altered in the system that the connector uses.\"}");
-    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":null}]}", 200, "~altered successfully");
+    expect("GET", "/connectors/c/status", NULL, 200,
+           "{\"name\":\"c\",\"connector\":" STATE("STOPPED") ",\"tasks\":[],\"type\":\"source\"}");
+    expect("PATCH", "/connectors/c/offsets", "{}", 400,
+           ERROR(400, "Partitions / offsets need to be provided for an alter offsets request"));
+    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":77}}]}",
+           400, NULL);
+    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":5}}]}",
+           200,
+           "{\"message\":\"The Connect framework-managed offsets for this connector have been altered successfully. "
+           "However, if this "
+           "connector manages offsets externally, they will need to be manually altered in the system that the "
+           "connector uses.\"}");
+    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":null}]}", 200,
+           "~altered successfully");
     expect("GET", "/connectors/c/offsets", NULL, 200, "{\"offsets\":[]}");
     expect("DELETE", "/connectors/c/offsets", NULL, 200, "~reset successfully");
     expect("DELETE", "/connectors/c", NULL, 204, "");
@@ -126,7 +150,8 @@ Test(rest, what_is_not_there)
     fixture_start(&f);
     for (size_t i = 0; i < countof(cases); i++) {
         char *answer = xasprintf(ERROR(404, "%s"), cases[i].text);
-        expect(cases[i].method, cases[i].path, strcmp(cases[i].method, "PATCH") == 0 ? "{\"a\":\"b\"}" : NULL, 404, answer);
+        expect(cases[i].method, cases[i].path, strcmp(cases[i].method, "PATCH") == 0 ? "{\"a\":\"b\"}" : NULL, 404,
+               answer);
         free(answer);
     }
     expect("GET", "/connectors/x/topics", NULL, 200, "{\"x\":{\"topics\":[]}}");
@@ -135,8 +160,10 @@ Test(rest, what_is_not_there)
     fixture_stop(&f);
 }
 
-#define INVALID(count, lines) ERROR(400, "Connector configuration is invalid and contains the following " #count " error(s):\\n" lines \
-    "\\nYou can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`")
+#define INVALID(count, lines)                                                                                          \
+    ERROR(400, "Connector configuration is invalid and contains the following " #count " error(s):\\n" lines           \
+               "\\nYou can also find the above list of errors at the endpoint "                                        \
+               "`/connector-plugins/{connectorType}/config/validate`")
 
 Test(rest, bad_requests_change_nothing)
 {
@@ -157,22 +184,28 @@ Test(rest, bad_requests_change_nothing)
         {"{\"name\":\"c\",\"config\":{\"database.password\":\"secret\",\"a\":\"b\"}}",
          ERROR(400, "Connector config {database.password=****, a=b, name=c} contains no connector type"), 400},
         {"{\"name\":\"c\",\"config\":{\"connector.class\":\"no.such.Class\"}}",
-         "~Failed to find any class that implements Connector and which name matches no.such.Class, available connectors are: ", 400},
+         "~Failed to find any class that implements Connector and which name matches no.such.Class, available "
+         "connectors are: ",
+         400},
         {"{\"name\":\"n1\",\"config\":{" CLASS ",\"name\":\"n2\"}}",
          ERROR(400, "Connector name configuration (n2) doesn't match connector name in the URL (n1)"), 400},
         {"{\"config\":{" CLASS "}}", INVALID(1, "Invalid value  for configuration name: String may not be empty"), 400},
-        {"{\"name\":\" \",\"config\":{" CLASS "}}", INVALID(1, "Invalid value  for configuration name: String may not be empty"), 400},
+        {"{\"name\":\" \",\"config\":{" CLASS "}}",
+         INVALID(1, "Invalid value  for configuration name: String may not be empty"), 400},
         {"{\"name\":\"a/b\",\"config\":{" CLASS "}}", "~slash", 400},
         {"{\"name\":\"a\\u0001b\",\"config\":{" CLASS "}}", "~control sequences", 400},
         {"{\"name\":\"c\",\"config\":{" CLASS ",\"fake.level\":\"MIDDLE\"}}",
          INVALID(1, "The 'fake.level' value is invalid: Value must be one of HIGH, LOW"), 400},
-        {"{\"name\":\"c\",\"config\":{" CLASS ",\"fake.remote\":\"refuse\"}}", INVALID(1, "Error while validating connector config: refused"), 400},
+        {"{\"name\":\"c\",\"config\":{" CLASS ",\"fake.remote\":\"refuse\"}}",
+         INVALID(1, "Error while validating connector config: refused"), 400},
     };
     fixture_start(&f);
-    for (size_t i = 0; i < countof(cases); i++) expect("POST", "/connectors", cases[i].body, cases[i].status, cases[i].answer);
+    for (size_t i = 0; i < countof(cases); i++)
+        expect("POST", "/connectors", cases[i].body, cases[i].status, cases[i].answer);
     expect("PUT", "/connectors/c/config", "{}", 400, "~contains no connector type");
     expect("PUT", "/connectors/c/config", "[]", 400, "~JSON object");
-    expect("PUT", "/connectors/c/config", "{" CLASS ",\"name\":\"d\"}", 400, "~doesn't match connector name in the URL (c)");
+    expect("PUT", "/connectors/c/config", "{" CLASS ",\"name\":\"d\"}", 400,
+           "~doesn't match connector name in the URL (c)");
     expect("GET", "/connectors", NULL, 200, "[]");
     cr_expect_eq(f.store.count, 0);
     cr_expect_eq(fake_starts(), 0);
@@ -186,52 +219,71 @@ Test(rest, bad_requests_change_nothing)
 Test(rest, created_by_put_with_an_initial_state_or_by_alias)
 {
     fixture_start(&f);
-    struct http_answer a = http_call(f.port, "PUT", "/connectors/a%20b/config", "Host: localhost:99\r\n", "{\"connector.class\":\"FakeConnector\"}");
+    struct http_answer a = http_call(f.port, "PUT", "/connectors/a%20b/config", "Host: localhost:99\r\n",
+                                     "{\"connector.class\":\"FakeConnector\"}");
     cr_expect_eq(a.status, 201, "%s", a.text);
     cr_expect(strstr(a.text, "Location: http://localhost:99/connectors/a%20b\r\n"), "%s", a.text);
-    cr_expect_str_eq(a.body, "{\"name\":\"a b\",\"config\":{\"connector.class\":\"FakeConnector\",\"name\":\"a b\"},\"tasks\":[],\"type\":\"source\"}");
+    cr_expect_str_eq(a.body, "{\"name\":\"a b\",\"config\":{\"connector.class\":\"FakeConnector\",\"name\":\"a "
+                             "b\"},\"tasks\":[],\"type\":\"source\"}");
     free(a.text);
     cr_expect(state_becomes(&f, "a b", "RUNNING/RUNNING"));
     expect("GET", "/connectors/a%20b/tasks/0/status", NULL, 200, TASK("RUNNING"));
-    expect("POST", "/connectors", "{\"name\":\"p\",\"config\":{\"connector.class\":\"Fake\"},\"initial_state\":\"PAUSED\"}", 201, NULL);
+    expect("POST", "/connectors",
+           "{\"name\":\"p\",\"config\":{\"connector.class\":\"Fake\"},\"initial_state\":\"PAUSED\"}", 201, NULL);
     expect("POST", "/connectors", "{\"name\":\"s\",\"config\":{" CLASS "},\"initial_state\":\"stopped\"}", 201, NULL);
     cr_expect(state_becomes(&f, "p", "PAUSED/PAUSED"));
     cr_expect(state_becomes(&f, "s", "STOPPED/-"));
     /* a connector says its own version */
     expect("PUT", "/connectors/s/config", "{" CLASS ",\"fake.version\":\"9\"}", 200, NULL);
     expect("GET", "/connectors/s/status", NULL, 200,
-           "{\"name\":\"s\",\"connector\":{\"state\":\"STOPPED\",\"worker_id\":\"test:8083\",\"version\":\"9\"},\"tasks\":[],\"type\":\"source\"}");
+           "{\"name\":\"s\",\"connector\":{\"state\":\"STOPPED\",\"worker_id\":\"test:8083\",\"version\":\"9\"},"
+           "\"tasks\":[],\"type\":\"source\"}");
     fixture_stop(&f);
 }
 
 Test(rest, plugins_and_validation)
 {
     fixture_start(&f);
-    expect("GET", "/connector-plugins", NULL, 200, "[{\"class\":\"test.FakeConnector\",\"type\":\"source\",\"version\":\"1.2.3\"}]");
-    expect("GET", "/connector-plugins?connectorsOnly=false", NULL, 200, "[{\"class\":\"test.FakeConnector\",\"type\":\"source\",\"version\":\"1.2.3\"},"
+    expect("GET", "/connector-plugins", NULL, 200,
+           "[{\"class\":\"test.FakeConnector\",\"type\":\"source\",\"version\":\"1.2.3\"}]");
+    expect("GET", "/connector-plugins?connectorsOnly=false", NULL, 200,
+           "[{\"class\":\"test.FakeConnector\",\"type\":\"source\",\"version\":\"1.2.3\"},"
            "{\"class\":\"test.Header\",\"type\":\"header_converter\",\"version\":\"7\"}]");
-    expect("GET", "/connector-plugins/FakeConnector/config", NULL, 200,
-           "~{\"name\":\"name\",\"type\":\"STRING\",\"required\":true,\"default_value\":null,\"importance\":\"HIGH\",\"documentation\":\"Name.\","
-           "\"group\":\"Common\",\"width\":\"MEDIUM\",\"display_name\":\"Connector name\",\"dependents\":[],\"order\":1}");
-    expect("PUT", "/connector-plugins/FakeConnector/config/validate", "{" CLASS ",\"name\":\"c\",\"fake.level\":\"MIDDLE\",\"fake.secret\":\"x\"}", 200,
+    expect(
+        "GET", "/connector-plugins/FakeConnector/config", NULL, 200,
+        "~{\"name\":\"name\",\"type\":\"STRING\",\"required\":true,\"default_value\":null,\"importance\":\"HIGH\","
+        "\"documentation\":\"Name.\","
+        "\"group\":\"Common\",\"width\":\"MEDIUM\",\"display_name\":\"Connector name\",\"dependents\":[],\"order\":1}");
+    expect("PUT", "/connector-plugins/FakeConnector/config/validate",
+           "{" CLASS ",\"name\":\"c\",\"fake.level\":\"MIDDLE\",\"fake.secret\":\"x\"}", 200,
            "{\"name\":\"test.FakeConnector\",\"error_count\":1,\"groups\":[\"Common\",\"Fake\"],\"configs\":["
-           "{\"definition\":{\"name\":\"name\",\"type\":\"STRING\",\"required\":true,\"default_value\":null,\"importance\":\"HIGH\","
-           "\"documentation\":\"Name.\",\"group\":\"Common\",\"width\":\"MEDIUM\",\"display_name\":\"Connector name\",\"dependents\":[],\"order\":1},"
+           "{\"definition\":{\"name\":\"name\",\"type\":\"STRING\",\"required\":true,\"default_value\":null,"
+           "\"importance\":\"HIGH\","
+           "\"documentation\":\"Name.\",\"group\":\"Common\",\"width\":\"MEDIUM\",\"display_name\":\"Connector "
+           "name\",\"dependents\":[],\"order\":1},"
            "\"value\":{\"name\":\"name\",\"value\":\"c\",\"recommended_values\":[],\"errors\":[],\"visible\":true}},"
-           "{\"definition\":{\"name\":\"fake.level\",\"type\":\"STRING\",\"required\":false,\"default_value\":\"HIGH\",\"importance\":\"LOW\","
-           "\"documentation\":\"A level.\",\"group\":\"Fake\",\"width\":\"SHORT\",\"display_name\":\"Level\",\"dependents\":[],\"order\":1},"
+           "{\"definition\":{\"name\":\"fake.level\",\"type\":\"STRING\",\"required\":false,\"default_value\":\"HIGH\","
+           "\"importance\":\"LOW\","
+           "\"documentation\":\"A "
+           "level.\",\"group\":\"Fake\",\"width\":\"SHORT\",\"display_name\":\"Level\",\"dependents\":[],\"order\":1},"
            "\"value\":{\"name\":\"fake.level\",\"value\":\"MIDDLE\",\"recommended_values\":[\"HIGH\",\"LOW\"],"
            "\"errors\":[\"The 'fake.level' value is invalid: Value must be one of HIGH, LOW\"],\"visible\":true}},"
-           "{\"definition\":{\"name\":\"fake.secret\",\"type\":\"PASSWORD\",\"required\":false,\"default_value\":null,\"importance\":\"LOW\","
-           "\"documentation\":\"A secret.\",\"group\":\"Fake\",\"width\":\"SHORT\",\"display_name\":\"fake.secret\",\"dependents\":[],\"order\":2},"
-           "\"value\":{\"name\":\"fake.secret\",\"value\":\"[hidden]\",\"recommended_values\":[],\"errors\":[],\"visible\":true}}]}");
+           "{\"definition\":{\"name\":\"fake.secret\",\"type\":\"PASSWORD\",\"required\":false,\"default_value\":null,"
+           "\"importance\":\"LOW\","
+           "\"documentation\":\"A "
+           "secret.\",\"group\":\"Fake\",\"width\":\"SHORT\",\"display_name\":\"fake.secret\",\"dependents\":[],"
+           "\"order\":2},"
+           "\"value\":{\"name\":\"fake.secret\",\"value\":\"[hidden]\",\"recommended_values\":[],\"errors\":[],"
+           "\"visible\":true}}]}");
     /* a problem with a name that has no definition is shown, too */
-    expect("PUT", "/connector-plugins/test.FakeConnector/config/validate", "{" CLASS ",\"name\":\"c\",\"fake.remote\":\"refuse\"}", 200,
+    expect("PUT", "/connector-plugins/test.FakeConnector/config/validate",
+           "{" CLASS ",\"name\":\"c\",\"fake.remote\":\"refuse\"}", 200,
            "~{\"definition\":null,\"value\":{\"name\":\"fake.remote\",\"value\":\"refuse\",\"recommended_values\":[],"
            "\"errors\":[\"Error while validating connector config: refused\"],\"visible\":true}}");
     expect("PUT", "/connector-plugins/Other/config/validate", "{" CLASS "}", 400,
            ERROR(400, "Included connector type test.FakeConnector does not match request type Other"));
-    expect("PUT", "/connector-plugins/FakeConnector/config/validate", "{\"a\":\"b\"}", 400, "~contains no connector type");
+    expect("PUT", "/connector-plugins/FakeConnector/config/validate", "{\"a\":\"b\"}", 400,
+           "~contains no connector type");
     fixture_stop(&f);
 }
 

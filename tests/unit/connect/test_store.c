@@ -1,5 +1,5 @@
-/* Unit tests of Connect's topics in a real broker: what is put is read again, also by the next process and after compaction's
- * kind of order (several values of a key). */
+/* Unit tests of Connect's topics in a real broker: what is put is read again, also by the next process and after
+ * compaction's kind of order (several values of a key). */
 #include "connect/store.h"
 #include "tests/unit/broker/scratch_broker.h"
 
@@ -13,8 +13,10 @@ static void visit(void *arg, struct slice key, struct slice value)
     AUTO_FREE char *name = slice_strdup(key);
     AUTO_FREE char *text = slice_strdup(value);
 
-    if (text) json_object_set_new(arg, name, json_string(text));
-    else json_object_del(arg, name);
+    if (text)
+        json_object_set_new(arg, name, json_string(text));
+    else
+        json_object_del(arg, name);
 }
 
 static json_t *replayed(struct connect_store *s, enum connect_topic topic)
@@ -53,11 +55,13 @@ Test(store, keeps_the_last_value_of_every_key_over_restarts)
             json_decref(config);
         }
     for (int restart = 0; restart < 3; restart++) {
-        json_t *configs = replayed(s, CONNECT_CONFIGS), *statuses = replayed(s, CONNECT_STATUSES), *offsets = replayed(s, CONNECT_OFFSETS);
+        json_t *configs = replayed(s, CONNECT_CONFIGS), *statuses = replayed(s, CONNECT_STATUSES),
+               *offsets = replayed(s, CONNECT_OFFSETS);
         cr_expect_eq(json_object_size(configs), CONNECTORS_COUNT * 4 / 5);
         cr_expect_eq(json_object_size(statuses), CONNECTORS_COUNT * 2);
         cr_expect_eq(json_object_size(offsets), 0);
-        cr_expect_str_eq(json_string_value(json_object_get(configs, "connector-c1")), "{\"properties\":{\"round\":\"2\"}}");
+        cr_expect_str_eq(json_string_value(json_object_get(configs, "connector-c1")),
+                         "{\"properties\":{\"round\":\"2\"}}");
         cr_expect_null(json_object_get(configs, "connector-c5"));
         cr_expect(strstr(json_string_value(json_object_get(statuses, "status-connector-c1")), "\"generation\":2"));
         json_decref(configs);
@@ -96,7 +100,8 @@ Test(store, topics_and_partitions_are_those_of_kafka_connect)
     }
     metadata_unref(m);
     put(s, record_of_offset("c", partition, offset), true);
-    struct partition_log *log = broker_partition(b.broker, "connect-offsets", murmur2_partition(SLICE("[\"c\",{\"server\":\"p\"}]"), 25));
+    struct partition_log *log =
+        broker_partition(b.broker, "connect-offsets", murmur2_partition(SLICE("[\"c\",{\"server\":\"p\"}]"), 25));
     cr_expect_eq(partition_log_marks(log).log_end, 1);
     partition_log_unref(log);
 

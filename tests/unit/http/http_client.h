@@ -13,7 +13,8 @@
 /* Sends text as it is to 127.0.0.1:port and returns all that comes back until the server closes; to be freed. */
 static inline char *http_raw(int port, const char *text, size_t len)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     char *answer = xcalloc(1, 1);
     size_t size = 0;
@@ -40,7 +41,8 @@ struct http_answer {
 };
 
 /* headers: further ones, each with its "\r\n". body NULL: none. */
-static inline struct http_answer http_call(int port, const char *method, const char *path, const char *headers, const char *body)
+static inline struct http_answer http_call(int port, const char *method, const char *path, const char *headers,
+                                           const char *body)
 {
     char *request = xasprintf("%s %s HTTP/1.1\r\nConnection: close\r\n%s%s", method, path, headers, body ? "" : "\r\n");
     if (body) {

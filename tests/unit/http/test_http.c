@@ -10,9 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-static void nothing(struct http_request *rq, struct http_reply *reply)
-{
-}
+static void nothing(struct http_request *rq, struct http_reply *reply) {}
 
 static const struct http_route some_routes[] = {
     {"GET", "/", 0, nothing},
@@ -59,12 +57,14 @@ Test(route, patterns_slashes_blanks_and_escapes)
 
     for (size_t i = 0; i < countof(cases); i++) {
         const struct http_route *found = NULL;
-        enum route_result r = route_find(some_routes, countof(some_routes), cases[i].method, cases[i].path, &found, &params, allow);
+        enum route_result r =
+            route_find(some_routes, countof(some_routes), cases[i].method, cases[i].path, &found, &params, allow);
         cr_assert_eq(r, cases[i].result, "%s %s", cases[i].method, cases[i].path);
         if (r == ROUTE_FOUND) cr_assert_eq(found, &some_routes[cases[i].row], "%s", cases[i].path);
         if (cases[i].param) cr_assert_str_eq((const char *)params.params[0].ptr, cases[i].param);
     }
-    cr_assert_eq(route_find(some_routes, countof(some_routes), "DELETE", "/things", &(const struct http_route *){0}, &params, allow),
+    cr_assert_eq(route_find(some_routes, countof(some_routes), "DELETE", "/things", &(const struct http_route *){0},
+                            &params, allow),
                  ROUTE_WRONG_METHOD);
     cr_expect_str_eq(allow, "GET, POST");
 }
@@ -105,12 +105,23 @@ Test(listener, addresses_are_taken_apart)
     static const struct {
         const char *text, *host, *port;
     } cases[] = {
-        {"http://127.0.0.1:8083", "127.0.0.1", "8083"}, {"HTTP://localhost:0", "localhost", "0"}, {"http://:8083", "", "8083"},
-        {"http://[::1]:8083", "::1", "8083"},           {"http://a.b:1/", "a.b", "1"},            {"https://a:1", NULL, NULL},
-        {"127.0.0.1:8083", NULL, NULL},                 {"http://a", NULL, NULL},                 {"http://a:", NULL, NULL},
-        {"http://a:x", NULL, NULL},                     {"http://a:65536", NULL, NULL},           {"http://a:1234567", NULL, NULL},
-        {"http://::1:8083", NULL, NULL},                {"http://a/b:1", NULL, NULL},             {"", NULL, NULL},
-        {"http://", NULL, NULL},                        {"http:///", NULL, NULL},
+        {"http://127.0.0.1:8083", "127.0.0.1", "8083"},
+        {"HTTP://localhost:0", "localhost", "0"},
+        {"http://:8083", "", "8083"},
+        {"http://[::1]:8083", "::1", "8083"},
+        {"http://a.b:1/", "a.b", "1"},
+        {"https://a:1", NULL, NULL},
+        {"127.0.0.1:8083", NULL, NULL},
+        {"http://a", NULL, NULL},
+        {"http://a:", NULL, NULL},
+        {"http://a:x", NULL, NULL},
+        {"http://a:65536", NULL, NULL},
+        {"http://a:1234567", NULL, NULL},
+        {"http://::1:8083", NULL, NULL},
+        {"http://a/b:1", NULL, NULL},
+        {"", NULL, NULL},
+        {"http://", NULL, NULL},
+        {"http:///", NULL, NULL},
     };
     char host[256], port[8];
     struct err err;
@@ -126,10 +137,18 @@ Test(listener, addresses_are_taken_apart)
 
 Test(listener, names_of_the_loopback_interface)
 {
-    static const char *const yes[] = {"localhost", "LOCALHOST:8083", "localhost.:1", "127.0.0.1", "127.5.6.7:80", "[::1]:8083",
-                                      "[::1]", "db.localhost:1"};
-    static const char *const no[] = {"", ":8083", "example.com", "localhost.example.com:8083", "10.0.0.1:8083", "[::2]:1", "[::1",
-                                     "127.0.0.1.example.com", "notlocalhost", "128.0.0.1"};
+    static const char *const yes[] = {"localhost",    "LOCALHOST:8083", "localhost.:1", "127.0.0.1",
+                                      "127.5.6.7:80", "[::1]:8083",     "[::1]",        "db.localhost:1"};
+    static const char *const no[] = {"",
+                                     ":8083",
+                                     "example.com",
+                                     "localhost.example.com:8083",
+                                     "10.0.0.1:8083",
+                                     "[::2]:1",
+                                     "[::1",
+                                     "127.0.0.1.example.com",
+                                     "notlocalhost",
+                                     "128.0.0.1"};
 
     for (size_t i = 0; i < countof(yes); i++) cr_expect(http_host_is_loopback(yes[i]), "%s", yes[i]);
     for (size_t i = 0; i < countof(no); i++) cr_expect_not(http_host_is_loopback(no[i]), "%s", no[i]);
@@ -180,7 +199,8 @@ Test(workers, idle_threads_end_and_come_again)
 
     for (int round = 0; round < 5; round++) {
         cr_assert(workers_post(w, count, &done));
-        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* longer than the idle time, shorter: both must work */
+        nanosleep(&(struct timespec){.tv_nsec = 20000000},
+                  NULL); /* longer than the idle time, shorter: both must work */
     }
     workers_free(w);
     cr_expect_eq(atomic_load(&done), 5);
@@ -203,8 +223,9 @@ static void echo(struct http_request *rq, struct http_reply *reply)
 
 static void greet(struct http_request *rq, struct http_reply *reply)
 {
-    reply_json(reply, 200, json_pack("{s:s, s:b, s:b}", "name", http_param(rq, 0), "loud", http_query_has(rq, "loud", NULL), "very",
-                                     http_query_has(rq, "loud", "very much")));
+    reply_json(reply, 200,
+               json_pack("{s:s, s:b, s:b}", "name", http_param(rq, 0), "loud", http_query_has(rq, "loud", NULL), "very",
+                         http_query_has(rq, "loud", "very much")));
 }
 
 static void wait_for_others(struct http_request *rq, struct http_reply *reply)
@@ -221,9 +242,11 @@ static const struct http_route server_routes[] = {
 };
 
 static struct meeting meeting = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-static struct http_server_options options = {
-    .name = "test", .listeners = "http://127.0.0.1:0", .routes = server_routes, .routes_count = countof(server_routes),
-    .context = &meeting};
+static struct http_server_options options = {.name = "test",
+                                             .listeners = "http://127.0.0.1:0",
+                                             .routes = server_routes,
+                                             .routes_count = countof(server_routes),
+                                             .context = &meeting};
 
 static struct http_server *server_start(int *ret_port)
 {
@@ -245,7 +268,8 @@ Test(server, answers_and_refuses)
     } cases[] = {
         {"GET", "/greet/you", HTTP_HOST, NULL, 200, "{\"name\":\"you\",\"loud\":false,\"very\":false}"},
         {"GET", "/greet/you/?loud", HTTP_HOST, NULL, 200, "\"loud\":true,\"very\":false"},
-        {"GET", "/greet/a%20b?x=1&loud=Very+much", HTTP_HOST, NULL, 200, "{\"name\":\"a b\",\"loud\":true,\"very\":true}"},
+        {"GET", "/greet/a%20b?x=1&loud=Very+much", HTTP_HOST, NULL, 200,
+         "{\"name\":\"a b\",\"loud\":true,\"very\":true}"},
         {"POST", "/echo", HTTP_JSON, "{\"a\":[1,2]}", 201, "{\"a\":[1,2]}"},
         {"POST", "/echo/", HTTP_HOST "Content-Type: application/json; charset=utf-8\r\n", "3", 201, "\r\n\r\n3"},
         {"POST", "/echo", HTTP_HOST, "[]", 201, "Location: http://localhost/echo/1"},
@@ -254,7 +278,8 @@ Test(server, answers_and_refuses)
         {"POST", "/echo", HTTP_JSON, "{} x", 400, "not valid JSON"},
         {"POST", "/echo", HTTP_JSON, "", 400, "no body"},
         {"POST", "/echo", HTTP_HOST "Content-Type: text/plain\r\n", "{}", 415, "HTTP 415 Unsupported Media Type"},
-        {"POST", "/echo", HTTP_HOST "Content-Type: application/x-www-form-urlencoded\r\n", "{}", 415, "Content-Type: application/json\r\n"},
+        {"POST", "/echo", HTTP_HOST "Content-Type: application/x-www-form-urlencoded\r\n", "{}", 415,
+         "Content-Type: application/json\r\n"},
         {"POST", "/echo", HTTP_HOST "Content-Type: application/jsonx\r\n", "{}", 415, ""},
         {"GET", "/echo", HTTP_HOST, NULL, 405, "Allow: POST"},
         {"GET", "/none", HTTP_HOST, NULL, 404, "{\"error_code\":404,\"message\":\"HTTP 404 Not Found\"}"},
@@ -297,14 +322,16 @@ Test(server, nesting_and_size_of_bodies_are_bounded)
     a = http_call(port, "POST", "/echo", HTTP_JSON, large);
     cr_expect_eq(a.status, 201);
     free(a.text);
-    char *request = xasprintf("POST /echo HTTP/1.1\r\n" HTTP_JSON "Content-Length: %d\r\n\r\n", HTTP_BODY_BYTES_MAX + 1);
+    char *request =
+        xasprintf("POST /echo HTTP/1.1\r\n" HTTP_JSON "Content-Length: %d\r\n\r\n", HTTP_BODY_BYTES_MAX + 1);
     char *answer = http_raw(port, request, strlen(request));
     cr_expect(strncmp(answer, "HTTP/1.1 413", 12) == 0, "%s", answer);
     free(answer);
     free(request);
     /* chunked: the length is not known before; the connection ends */
-    char *chunked = xasprintf("POST /echo HTTP/1.1\r\n" HTTP_JSON "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s \r\n0\r\n\r\n",
-                              HTTP_BODY_BYTES_MAX + 1, large);
+    char *chunked =
+        xasprintf("POST /echo HTTP/1.1\r\n" HTTP_JSON "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s \r\n0\r\n\r\n",
+                  HTTP_BODY_BYTES_MAX + 1, large);
     answer = http_raw(port, chunked, strlen(chunked));
     cr_expect(strstr(answer, " 201 ") == NULL);
     free(answer);
