@@ -6,7 +6,7 @@
 /* -- strings -- */
 
 #define EACH_BYTE(x)   (UINT64_C(0x0101010101010101) * (x))
-#define ESCAPE_LEN_MAX 6 /* \u00XX */
+#define ESCAPE_LEN_MAX 12 /* \uD83D\uDE00 */
 
 /* High bit of each byte that must be escaped, and perhaps of bytes behind the first such one: the lowest is right. */
 static inline uint64_t escape_mask(uint64_t word)
@@ -15,12 +15,14 @@ static inline uint64_t escape_mask(uint64_t word)
     uint64_t control = (word - EACH_BYTE(0x20)) & ~word;
     quote = (quote - EACH_BYTE(1)) & ~quote;
     backslash = (backslash - EACH_BYTE(1)) & ~backslash;
-    return (control | quote | backslash) & EACH_BYTE(0x80);
+    /* The first byte of a character beyond the basic plane: its four high bits are set. */
+    uint64_t beyond = word & word << 1 & word << 2 & word << 3;
+    return (control | quote | backslash | beyond) & EACH_BYTE(0x80);
 }
 
 static inline bool must_escape(uint8_t c)
 {
-    return c < 0x20 || c == '"' || c == '\\';
+    return c < 0x20 || c == '"' || c == '\\' || c >= 0xf0;
 }
 
 static uint8_t *escape_write(uint8_t *out, uint8_t c)
@@ -37,6 +39,30 @@ static uint8_t *escape_write(uint8_t *out, uint8_t c)
     out[3] = (uint8_t)hex[c >> 4];
     out[4] = (uint8_t)hex[c & 15];
     return out + 5;
+}
+
+static uint8_t *unit_write(uint8_t *out, uint32_t unit)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    *out++ = '\\';
+    *out++ = 'u';
+    for (int shift = 12; shift >= 0; shift -= 4) *out++ = (uint8_t)hex[unit >> shift & 15];
+    return out;
+}
+
+/* Jackson writes a character beyond the basic plane as its two UTF-16 units. Moves *in behind it; what is no such
+ * character is copied. */
+static uint8_t *pair_write(uint8_t *out, const uint8_t **in, const uint8_t *end)
+{
+    const uint8_t *p = *in;
+    if (end - p < 4 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80) {
+        *out++ = *(*in)++;
+        return out;
+    }
+    uint32_t c = (p[0] & 7u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
+    *in += 4;
+    c -= 0x10000;
+    return unit_write(unit_write(out, 0xd800 + (c >> 10 & 0x3ff)), 0xdc00 + (c & 0x3ff));
 }
 
 /* Eight bytes are looked at and copied at once; what is copied too far is written over. */
@@ -62,7 +88,10 @@ void json_write_escaped(struct bytes *b, struct slice text)
         }
         if (end - in < 8)
             while (in < end && !must_escape(*in)) *out++ = *in++;
-        if (in < end) out = escape_write(out, *in++);
+        if (in < end && *in >= 0xf0)
+            out = pair_write(out, &in, end);
+        else if (in < end)
+            out = escape_write(out, *in++);
         b->len += (uint32_t)(out - begin);
         if (in == end) return;
     }

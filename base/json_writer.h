@@ -1,11 +1,11 @@
 /* base/json_writer.h: JSON appended to a growing array: change events, REST answers.
  *
  * The text is the one that Jackson writes with its defaults, as Kafka Connect's JsonConverter does: in strings only
- * `"`, `\` and control characters are escaped (\b \t \n \f \r, else \u00XX with capital digits), non-ASCII is written
- * as UTF-8; floating point is Java's Double.toString and Float.toString of JDK 19 and later (the shortest digits that
- * read back as the same number). Structure - braces, commas, names - is the caller's: what is constant in an event is
- * prepared once and appended with bytes_append(). Failure of memory is sticky in the array; see base/bytes.h. Threads:
- * one at a time per array. */
+ * `"`, `\` and control characters are escaped (\b \t \n \f \r, else \u00XX with capital digits), other characters are
+ * written as UTF-8, those beyond the basic plane as two escaped UTF-16 units (\uD83D\uDE00); floating point is Java's
+ * Double.toString and Float.toString of JDK 19 and later (the shortest digits that read back as the same number).
+ * Structure - braces, commas, names - is the caller's: what is constant in an event is prepared once and appended with
+ * bytes_append(). Failure of memory is sticky in the array; see base/bytes.h. Threads: one at a time per array. */
 #ifndef OTTLA_JSON_WRITER_H
 #define OTTLA_JSON_WRITER_H
 

@@ -2,7 +2,7 @@
  *
  * Array text: {a,"b \"c\"",NULL}, after bounds ("[0:1]={...}") when they do not start at 1. Connect's array schema has one
  * dimension: elements that are arrays themselves become null, as Debezium writes them.
- * hstore text: "key"=>"value", "key"=>NULL. */
+ * hstore text: "key"=>"value", "key"=>NULL; written in the order of a Java HashMap, as Debezium does. */
 #include "base/json_writer.h"
 #include "cdc/md5.h"
 #include "cdc/pg_value.h"
@@ -156,6 +156,45 @@ static bool skip_text(struct scanner *s, const char *text)
     return true;
 }
 
+/* Java's String.hashCode(), spread as HashMap does. */
+static uint32_t java_hash(struct slice text)
+{
+    uint32_t hash = 0;
+
+    for (uint32_t i = 0; i < text.len;) {
+        uint32_t c = text.ptr[i], more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
+        if (more) c &= 0x3f >> more;
+        for (i++; more && i < text.len; more--, i++) c = c << 6 | (text.ptr[i] & 0x3f);
+        if (c >= 0x10000) {
+            hash = 31 * hash + 0xd800 + (((c - 0x10000) >> 10) & 0x3ff);
+            c = 0xdc00 + (c & 0x3ff);
+        }
+        hash = 31 * hash + c;
+    }
+    return hash ^ hash >> 16;
+}
+
+/* Brings the pairs into the order in which a Java HashMap lists them: by bucket, within one as inserted. */
+static bool order_as_hash_map(struct connect_value *items, uint32_t pairs, struct arena *arena)
+{
+    uint32_t buckets = 16, placed = 0;
+    struct connect_value *ordered = arena_calloc(arena, 2 * (size_t)pairs + 1, sizeof(*ordered));
+    uint32_t *starts;
+
+    while (pairs > buckets / 4 * 3) buckets *= 2;
+    starts = arena_calloc(arena, (size_t)buckets + 1, sizeof(*starts));
+    if (!ordered || !starts) return false;
+    for (uint32_t i = 0; i < pairs; i++) starts[(java_hash(items[2 * i].text) & (buckets - 1)) + 1]++;
+    for (uint32_t b = 0; b < buckets; b++) starts[b + 1] += starts[b];
+    for (; placed < pairs; placed++) {
+        uint32_t at = starts[java_hash(items[2 * placed].text) & (buckets - 1)]++;
+        ordered[2 * at] = items[2 * placed];
+        ordered[2 * at + 1] = items[2 * placed + 1];
+    }
+    memcpy(items, ordered, 2 * (size_t)pairs * sizeof(*items));
+    return true;
+}
+
 /* Keys and values in turn. */
 static bool convert_map(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
 {
@@ -174,7 +213,7 @@ static bool convert_map(const struct pg_converter *c, struct slice text, struct 
         items[count++] = value.ptr ? value_string(value) : (struct connect_value){.kind = VALUE_NULL};
     }
     *ret = (struct connect_value){.kind = VALUE_LIST, .list = {items, count}};
-    return true;
+    return order_as_hash_map(items, count / 2, arena);
 }
 
 static bool map_as_json(const struct connect_value *map, struct arena *arena, struct connect_value *ret)

@@ -302,8 +302,9 @@ static bool setup_bytea(struct pg_converter *c, const struct pg_setup *s)
     c->convert = convert_bytea;
     c->no_default = true;
     c->neutral = c->binary == BINARY_BYTES ? value_bytes(SLICE_EMPTY) : value_string(SLICE_EMPTY);
-    return pg_present_bytes(c->binary, slice_of(s->config->unavailable_placeholder), s->arena, &c->unavailable) &&
-           pg_schema(c, s, c->binary == BINARY_BYTES ? CONNECT_BYTES : CONNECT_STRING, NULL);
+    struct slice placeholder = slice_of(s->config->unavailable_placeholder);
+    c->unavailable = c->binary == BINARY_BYTES ? value_bytes(placeholder) : value_string(placeholder);
+    return pg_schema(c, s, c->binary == BINARY_BYTES ? CONNECT_BYTES : CONNECT_STRING, NULL);
 }
 
 /* include.unknown.datatypes: the server's text as bytes. */

@@ -94,12 +94,11 @@ int change_encoder_message(struct change_encoder *e, const struct pgoutput_messa
     connect_value_json(&content, NULL, out);
     bytes_append_text(out, p->value_head.len ? "}}}" : "}}");
 
+    /* Without context headers, in all versions. */
     const struct change_record record = {
         .topic = slice_of(p->topic),
         .key = bytes_slice(key),
         .value = bytes_slice(out),
-        .headers = e->context,
-        .headers_count = e->context_count,
         .timestamp_ms = position->now_ns / 1000000,
     };
     int result = key->failed || out->failed ? err_set(err, -ENOMEM, "no memory for a logical message") : emit(arg, &record);

@@ -15,6 +15,17 @@ enum snapshot_marker {
     SNAPSHOT_INCREMENTAL,
 };
 
+/* The marker of a row.
+ *   first_table  the first captured table, with rows or without
+ *   last_table   the last table that has rows */
+static inline enum snapshot_marker snapshot_marker_of(bool first_table, bool last_table, bool first_row, bool last_row)
+{
+    if (last_table && last_row) return SNAPSHOT_LAST;
+    if (first_table && first_row) return SNAPSHOT_FIRST;
+    if (last_row) return SNAPSHOT_LAST_IN_DATA_COLLECTION;
+    return first_row ? SNAPSHOT_FIRST_IN_DATA_COLLECTION : SNAPSHOT_TRUE;
+}
+
 struct source_position {
     uint64_t lsn;             /* of the change's WAL record (XLogData's start); snapshot: the consistent point */
     uint64_t last_commit_lsn; /* of the preceding transaction; 0: none seen yet */

@@ -8,7 +8,8 @@
  *   column FIELD...        a row of relation_columns_sql
  *   type FIELD...          a row of relation_types_sql
  *   build                  resolves it; answers the statement that reads the table
- *   row MARKER LSN FIELD...  a snapshot's row of the relation built last; MARKER: number of enum snapshot_marker
+ *   row PLACE LSN FIELD...  a snapshot's row of the relation built last; PLACE: sum of 1 first table, 2 last table with rows,
+ *                          4 first row, 8 last row
  *   message LSN MESSAGE    a replication message other than Relation
  *   sql                    prints the three catalog queries, one a line
  * Each record is printed as a line of the golden format. Exit status 1 and a text on the first error. */
@@ -162,14 +163,14 @@ static void do_message(uint64_t lsn, struct slice payload)
     }
 }
 
-static void do_row(int marker, const char *lsn, const struct slice *fields, uint32_t count)
+static void do_row(int place, const char *lsn, const struct slice *fields, uint32_t count)
 {
     static struct tuple_value values[PG_COLUMNS_MAX];
     struct tuple t = {.count = count, .values = values};
 
     for (uint32_t i = 0; i < count; i++)
         values[i] = (struct tuple_value){.kind = fields[i].ptr ? TUPLE_TEXT : TUPLE_NULL, .text = fields[i]};
-    position.marker = (enum snapshot_marker)marker;
+    position.marker = snapshot_marker_of(place & 1, place & 2, place & 4, place & 8);
     position.time_us = now_ns() / 1000;
     position.xid = 1;
     if (!pg_lsn_parse(slice_of(lsn), &position.lsn)) fail("row", "no LSN");

@@ -23,7 +23,11 @@ Test(json_writer, strings_are_escaped_as_jackson_does)
     json_write_string(&b, SLICE("a\0b"));
     cr_assert(wrote(&b, "\"a\\u0000b\""));
     json_write_string(&b, SLICE("Ж€𝄞\xe2\x80\xa8"));
-    cr_assert(wrote(&b, "\"Ж€𝄞\xe2\x80\xa8\""));
+    cr_assert(wrote(&b, "\"Ж€\\uD834\\uDD1E\xe2\x80\xa8\""));
+    json_write_string(&b, SLICE("0123456789𝄞"));
+    cr_assert(wrote(&b, "\"0123456789\\uD834\\uDD1E\""));
+    json_write_string(&b, SLICE("cut: \xf0\x9d\x84"));
+    cr_assert(wrote(&b, "\"cut: \xf0\x9d\x84\""));
     json_write_string(&b, SLICE_EMPTY);
     cr_assert(wrote(&b, "\"\""));
     json_write_string(&b, SLICE_NULL);

@@ -1,0 +1,209 @@
+/* Records of changes, and relation versions through the journal's form. */
+#include "tests/unit/cdc/encode_fixture.h"
+
+#include <errno.h>
+
+/* Records are printed into one text, one a line: key | value | headers. */
+static int print(void *arg, const struct change_record *r)
+{
+    struct bytes *out = arg;
+
+    bytes_append_slice(out, r->key.ptr ? r->key : SLICE("none"));
+    bytes_append_text(out, " | ");
+    bytes_append_slice(out, r->value.ptr ? r->value : SLICE("tombstone"));
+    for (uint32_t i = 0; i < r->headers_count; i++) {
+        bytes_append_text(out, " | ");
+        bytes_append_slice(out, r->headers[i].name);
+        bytes_append_byte(out, '=');
+        bytes_append_slice(out, r->headers[i].value);
+    }
+    bytes_append_byte(out, '\n');
+    return 0;
+}
+
+/* create table t(a int not null, b text, c int default 7, primary key (c, a)) */
+static struct relation *test_relation(const struct pg_connector_config *config, char replica_identity)
+{
+    static const char *const columns[][RELATION_COLUMN_FIELDS] = {
+        {"a", "23", "-1", "t", NULL, "f", "2", "0"},
+        {"b", "25", "-1", "f", NULL, "f", "0", "0"},
+        {"c", "23", "-1", "t", "7", "f", "1", "0"},
+    };
+    struct relation_builder *b = relation_builder_new_snapshot(1000, "s", "t", replica_identity);
+    struct relation *r = NULL;
+    struct err err = ERR_NONE;
+
+    for (size_t i = 0; i < countof(columns); i++) {
+        struct slice fields[RELATION_COLUMN_FIELDS];
+        for (int k = 0; k < RELATION_COLUMN_FIELDS; k++) fields[k] = slice_of(columns[i][k]);
+        cr_assert_eq(relation_builder_add_column(b, fields, &err), 0, "%s", err.text);
+    }
+    cr_assert_eq(relation_build(b, config, &r, &err), 0, "%s", err.text);
+    relation_builder_free(b);
+    return r;
+}
+
+static struct tuple make_tuple(struct tuple_value values[3], const char *a, const char *b, const char *c)
+{
+    const char *const texts[] = {a, b, c};
+
+    for (int i = 0; i < 3; i++)
+        values[i] = (struct tuple_value){.kind = texts[i] ? (*texts[i] == '?' ? TUPLE_UNCHANGED : TUPLE_TEXT) : TUPLE_NULL, .text = slice_of(texts[i])};
+    return (struct tuple){3, values};
+}
+
+static const struct source_position position = {.lsn = 200, .last_commit_lsn = 100, .xid = 9, .time_us = 1000001, .now_ns = 2000000003};
+
+#define SOURCE                                                                                                                     \
+    "{\"version\":\"2.5.4.Final\",\"connector\":\"postgresql\",\"name\":\"unit\",\"ts_ms\":1000,\"snapshot\":\"false\",\"db\":\"db\","  \
+    "\"sequence\":\"[\\\"100\\\",\\\"200\\\"]\",\"schema\":\"s\",\"table\":\"t\",\"txId\":9,\"lsn\":200,\"xmin\":null}"
+#define TAIL ",\"ts_ms\":2000,\"transaction\":null}"
+
+/* Runs one change and compares all its records. */
+static void expect(const char *const *properties, char identity, enum change_op op, const struct tuple *old_tuple,
+                   const struct tuple *new_tuple, const char *expected)
+{
+    const char *all[20] = {"connector.plugin.version=2.5.4.Final"};
+    for (int i = 0; properties && properties[i]; i++) all[i + 1] = properties[i];
+    struct pg_connector_config *config = test_config(all);
+    struct relation *r = test_relation(config, identity);
+    struct change_encoder *e = change_encoder_new(config, "run");
+    struct bytes out = {0};
+    struct err err = ERR_NONE;
+
+    cr_expect_eq(change_encoder_row(e, r, op, old_tuple, new_tuple, &position, print, &out, &err), 0, "%s", err.text);
+    bytes_append_byte(&out, 0);
+    cr_expect_str_eq((const char *)out.ptr, expected);
+    bytes_done(&out);
+    change_encoder_free(e);
+    relation_free(r);
+    connector_config_free(config);
+}
+
+Test(change_encoder, keys_have_the_order_of_the_primary_key)
+{
+    struct tuple_value v[3];
+    struct tuple row = make_tuple(v, "1", "x", "2");
+
+    expect(NULL, 'd', CHANGE_CREATE, NULL, &row,
+           "{\"c\":2,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"x\",\"c\":2},\"source\":" SOURCE ",\"op\":\"c\"" TAIL "\n");
+}
+
+Test(change_encoder, a_delete_is_followed_by_a_tombstone)
+{
+    struct tuple_value v[3];
+    struct tuple key = make_tuple(v, "1", NULL, "2");
+    const char *record = "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":null,\"c\":2},\"after\":null,\"source\":" SOURCE ",\"op\":\"d\"" TAIL "\n";
+    char both[1000];
+
+    snprintf(both, sizeof(both), "%s{\"c\":2,\"a\":1} | tombstone\n", record);
+    expect(NULL, 'd', CHANGE_DELETE, &key, NULL, both);
+    expect((const char *[]){"tombstones.on.delete=false", NULL}, 'd', CHANGE_DELETE, &key, NULL, record);
+    expect((const char *[]){"skipped.operations=d", NULL}, 'd', CHANGE_DELETE, &key, NULL, "");
+}
+
+Test(change_encoder, a_new_key_is_delete_tombstone_and_create)
+{
+    struct tuple_value v[3], w[3];
+    struct tuple old = make_tuple(v, "1", NULL, "2"), new = make_tuple(w, "1", "x", "3");
+
+    expect(NULL, 'd', CHANGE_UPDATE, &old, &new,
+           "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":null,\"c\":2},\"after\":null,\"source\":" SOURCE ",\"op\":\"d\"" TAIL
+           " | __debezium.newkey={\"c\":3,\"a\":1}\n"
+           "{\"c\":2,\"a\":1} | tombstone | __debezium.newkey={\"c\":3,\"a\":1}\n"
+           "{\"c\":3,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"x\",\"c\":3},\"source\":" SOURCE ",\"op\":\"c\"" TAIL
+           " | __debezium.oldkey={\"c\":2,\"a\":1}\n");
+}
+
+Test(change_encoder, an_untouched_value_is_a_placeholder_unless_the_old_row_has_it)
+{
+    struct tuple_value v[3], w[3];
+    struct tuple new = make_tuple(w, "1", "?", "2"), old = make_tuple(v, "1", "long", "2");
+
+    expect((const char *[]){"unavailable.value.placeholder=gone", NULL}, 'd', CHANGE_UPDATE, NULL, &new,
+           "{\"c\":2,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"gone\",\"c\":2},\"source\":" SOURCE ",\"op\":\"u\"" TAIL "\n");
+    expect(NULL, 'f', CHANGE_UPDATE, &old, &new,
+           "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":\"long\",\"c\":2},\"after\":{\"a\":1,\"b\":\"long\",\"c\":2},\"source\":" SOURCE
+           ",\"op\":\"u\"" TAIL "\n");
+}
+
+Test(change_encoder, the_flat_row_of_unwrap)
+{
+    struct tuple_value v[3];
+    struct tuple row = make_tuple(v, "1", NULL, "2");
+    const char *const rewrite[] = {"transforms=u",
+                                   "transforms.u.type=io.debezium.transforms.ExtractNewRecordState",
+                                   "transforms.u.delete.handling.mode=rewrite",
+                                   "transforms.u.drop.tombstones=false",
+                                   "transforms.u.add.fields=op,source.lsn,table:from,nothing",
+                                   NULL};
+
+    expect(rewrite, 'd', CHANGE_DELETE, &row, NULL,
+           "{\"c\":2,\"a\":1} | {\"a\":1,\"b\":null,\"c\":2,\"__deleted\":\"true\",\"__op\":\"d\",\"__source_lsn\":200,\"__from\":\"t\"}\n"
+           "{\"c\":2,\"a\":1} | tombstone\n");
+}
+
+Test(change_encoder, a_row_of_another_width_is_refused)
+{
+    struct pg_connector_config *config = test_config(NULL);
+    struct relation *r = test_relation(config, 'd');
+    struct change_encoder *e = change_encoder_new(config, "run");
+    struct tuple_value v[3];
+    struct tuple row = make_tuple(v, "1", "x", "2");
+    struct err err = ERR_NONE;
+
+    row.count = 2;
+    cr_expect_eq(change_encoder_row(e, r, CHANGE_CREATE, NULL, &row, &position, print, NULL, &err), -EBADMSG);
+    change_encoder_free(e);
+    relation_free(r);
+    connector_config_free(config);
+}
+
+Test(change_encoder, what_cannot_be_represented_is_null_or_an_error)
+{
+    struct tuple_value v[3];
+    struct tuple row = make_tuple(v, "1", "x", "no number");
+
+    for (int fail = 0; fail < 2; fail++) {
+        struct pg_connector_config *config = test_config(fail ? (const char *[]){"event.converting.failure.handling.mode=fail", NULL} : NULL);
+        struct relation *r = test_relation(config, 'd');
+        struct change_encoder *e = change_encoder_new(config, "run");
+        struct bytes out = {0};
+        struct err err = ERR_NONE;
+        cr_expect_eq(change_encoder_row(e, r, CHANGE_CREATE, NULL, &row, &position, print, &out, &err), fail ? -EBADMSG : 0);
+        cr_expect(change_encoder_failures(e) > 0);
+        cr_expect_str_eq(change_encoder_failure_text(e), "table \"s.t\", column \"c\": value \"no number\" cannot be represented");
+        bytes_done(&out);
+        change_encoder_free(e);
+        relation_free(r);
+        connector_config_free(config);
+    }
+}
+
+Test(relation, the_journals_form_gives_the_same_version)
+{
+    struct pg_connector_config *config = test_config(NULL);
+    struct relation *r = test_relation(config, 'd'), *again = NULL;
+    struct bytes form = {0}, second = {0};
+    struct err err = ERR_NONE;
+
+    relation_encode(r, &form);
+    cr_assert_eq(relation_decode(bytes_slice(&form), config, &again, &err), 0, "%s", err.text);
+    relation_encode(again, &second);
+    cr_expect(slice_eq(bytes_slice(&form), bytes_slice(&second)));
+    cr_expect(again->key_count == 2 && again->key[0] == 2 && again->key[1] == 0);
+    cr_expect_str_eq(again->topic, "unit.s.t");
+    relation_free(again);
+    for (uint32_t len = 0; len < form.len; len++)
+        cr_assert_eq(relation_decode(slice_make(form.ptr, len), config, &again, &err), -EBADMSG, "cut at %u", len);
+    form.ptr[0]++;
+    cr_expect_eq(relation_decode(bytes_slice(&form), config, &again, &err), -EBADMSG);
+    cr_expect_str_eq(err.text, "relation version of format 2, newest known is 1");
+    char *sql = relation_select_sql(r, true, true);
+    cr_expect_str_eq(sql, "COPY (SELECT \"a\", \"b\", \"c\" FROM ONLY \"s\".\"t\") TO STDOUT");
+    free(sql);
+    bytes_done(&form);
+    bytes_done(&second);
+    relation_free(r);
+    connector_config_free(config);
+}
