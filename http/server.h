@@ -13,12 +13,13 @@
 #include "base/err.h"
 #include "http/route.h"
 
-#define HTTP_BODY_BYTES_MAX  (1024 * 1024) /* a connector configuration has some kB; a record may have 1 MiB */
-#define HTTP_CONNECTIONS_MAX 256           /* of one listener */
-#define HTTP_IDLE_TIMEOUT_S  60
-#define HTTP_BLOCKED_MAX     16 /* requests that block at the same time; more wait in a queue */
-#define HTTP_LISTENERS_MAX   8
-#define HTTP_WORKER_IDLE_MS  5000
+#define HTTP_BODY_BYTES_MAX   (1024 * 1024) /* a connector configuration has some kB; a record may have 1 MiB */
+#define HTTP_CONNECTION_BYTES (16 * 1024)   /* the library's memory for one connection: its headers must fit */
+#define HTTP_CONNECTIONS_MAX  256           /* of one listener */
+#define HTTP_IDLE_TIMEOUT_S   60
+#define HTTP_BLOCKED_MAX      16 /* requests that block at the same time; more wait in a queue */
+#define HTTP_LISTENERS_MAX    8
+#define HTTP_WORKER_IDLE_MS   5000
 
 struct http_server;
 

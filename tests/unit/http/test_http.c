@@ -303,6 +303,26 @@ Test(server, answers_and_refuses)
     http_server_stop(s);
 }
 
+Test(server, a_connection_serves_requests_one_after_another)
+{
+    static const char requests[] = "GET /greet/one HTTP/1.1\r\n" HTTP_HOST "\r\n"
+                                   "POST /echo-later HTTP/1.1\r\n" HTTP_JSON "Content-Length: 5\r\n\r\n\"two\""
+                                   "GET /none HTTP/1.1\r\n" HTTP_HOST "\r\n"
+                                   "POST /echo HTTP/1.1\r\n" HTTP_JSON "Content-Length: 6\r\n\r\n\"four\""
+                                   "GET /greet/five HTTP/1.1\r\n" HTTP_HOST "Connection: close\r\n\r\n";
+    static const char *const answers[] = {"\"one\"", "\"two\"", "404", "\"four\"", "\"five\""};
+    int port;
+    struct http_server *s = server_start(&port);
+    char *text = http_raw(port, requests, strlen(requests)), *at = text;
+
+    for (size_t i = 0; i < countof(answers); i++) {
+        at = strstr(at, answers[i]);
+        cr_assert(at, "answer %zu in %s", i + 1, text);
+    }
+    free(text);
+    http_server_stop(s);
+}
+
 Test(server, nesting_and_size_of_bodies_are_bounded)
 {
     int port;
