@@ -86,14 +86,6 @@ const char *connector_version_of(const struct herder *h, const json_t *config)
 
 /* -- changes -- */
 
-static int not_found(const char *format, const char *name, struct err *err)
-{
-    char text[400];
-
-    snprintf(text, sizeof text, format, name);
-    return err_set(err, 404, "%s", text);
-}
-
 /* store_lock held, lock not. What is still in the outbox goes first. */
 static int store_put(struct herder *h, struct connect_record *records, uint32_t count, struct err *err)
 {
@@ -181,7 +173,7 @@ int herder_delete(struct herder *h, const char *name, struct err *err)
 
     pthread_mutex_lock(&h->store_lock);
     if (!exists(h, name)) {
-        r = not_found("Connector %s not found", name, err);
+        r = err_set(err, 404, "Connector %s not found", name);
     } else {
         struct connect_record records[] = {record_of_connector(name, NULL), record_of_target_removed(name)};
         r = store_put(h, records, countof(records), err);
@@ -216,7 +208,7 @@ int herder_set_target(struct herder *h, const char *name, enum target_state targ
 
     pthread_mutex_lock(&h->store_lock);
     if (!exists(h, name)) {
-        r = not_found("Unknown connector %s", name, err);
+        r = err_set(err, 404, "Unknown connector %s", name);
     } else {
         struct connect_record records[] = {record_of_target(name, target)};
         r = store_put(h, records, countof(records), err);
@@ -247,7 +239,7 @@ int herder_restart(struct herder *h, const char *name, bool include_tasks, bool 
     struct connector *c = connector_find(h, name);
     if (!c || !c->has_status) {
         pthread_mutex_unlock(&h->lock);
-        return not_found("Unknown connector: %s", name, err);
+        return err_set(err, 404, "Unknown connector: %s", name);
     }
     bool stopped = c->target == TARGET_STOPPED;
     bool task = include_tasks && !stopped && c->has_task && (!only_failed || c->task_state == CONNECTOR_FAILED);
@@ -273,7 +265,7 @@ int herder_restart_task(struct herder *h, const char *name, const char *task, st
     bool known = c && c->has_task && strcmp(task, "0") == 0;
     if (known) task_restart(c);
     pthread_mutex_unlock(&h->lock);
-    if (!c) return not_found("Unknown connector: %s", name, err);
+    if (!c) return err_set(err, 404, "Unknown connector: %s", name);
     if (!known) return err_set(err, 404, "Unknown task: %s-%s", name, task);
     herder_outbox_flush(h);
     return 0;
@@ -307,7 +299,7 @@ static struct connector *stopped_connector(struct herder *h, const char *name, s
     for (;;) {
         c = connector_find(h, name);
         if (!c) {
-            not_found("Connector %s not found", name, err);
+            err_set(err, 404, "Connector %s not found", name);
             return NULL;
         }
         if (c->target != TARGET_STOPPED) {

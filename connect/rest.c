@@ -17,16 +17,20 @@ static void reply_err(struct http_reply *reply, const struct err *err)
     reply_error(reply, err->code, "%s", err->text);
 }
 
-/* The object or its absence, as 200 or 404. */
-static void reply_found(struct http_reply *reply, json_t *value, const char *format, const char *name)
+/* The object, or a 404 whose text is before, name, after. */
+static void reply_found(struct http_reply *reply, json_t *value, const char *before, const char *name,
+                        const char *after)
 {
-    if (value) {
+    if (value)
         reply_json(reply, 200, value);
-        return;
-    }
-    char *text = xasprintf("%s %s%s", format, name, strcmp(format, "Connector") == 0 ? " not found" : "");
-    reply_error(reply, 404, "%s", text);
-    free(text);
+    else
+        reply_error(reply, 404, "%s%s%s", before, name, after);
+}
+
+/* Of a read of the connector that the path names. */
+static void reply_connector(struct http_request *rq, struct http_reply *reply, json_t *value)
+{
+    reply_found(reply, value, "Connector ", http_param(rq, 0), " not found");
 }
 
 /* -- the worker -- */
@@ -317,7 +321,7 @@ static void post_connectors(struct http_request *rq, struct http_reply *reply)
 
 static void get_connector(struct http_request *rq, struct http_reply *reply)
 {
-    reply_found(reply, herder_info(rest_of(rq)->herder, http_param(rq, 0)), "Connector", http_param(rq, 0));
+    reply_connector(rq, reply, herder_info(rest_of(rq)->herder, http_param(rq, 0)));
 }
 
 static void delete_connector(struct http_request *rq, struct http_reply *reply)
@@ -332,7 +336,7 @@ static void delete_connector(struct http_request *rq, struct http_reply *reply)
 
 static void get_config(struct http_request *rq, struct http_reply *reply)
 {
-    reply_found(reply, herder_config(rest_of(rq)->herder, http_param(rq, 0)), "Connector", http_param(rq, 0));
+    reply_connector(rq, reply, herder_config(rest_of(rq)->herder, http_param(rq, 0)));
 }
 
 /* The end of PUT and PATCH. */
@@ -349,7 +353,7 @@ static void config_put(struct http_request *rq, struct http_reply *reply, const 
     else if (created)
         reply_created(rq, reply, name, config);
     else
-        reply_found(reply, herder_info(rest->herder, name), "Connector", name);
+        reply_connector(rq, reply, herder_info(rest->herder, name));
 }
 
 static void put_config(struct http_request *rq, struct http_reply *reply)
@@ -369,7 +373,7 @@ static void patch_config(struct http_request *rq, struct http_reply *reply)
     size_t i;
 
     if (patch && !before) {
-        reply_found(reply, NULL, "Connector", name);
+        reply_connector(rq, reply, NULL);
     } else if (patch) {
         json_t *config = json_copy(before);
         json_object_update(config, patch);
@@ -384,13 +388,13 @@ static void patch_config(struct http_request *rq, struct http_reply *reply)
 
 static void get_status(struct http_request *rq, struct http_reply *reply)
 {
-    reply_found(reply, herder_status(rest_of(rq)->herder, http_param(rq, 0)), "No status found for connector",
-                http_param(rq, 0));
+    reply_found(reply, herder_status(rest_of(rq)->herder, http_param(rq, 0)), "No status found for connector ",
+                http_param(rq, 0), "");
 }
 
 static void get_tasks(struct http_request *rq, struct http_reply *reply)
 {
-    reply_found(reply, herder_tasks(rest_of(rq)->herder, http_param(rq, 0)), "Connector", http_param(rq, 0));
+    reply_connector(rq, reply, herder_tasks(rest_of(rq)->herder, http_param(rq, 0)));
 }
 
 /* Removed in Kafka Connect 4.0; {"X-0":{...}} */
@@ -406,7 +410,7 @@ static void get_tasks_config(struct http_request *rq, struct http_reply *reply)
         json_object_set(by_id, id, json_object_get(task, "config"));
     }
     json_decref(tasks);
-    reply_found(reply, by_id, "Connector", name);
+    reply_connector(rq, reply, by_id);
 }
 
 static void get_task_status(struct http_request *rq, struct http_reply *reply)
@@ -414,7 +418,7 @@ static void get_task_status(struct http_request *rq, struct http_reply *reply)
     AUTO_FREE char *id = xasprintf("%s-%s", http_param(rq, 0), http_param(rq, 1));
 
     reply_found(reply, herder_task_status(rest_of(rq)->herder, http_param(rq, 0), http_param(rq, 1)),
-                "No status found for task", id);
+                "No status found for task ", id, "");
 }
 
 static void post_task_restart(struct http_request *rq, struct http_reply *reply)
@@ -501,7 +505,7 @@ static void reply_offsets_changed(struct http_reply *reply, const char *what)
 
 static void get_offsets(struct http_request *rq, struct http_reply *reply)
 {
-    reply_found(reply, herder_offsets(rest_of(rq)->herder, http_param(rq, 0)), "Connector", http_param(rq, 0));
+    reply_connector(rq, reply, herder_offsets(rest_of(rq)->herder, http_param(rq, 0)));
 }
 
 static void delete_offsets(struct http_request *rq, struct http_reply *reply)
