@@ -275,7 +275,7 @@ int journal_append(struct journal *j, struct journal_partition *p)
     limit_trimming(j, p);
     int r = j->ops->append(j->io, p, p->next_sequence, p->pending, &base_offset, &last_offset);
     if (r == -ENOENT) { /* the topic was deleted: its rows go with it */
-        partition_gone(p);
+        journal_topic_gone(j, p->topic);
         return 0;
     }
     if (r < 0) return journal_fail(j, r);
@@ -301,6 +301,8 @@ static struct journal_entry entry_now(struct journal *j, struct journal_partitio
                                   .sequence = RULE(LOGICAL) ? p->sequence : p->next_sequence, .end = p->end};
 }
 
+#define UNIT_NOT_SHOWN 0x80 /* for write_unit() only */
+
 /* Writes a UNIT record at the position with the partitions that are touched (full: all) and topic (full: all; else may be NULL). */
 static int write_unit(struct journal *j, struct journal_position at, uint8_t flags, const struct journal_topic *topic, int64_t *ret_offset)
 {
@@ -309,7 +311,9 @@ static int write_unit(struct journal *j, struct journal_position at, uint8_t fla
 
     if (at.part_lsn == 0) flags |= JOURNAL_UNIT_WHOLE;
     if (j->snapshot) flags |= JOURNAL_UNIT_SNAPSHOT;
-    else if (at.part_lsn == 0 && (!ahead || !RULE(VREPLAY))) flags |= JOURNAL_UNIT_SHOWN;
+    else if (at.part_lsn == 0 && !(flags & UNIT_NOT_SHOWN) && (!ahead || !RULE(VREPLAY))) flags |= JOURNAL_UNIT_SHOWN;
+    bool show = flags & JOURNAL_UNIT_SHOWN || (!RULE(VHOLD) && flags & JOURNAL_UNIT_WHOLE);
+    flags &= (uint8_t)~UNIT_NOT_SHOWN;
 
     journal_unit_begin(&j->value, flags, j->config_hash, at);
     for (const struct journal_topic *t = j->topics; t; t = t->next)
@@ -328,9 +332,9 @@ static int write_unit(struct journal *j, struct journal_position at, uint8_t fla
     j->records_since_checkpoint++;
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         p->touched = false;
-        if (flags & JOURNAL_UNIT_SHOWN || (!RULE(VHOLD) && flags & JOURNAL_UNIT_WHOLE)) p->shown_sequence = p->sequence;
+        if (show) p->shown_sequence = p->sequence;
     }
-    j->unit_shown = flags & JOURNAL_UNIT_SHOWN || (!RULE(VHOLD) && flags & JOURNAL_UNIT_WHOLE);
+    j->unit_shown = show;
     return 0;
 }
 
@@ -419,22 +423,22 @@ int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int3
     int64_t offset;
 
     if (j->failed) return j->failed;
-    assert(j->snapshot_running || !any_touched(j));
     struct journal_topic *t = journal_topic_new(j, id, name);
     t->partitions_count = partitions_count;
     t->gone = false;
-    if (j->snapshot_running) {
-        /* Rows that are counted belong to no record until the snapshot ends: only the new topic's start is written. */
-        for (struct journal_partition *p = j->partitions; p; p = p->next) p->touched_before = p->touched, p->touched = false;
-    }
+
+    /* Inside a unit the topic's start belongs to the position before the unit, with the new partitions only. Whether the
+     * logs were ahead there is not known any more: that record is not shown. */
+    bool inside = any_touched(j);
+    struct journal_position position = j->position;
+    for (struct journal_partition *p = j->partitions; p; p = p->next) p->touched_before = p->touched, p->touched = false;
     topic_open_partitions(j, t, 0, partitions_count);
-    int r = write_unit(j, j->position, 0, t, &offset);
+    int r = write_unit(j, inside ? j->journalled : position, inside ? UNIT_NOT_SHOWN : 0, t, &offset);
+    j->position = position;
     if (r == 0 && RULE(TOPIC)) r = journal_drain(j);
     if (r < 0) return r;
-    if (j->snapshot_running)
-        for (struct journal_partition *p = j->partitions; p; p = p->next) p->touched |= p->touched_before, p->touched_before = false;
-    else
-        publish_unit(j);
+    for (struct journal_partition *p = j->partitions; p; p = p->next) p->touched = p->touched_before && !p->gone, p->touched_before = false;
+    if (!inside) publish_unit(j);
     *ret_topic = t;
     return 0;
 }
@@ -738,7 +742,7 @@ int journal_drain(struct journal *j)
 
 void journal_idle(struct journal *j, uint64_t lsn)
 {
-    if (j->failed || j->snapshot || !journal_has_position(j)) return;
-    if (j->position.part_lsn || !j->journalled_whole || any_touched(j) || j->round != ROUND_NONE || journal_pending(j)) return;
-    journal_confirm(j, lsn);
+    if (j->failed || j->snapshot || !journal_has_position(j) || j->position.part_lsn || !j->journalled_whole || any_touched(j)) return;
+    j->position.whole_lsn = MAX(j->position.whole_lsn, lsn);
+    if (j->round == ROUND_NONE && !journal_pending(j)) journal_confirm(j, lsn);
 }

@@ -180,7 +180,7 @@ int journal_failed(const struct journal *j);
 /* -- topics -- */
 
 struct journal_topic *journal_topic_by_name(struct journal *j, struct slice name); /* NULL: unknown or gone */
-/* A topic that we write to for the first time, with its logs in place; durable when it returns. Between units only. */
+/* A topic that we write to for the first time, with its logs in place; durable when it returns. */
 int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count, struct journal_topic **ret_topic) WARN_UNUSED;
 /* Has replay passed all that was there before? wal_end: the end of PostgreSQL's log, as seen when the connection was made.
  * Only then may a table be resolved anew. */
@@ -231,7 +231,7 @@ int journal_round(struct journal *j) WARN_UNUSED;
 int journal_drain(struct journal *j) WARN_UNUSED;
 void journal_data_synced(struct journal *j, struct journal_partition *p, int error);
 void journal_journal_synced(struct journal *j, int error);
-/* The stream is idle between transactions and PostgreSQL's log ends at lsn: confirms it when nothing is pending. */
+/* The stream is idle between transactions and all below lsn was sent: that is our position now; confirmed when nothing is pending. */
 void journal_idle(struct journal *j, uint64_t lsn);
 uint64_t journal_confirmed(const struct journal *j);
 

@@ -847,22 +847,13 @@ static void unit_build(int *tx, int *message)
 {
     int want = 1 + below(3);
     bool cut_short = percent(25);
-    bool empty = true;
 
     while (want > 0 && *tx < committed) {
         int i = row_at(*tx, *message);
         int end = *message + 1 < messages_count[*tx] ? first_row[*tx][*message + 1] : row_at(*tx + 1, 0);
         for (int k = i; k < end; k++) {
-            char name[2] = {(char)('a' + rows[k].table), 0};
-            if (journal_topic_by_name(journal, slice_of(name))) continue;
-            if (!empty) must(journal_unit_end(journal, position_of(*tx, *message))); /* topics are added between units */
-            empty = true;
-            topic_of(rows[k].table);
-        }
-        for (int k = i; k < end; k++) {
             int version = relation_version(rows[k].table, *tx, *message);
             count_row(k, topic_of(rows[k].table), version);
-            empty = false;
         }
         if (++*message == messages_count[*tx]) {
             *message = 0;
