@@ -121,6 +121,11 @@ int journal_write_connector(struct journal *j, int64_t *ret_offset)
 
 /* -- topics and partitions -- */
 
+struct journal_topic *journal_topics(struct journal *j)
+{
+    return j->topics;
+}
+
 struct journal_topic *journal_topic_by_name(struct journal *j, struct slice name)
 {
     for (struct journal_topic *t = j->topics; t; t = t->next)
@@ -416,6 +421,15 @@ int journal_unit_end(struct journal *j, struct journal_position at)
     return 0;
 }
 
+int journal_checkpoint(struct journal *j)
+{
+    if (j->failed) return j->failed;
+    if (j->checkpoint_offset >= 0 || j->snapshot || !journal_has_position(j) || j->position.part_lsn || !j->journalled_whole || any_touched(j) ||
+        journal_is_ahead(j))
+        return 0;
+    return checkpoint(j);
+}
+
 /* -- topics: records that must be durable before they are used -- */
 
 int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count, struct journal_topic **ret_topic)
@@ -636,6 +650,23 @@ int journal_snapshot_abort(struct journal *j)
         if (!p->gone) j->ops->exclusive(j->io, p, false);
     j->snapshot_running = false;
     return 0;
+}
+
+int journal_give_up_replay(struct journal *j)
+{
+    int64_t offset;
+
+    if (j->failed) return j->failed;
+    for (struct journal_partition *p = j->partitions; p; p = p->next) {
+        if (p->gone || (p->skip == 0 && !p->held)) continue;
+        p->sequence = p->next_sequence;
+        p->skip = 0;
+        p->touched = true;
+    }
+    int r = write_unit(j, (struct journal_position){.whole_lsn = j->position.whole_lsn}, 0, NULL, &offset);
+    if (r == 0) r = journal_drain(j);
+    if (r == 0) publish(j, false);
+    return r;
 }
 
 /* -- rounds -- */

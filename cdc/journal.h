@@ -172,6 +172,8 @@ int64_t journal_producer_id(const struct journal *j);
 uint64_t journal_config_hash(const struct journal *j); /* of J, 0: none */
 /* Records in the logs that replay will skip. */
 bool journal_is_ahead(const struct journal *j);
+/* Copies what is needed to the journal's end, so that the older part may go; nothing when that cannot be done now. */
+int journal_checkpoint(struct journal *j) WARN_UNUSED;
 void journal_set_strict(struct journal *j, bool strict);
 void journal_set_config_hash(struct journal *j, uint64_t config_hash);
 /* Something failed: only a new journal, loaded and recovered, can go on. 0 or -errno. */
@@ -179,6 +181,7 @@ int journal_failed(const struct journal *j);
 
 /* -- topics -- */
 
+struct journal_topic *journal_topics(struct journal *j); /* all, linked by next */
 struct journal_topic *journal_topic_by_name(struct journal *j, struct slice name); /* NULL: unknown or gone */
 /* A topic that we write to for the first time, with its logs in place; durable when it returns. */
 int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count, struct journal_topic **ret_topic) WARN_UNUSED;
@@ -220,6 +223,9 @@ int journal_snapshot_begin(struct journal *j) WARN_UNUSED;
 int journal_snapshot_end(struct journal *j, uint64_t lsn) WARN_UNUSED;
 /* Cuts back to the start, for another try. */
 int journal_snapshot_abort(struct journal *j) WARN_UNUSED;
+
+/* The stream that replay needs does not exist any more: what the logs hold is shown as it is, nothing is skipped. */
+int journal_give_up_replay(struct journal *j) WARN_UNUSED;
 
 /* -- rounds -- */
 

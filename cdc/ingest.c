@@ -1,0 +1,505 @@
+/* cdc/ingest.c: see ingest.h. */
+#include "cdc/ingest.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/murmur2.h"
+#include "broker/broker.h"
+#include "cdc/catalog.h"
+#include "cdc/failpoint.h"
+#include "cdc/pg_lsn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <uthash.h>
+
+#define UNIT_TIME_US     2000              /* whole transactions share a unit for so long */
+#define UNIT_BYTES       (1024 * 1024)     /* .. or until it is so large [bytes] */
+#define UNIT_BYTES_MAX   (4 * 1024 * 1024) /* a transaction's part, at most [bytes] */
+#define UNIT_PART_US     50000             /* a part waits for more of its transaction */
+#define BATCH_BYTES      (512 * 1024)      /* a partition's batch is appended when it is so large [bytes] */
+#define HEADERS_MAX      32
+
+/* A table as this stream describes it, and the version that its rows are encoded with now. */
+struct ingest_relation {
+    uint32_t oid;
+    uint8_t *shape; /* the Relation message */
+    uint32_t shape_len;
+    bool captured;
+    bool fresh; /* the message came and no row since */
+    struct relation *relation; /* NULL: not resolved */
+    struct journal_position until;
+    UT_hash_handle hh;
+};
+
+struct ingest {
+    struct ingest_env env;
+    struct stored_journal *stored;
+    struct pgoutput_decoder *decoder;
+    struct pgoutput_decoder *shape_decoder; /* for Relation messages that are looked at again */
+    struct ingest_relation *relations;
+    struct journal_topic *topic; /* of the last record */
+    char error[500];
+    /* the stream */
+    struct journal_position start; /* where it began: what is before is dropped */
+    uint64_t wal_end;
+    uint64_t whole_lsn;
+    bool in_transaction;
+    struct pgoutput_begin begin;
+    uint64_t ordinal; /* changes of the transaction that are done */
+    struct slice origin;
+    uint8_t origin_name[64];
+    uint64_t origin_lsn;
+    uint64_t last_commit_lsn;
+    uint64_t keyless;
+    /* the unit */
+    bool counted;
+    int64_t counted_since_us;
+    struct ingest_last last;
+};
+
+static int64_t mono_us(void)
+{
+    return clock_system.mono_us(&clock_system);
+}
+
+struct ingest *ingest_new(const struct ingest_env *env, struct stored_journal *stored)
+{
+    struct ingest *in = xcalloc(1, sizeof *in);
+
+    in->env = *env;
+    in->stored = stored;
+    in->decoder = pgoutput_decoder_new();
+    in->shape_decoder = pgoutput_decoder_new();
+    return in;
+}
+
+static void forget_relations(struct ingest *in)
+{
+    struct ingest_relation *e, *next;
+
+    HASH_ITER(hh, in->relations, e, next) {
+        HASH_DEL(in->relations, e);
+        relation_free(e->relation);
+        free(e->shape);
+        free(e);
+    }
+}
+
+void ingest_free(struct ingest *in)
+{
+    if (!in) return;
+    forget_relations(in);
+    pgoutput_decoder_free(in->decoder);
+    pgoutput_decoder_free(in->shape_decoder);
+    free(in);
+}
+
+void ingest_set_stored(struct ingest *in, struct stored_journal *stored)
+{
+    in->stored = stored;
+    in->topic = NULL;
+    in->counted = false;
+}
+
+const struct ingest_last *ingest_last(const struct ingest *in)
+{
+    return &in->last;
+}
+const char *ingest_error(const struct ingest *in)
+{
+    return in->error;
+}
+void ingest_set_keyless(struct ingest *in, uint64_t number)
+{
+    in->keyless = number;
+}
+bool ingest_is_quiet(const struct ingest *in)
+{
+    return !in->in_transaction && !in->counted;
+}
+
+static int fail(struct ingest *in, int error, const char *text)
+{
+    snprintf(in->error, sizeof in->error, "%s", text);
+    return error;
+}
+static int fail_err(struct ingest *in, int error, const char *text, struct pg_error *err)
+{
+    *err = (struct pg_error){0};
+    snprintf(err->text, sizeof err->text, "%s", text);
+    return fail(in, error, text);
+}
+
+/* -- topics -- */
+
+static int topic_add(struct ingest *in, struct slice name, struct journal_topic **ret_topic)
+{
+    const struct pg_connector_config *config = in->env.config;
+    struct config_entry *entries = xcalloc(config->topic_configs_count + 1, sizeof *entries);
+    AUTO_FREE char *text = slice_strdup(name);
+    struct err err = ERR_NONE;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < config->topic_configs_count; i++)
+        if (config->topic_configs[i].value) entries[count++] = (struct config_entry){config->topic_configs[i].name, config->topic_configs[i].value};
+    enum kafka_error error = broker_topic_ensure(in->env.broker, text, config->topic_partitions ? config->topic_partitions : -1, entries, count, &err);
+    free(entries);
+    if (error != KAFKA_NONE) {
+        snprintf(in->error, sizeof in->error, "topic %s could not be created: %s", text, err.text);
+        return -EIO;
+    }
+    const struct metadata *m = broker_metadata(in->env.broker);
+    const struct metadata_topic *topic = metadata_topic(m, name);
+    int r = topic ? journal_topic_add(in->stored->journal, topic->id, name, topic->partitions_count, ret_topic) : -EAGAIN;
+    metadata_unref(m);
+    if (r == -EAGAIN) snprintf(in->error, sizeof in->error, "topic %s was deleted while it was being written", text);
+    else if (r < 0) snprintf(in->error, sizeof in->error, "the journal could not be written: %s", strerror(-r));
+    else log_info("cdc", "topic is written to connector=%s topic=%s partitions=%d", config->name, text, (*ret_topic)->partitions_count);
+    return r;
+}
+
+static int topic_get(struct ingest *in, struct slice name, struct journal_topic **ret_topic)
+{
+    struct journal_topic *t = in->topic;
+
+    if (!t || t->gone || !slice_eq_text(name, t->name)) t = journal_topic_by_name(in->stored->journal, name);
+    if (!t) {
+        int r = topic_add(in, name, &t);
+        if (r < 0) return r;
+    }
+    if (t != in->topic && in->env.topic_used) in->env.topic_used(in->env.arg, t->name);
+    in->topic = *ret_topic = t;
+    return 0;
+}
+
+int ingest_refresh_topics(struct ingest *in)
+{
+    struct journal *j = in->stored->journal;
+    const struct metadata *m = broker_metadata(in->env.broker);
+    int r = 0;
+
+    for (struct journal_topic *t = journal_topics(j), *next; t && r == 0; t = next) {
+        next = t->next;
+        if (t->gone) continue;
+        const struct metadata_topic *topic = metadata_topic_by_id(m, t->id);
+        if (!topic) {
+            log_info("cdc", "topic was deleted connector=%s topic=%s", in->env.config->name, t->name);
+            journal_topic_gone(j, t);
+            continue;
+        }
+        if (topic->partitions_count <= t->partitions_count || !journal_may_change(j, in->wal_end)) continue;
+        log_info("cdc", "rows are routed over more partitions connector=%s topic=%s partitions=%d", in->env.config->name, t->name, topic->partitions_count);
+        r = journal_topic_grow(j, t, topic->partitions_count);
+    }
+    metadata_unref(m);
+    return r;
+}
+
+/* -- records -- */
+
+int ingest_emit(void *arg, const struct change_record *record)
+{
+    struct ingest *in = arg;
+    struct journal *j = in->stored->journal;
+    struct record_header headers[HEADERS_MAX];
+    struct journal_topic *t;
+
+    int r = topic_get(in, record->topic, &t);
+    if (r < 0) return r;
+    /* Without a key any partition will do, but replay must find the same. */
+    int32_t index = record->key.ptr ? murmur2_partition(record->key, t->partitions_count) : (int32_t)(in->keyless % (uint32_t)t->partitions_count);
+    struct journal_partition *p = t->partitions[index];
+    if (!in->counted) in->counted_since_us = mono_us();
+    in->counted = true;
+    if (!journal_next(j, p)) return 0;
+
+    if (record->headers_count > HEADERS_MAX) return fail(in, -E2BIG, "a record with too many headers");
+    for (uint32_t i = 0; i < record->headers_count; i++)
+        headers[i] = (struct record_header){.key = record->headers[i].name, .value = record->headers[i].value};
+    struct journal_part *part = journal_part_of(p);
+    uint32_t before = batch_builder_size(&part->builder);
+    batch_builder_append(&part->builder, record->timestamp_ms, record->key, record->value, headers, (int32_t)record->headers_count);
+    uint32_t after = batch_builder_size(&part->builder);
+    in->stored->io->pending_bytes += after - before;
+    if (after < BATCH_BYTES) return 0;
+    r = journal_append(j, p);
+    return r < 0 ? fail(in, r, "a partition could not be written") : 0;
+}
+
+static struct journal_position position_now(const struct ingest *in)
+{
+    struct journal_position p = {.whole_lsn = in->whole_lsn};
+    if (in->in_transaction) p.part_lsn = in->begin.final_lsn, p.ordinal = in->ordinal;
+    return p;
+}
+
+static int unit_end(struct ingest *in)
+{
+    in->counted = false;
+    int r = journal_unit_end(in->stored->journal, position_now(in));
+    return r < 0 ? fail(in, r, "a unit could not be written to partitions and journal") : 0;
+}
+
+int ingest_cut(struct ingest *in)
+{
+    return in->counted || !in->in_transaction ? unit_end(in) : 0;
+}
+
+int ingest_idle(struct ingest *in)
+{
+    if (!in->counted) return 0;
+    if (in->in_transaction && mono_us() - in->counted_since_us < UNIT_PART_US) return 0;
+    return unit_end(in);
+}
+
+/* -- relations -- */
+
+static struct ingest_relation *relation_entry(struct ingest *in, uint32_t oid)
+{
+    struct ingest_relation *e;
+    HASH_FIND(hh, in->relations, &oid, sizeof oid, e);
+    return e;
+}
+
+static void relation_message(struct ingest *in, const struct pgoutput_relation *m, struct slice payload)
+{
+    struct ingest_relation *e = relation_entry(in, m->oid);
+
+    if (!e) {
+        e = xcalloc(1, sizeof *e);
+        e->oid = m->oid;
+        HASH_ADD(hh, in->relations, oid, sizeof e->oid, e);
+    }
+    AUTO_FREE char *schema = slice_strdup(m->schema.len ? m->schema : SLICE("pg_catalog"));
+    AUTO_FREE char *name = slice_strdup(m->name);
+    e->captured = connector_config_captures(in->env.config, schema, name);
+    e->fresh = true;
+    free(e->shape);
+    e->shape = xmalloc(payload.len);
+    e->shape_len = payload.len;
+    memcpy(e->shape, payload.ptr, payload.len);
+}
+
+static int relation_from_catalog(struct ingest *in, struct ingest_relation *e, struct relation **ret_relation, struct pg_error *err)
+{
+    struct pgoutput_message m;
+    struct pg_conn *c;
+    struct err why;
+
+    int r = pgoutput_decode(in->shape_decoder, slice_make(e->shape, e->shape_len), &m, &why);
+    if (r < 0) return fail_err(in, r, why.text, err);
+    r = in->env.catalog(in->env.arg, &c, err);
+    if (r < 0) return r;
+    struct relation_builder *b = relation_builder_new_stream(&m.relation);
+    r = catalog_resolve(c, b, in->env.config, ret_relation, err);
+    relation_builder_free(b);
+    return r;
+}
+
+/* Finds the version for the row at `at`: the journalled one; from the catalog when there is none, or when the table was
+ * described anew and nothing behind `at` was ever written. */
+static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct journal_position at, struct pg_error *err)
+{
+    struct journal *j = in->stored->journal;
+    struct slice shape = slice_make(e->shape, e->shape_len);
+    struct journal_relation_record known;
+    struct relation *relation = NULL;
+    struct bytes encoded = {0};
+    struct err why;
+    int r = 0;
+
+    bool found = journal_relation_find(j, e->oid, at, shape, &known, &e->until);
+    if (found && !(e->fresh && journal_is_live(j, in->wal_end))) {
+        if (relation_decode(known.resolved, in->env.config, &relation, &why) < 0) return fail_err(in, -EBADMSG, why.text, err);
+    } else {
+        r = relation_from_catalog(in, e, &relation, err);
+        if (r < 0) return r;
+        relation_encode(relation, &encoded);
+        if (!found || !slice_eq(known.resolved, bytes_slice(&encoded))) {
+            FAILPOINT("relation");
+            r = journal_relation_add(j, &(struct journal_relation_record){.oid = e->oid, .from = at, .shape = shape, .resolved = bytes_slice(&encoded)});
+            FAILPOINT("relation-journalled");
+            e->until = (struct journal_position){.whole_lsn = UINT64_MAX};
+        }
+        bytes_done(&encoded);
+        if (r < 0) {
+            relation_free(relation);
+            return fail_err(in, -EIO, "a relation version could not be written to the journal", err);
+        }
+    }
+    relation_free(e->relation);
+    e->relation = relation;
+    e->fresh = false;
+    return 0;
+}
+
+/* *ret_relation NULL: not captured. */
+static int relation_get(struct ingest *in, uint32_t oid, struct journal_position at, const struct relation **ret_relation, struct pg_error *err)
+{
+    struct ingest_relation *e = relation_entry(in, oid);
+
+    *ret_relation = NULL;
+    if (!e) return fail_err(in, -EPROTO, "a row of a table that the server did not describe", err);
+    if (!e->captured) return 0;
+    if (!e->relation || e->fresh || journal_position_compare(at, e->until) >= 0) {
+        int r = relation_resolve(in, e, at, err);
+        if (r < 0) return r;
+    }
+    *ret_relation = e->relation;
+    return 0;
+}
+
+/* -- messages -- */
+
+void ingest_begin(struct ingest *in, uint64_t wal_end)
+{
+    forget_relations(in);
+    in->start = journal_position(in->stored->journal);
+    in->wal_end = wal_end;
+    in->whole_lsn = in->start.whole_lsn;
+    in->in_transaction = in->counted = false;
+    in->ordinal = 0;
+    in->last_commit_lsn = 0;
+}
+
+/* Was this change ingested before the stream began? */
+static bool is_done(const struct ingest *in)
+{
+    if (in->begin.final_lsn < in->start.whole_lsn) return true;
+    return in->begin.final_lsn == in->start.part_lsn && in->ordinal < in->start.ordinal;
+}
+
+static struct source_position source_position(const struct ingest *in, uint64_t lsn)
+{
+    struct source_position p = {.lsn = lsn, .last_commit_lsn = in->last_commit_lsn, .xid = -1, .now_ns = clock_system.wall_us(&clock_system) * 1000};
+
+    if (!in->in_transaction) {
+        p.time_us = p.now_ns / 1000;
+        return p;
+    }
+    p.xid = in->begin.xid;
+    p.time_us = in->begin.commit_time_us;
+    p.origin = in->origin;
+    p.origin_lsn = in->origin_lsn;
+    return p;
+}
+
+static void note_last(struct ingest *in, uint64_t lsn, const char *operation)
+{
+    in->last.events_processed = in->last.lsn == lsn ? in->last.events_processed + 1 : 1;
+    in->last.lsn = lsn;
+    in->last.commit_lsn = in->last_commit_lsn;
+    in->last.xid = in->begin.xid;
+    in->last.time_us = in->begin.commit_time_us;
+    in->last.operation = operation;
+}
+
+static int encode_row(struct ingest *in, uint32_t oid, enum change_op op, const struct tuple *old_tuple, const struct tuple *new_tuple, uint64_t lsn,
+                      struct pg_error *err)
+{
+    const struct relation *relation;
+    struct source_position position = source_position(in, lsn);
+    struct err why = ERR_NONE;
+
+    int r = relation_get(in, oid, position_now(in), &relation, err);
+    if (r < 0 || !relation) return r;
+    in->error[0] = '\0';
+    in->keyless = in->begin.final_lsn >> 3; /* the rows of a transaction stay together */
+    r = change_encoder_row(in->env.encoder, relation, op, old_tuple, new_tuple, &position, ingest_emit, in, &why);
+    return r < 0 ? fail_err(in, r, why.text[0] ? why.text : in->error, err) : 0;
+}
+
+static int ingest_change(struct ingest *in, const struct pgoutput_message *m, uint64_t lsn, struct pg_error *err)
+{
+    static const char *const names[] = {['I'] = "INSERT", ['U'] = "UPDATE", ['D'] = "DELETE", ['T'] = "TRUNCATE", ['M'] = "MESSAGE"};
+    const struct tuple *old_tuple = m->kind != PGOUTPUT_TRUNCATE && m->kind != PGOUTPUT_MESSAGE && m->row.old_kind ? &m->row.old_tuple : NULL;
+    struct err why = ERR_NONE;
+    int r = 0;
+
+    switch (m->kind) {
+    case PGOUTPUT_INSERT:
+        r = encode_row(in, m->row.relation_oid, CHANGE_CREATE, NULL, &m->row.new_tuple, lsn, err);
+        break;
+    case PGOUTPUT_UPDATE:
+        r = encode_row(in, m->row.relation_oid, CHANGE_UPDATE, old_tuple, &m->row.new_tuple, lsn, err);
+        break;
+    case PGOUTPUT_DELETE:
+        r = encode_row(in, m->row.relation_oid, CHANGE_DELETE, old_tuple, NULL, lsn, err);
+        break;
+    case PGOUTPUT_TRUNCATE:
+        for (uint32_t i = 0; i < m->truncate.relations_count && r == 0; i++)
+            r = encode_row(in, m->truncate.relation_oids[i], CHANGE_TRUNCATE, NULL, NULL, lsn, err);
+        break;
+    default: {
+        struct source_position position = source_position(in, lsn);
+        in->error[0] = '\0';
+        r = change_encoder_message(in->env.encoder, &m->logical, &position, ingest_emit, in, &why);
+        if (r < 0) r = fail_err(in, r, why.text[0] ? why.text : in->error, err);
+    }
+    }
+    if (r == 0) note_last(in, lsn, names[m->kind]);
+    return r;
+}
+
+/* A message outside of transactions is one of its own, at its own position. */
+static int ingest_lone_message(struct ingest *in, const struct pgoutput_message *m, struct pg_error *err)
+{
+    if (m->logical.lsn < in->start.whole_lsn) return 0;
+    int r = ingest_change(in, m, m->logical.lsn, err);
+    if (r == 0) in->whole_lsn = MAX(in->whole_lsn, m->logical.lsn + 1);
+    return r;
+}
+
+static int ingest_commit(struct ingest *in, const struct pgoutput_commit *c)
+{
+    in->in_transaction = false;
+    in->last_commit_lsn = c->commit_lsn;
+    in->whole_lsn = MAX(in->whole_lsn, c->end_lsn);
+    in->origin = SLICE_NULL;
+    if (!in->counted) return 0;
+    if (in->stored->io->pending_bytes < UNIT_BYTES && mono_us() - in->counted_since_us < UNIT_TIME_US) return 0;
+    return unit_end(in);
+}
+
+int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, struct pg_error *err)
+{
+    struct pgoutput_message m;
+    struct err why;
+    int r = pgoutput_decode(in->decoder, payload, &m, &why);
+
+    if (r < 0) return fail_err(in, r, why.text, err);
+    if (m.kind == PGOUTPUT_MESSAGE && !m.logical.transactional) return ingest_lone_message(in, &m, err);
+    if (pgoutput_is_change(m.kind)) {
+        if (!is_done(in)) r = ingest_change(in, &m, wal_start, err);
+        if (r < 0) return r;
+        in->ordinal++;
+        if (in->stored->io->pending_bytes < UNIT_BYTES_MAX) return 0;
+        r = unit_end(in);
+        return r < 0 ? fail_err(in, r, in->error, err) : 0;
+    }
+    switch (m.kind) {
+    case PGOUTPUT_BEGIN:
+        in->in_transaction = true;
+        in->begin = m.begin;
+        in->ordinal = 0;
+        break;
+    case PGOUTPUT_COMMIT:
+        r = ingest_commit(in, &m.commit);
+        if (r < 0) return fail_err(in, r, in->error, err);
+        break;
+    case PGOUTPUT_RELATION:
+        relation_message(in, &m.relation, payload);
+        break;
+    case PGOUTPUT_ORIGIN: {
+        uint32_t len = MIN(m.origin.name.len, sizeof in->origin_name);
+        memcpy(in->origin_name, m.origin.name.ptr, len);
+        in->origin = slice_make(in->origin_name, len);
+        in->origin_lsn = m.origin.commit_lsn;
+        break;
+    }
+    default: /* Type: the catalog tells more */
+        break;
+    }
+    return 0;
+}

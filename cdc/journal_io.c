@@ -1,0 +1,303 @@
+/* cdc/journal_io.c: see journal_io.h. */
+#include "cdc/journal_io.h"
+
+#include "base/log.h"
+#include "broker/broker.h"
+#include "cdc/failpoint.h"
+#include "cdc/journal_store.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#define BUILDER_BYTES_KEPT (256 * 1024) /* a partition's builder keeps no more memory than this between units [bytes] */
+
+struct journal_io *journal_io_new(struct broker *broker, struct journal_store *store, struct stored_journal *stored)
+{
+    struct journal_io *io = xcalloc(1, sizeof *io);
+
+    io->broker = broker;
+    io->store = store;
+    io->stored = stored;
+    io->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&io->lock, NULL);
+    pthread_cond_init(&io->quiet, NULL);
+    return io;
+}
+
+static void part_free(struct journal_part *part)
+{
+    partition_log_unref(part->log);
+    batch_builder_done(&part->builder);
+    free(part);
+}
+
+void journal_io_free(struct journal_io *io)
+{
+    if (!io) return;
+    pthread_mutex_lock(&io->lock);
+    while (io->outstanding > 0) pthread_cond_wait(&io->quiet, &io->lock);
+    pthread_mutex_unlock(&io->lock);
+    for (struct journal_part *part = io->parts, *next; part; part = next) {
+        next = part->next;
+        part_free(part);
+    }
+    close(io->wake_fd);
+    pthread_mutex_destroy(&io->lock);
+    pthread_cond_destroy(&io->quiet);
+    free(io);
+}
+
+/* -- data -- */
+
+static struct journal_part *part_open(struct journal_io *io, struct journal_partition *p, const struct metadata_topic *topic)
+{
+    struct partition_log *log = topic->partitions[p->index].log;
+    struct journal_part *part = p->user;
+
+    if (part && part->log == log) return part;
+    if (part) { /* the log was opened anew */
+        partition_log_unref(part->log);
+        part->log = partition_log_ref(log);
+        return part;
+    }
+    part = xcalloc(1, sizeof *part);
+    part->io = io;
+    part->partition = p;
+    part->log = partition_log_ref(log);
+    part->codec_given = topic->log_config.compression_codec >= 0;
+    part->codec = part->codec_given ? (enum compression_codec)topic->log_config.compression_codec : COMPRESSION_NONE;
+    batch_builder_init(&part->builder);
+    part->next = io->parts;
+    io->parts = part;
+    p->user = part;
+    return part;
+}
+
+static bool io_find(void *arg, struct journal_partition *p, int64_t producer_id, struct journal_log *ret_log)
+{
+    struct journal_io *io = arg;
+    const struct metadata *m = broker_metadata(io->broker);
+    const struct metadata_topic *topic = metadata_topic_by_id(m, p->topic->id);
+    struct producer_last last;
+    bool found = topic && p->index < topic->partitions_count;
+
+    if (found && !topic->partitions[p->index].log) {
+        log_error("cdc", "partition is offline, its connector cannot go on partition=%s-%d", topic->name, p->index);
+        io->offline = true;
+        found = false;
+    }
+    if (found) {
+        struct journal_part *part = part_open(io, p, topic);
+        if (topic->log_config.strict) journal_set_strict(io->journal, true);
+        struct log_marks marks = partition_log_marks(part->log);
+        *ret_log = (struct journal_log){.log_start = marks.log_start, .log_end = marks.log_end};
+        if (partition_log_producer_last(part->log, producer_id, &last)) {
+            ret_log->known = true;
+            ret_log->next_sequence = last.last_sequence < 0 ? 0 : (int32_t)(((uint32_t)last.last_sequence + 1) & INT32_MAX);
+            ret_log->own_end = last.last_offset + 1;
+        }
+    }
+    metadata_unref(m);
+    return found;
+}
+
+static int io_append(void *arg, struct journal_partition *p, int32_t first_sequence, uint32_t count, int64_t *ret_base_offset,
+                     int64_t *ret_last_offset)
+{
+    struct journal_io *io = arg;
+    struct journal_part *part = p->user;
+    struct batch_fields fields = BATCH_FIELDS_PLAIN;
+    struct slice batch;
+
+    assert((uint32_t)part->builder.records_count == count);
+    fields.producer_id = io->producer_id;
+    fields.producer_epoch = 0;
+    fields.base_sequence = first_sequence;
+    fields.codec = part->codec_given ? part->codec : io->codec;
+    io->pending_bytes -= MIN(io->pending_bytes, batch_builder_size(&part->builder));
+    int r = batch_builder_finish(&part->builder, &fields, &batch);
+    if (r < 0) return r;
+
+    struct log_append a = {.origin = APPEND_CDC, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
+    FAILPOINT("append");
+    enum kafka_error error = partition_log_append(part->log, &a);
+    batch_builder_reset(&part->builder);
+    if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) return -ENOENT;
+    if (error != KAFKA_NONE || a.duplicate) {
+        log_error("cdc", "append failed error=%s partition=%s", a.duplicate ? "duplicate sequence" : kafka_error_name(error),
+                  partition_log_name(part->log));
+        return -EIO;
+    }
+    if (part->builder.bytes.size > BUILDER_BYTES_KEPT) {
+        batch_builder_done(&part->builder);
+        batch_builder_init(&part->builder);
+    }
+    *ret_base_offset = a.base_offset;
+    *ret_last_offset = a.last_offset;
+    return 0;
+}
+
+static int64_t io_offset_at(void *arg, struct journal_partition *p, int32_t sequence)
+{
+    struct journal_part *part = p->user;
+
+    if (sequence == p->next_sequence) return INT64_MAX;
+    int64_t offset = partition_log_producer_offset_at(part->log, part->io->producer_id, sequence);
+    return offset < p->own_end ? offset : INT64_MAX;
+}
+
+static void io_hold(void *arg, struct journal_partition *p, int64_t offset)
+{
+    partition_log_set_hold(journal_part_of(p)->log, offset);
+}
+
+static void io_release(void *arg, const struct journal_release *items, uint32_t count)
+{
+    struct log_release some[64];
+    struct log_release *releases = count <= countof(some) ? some : xmalloc(count * sizeof *releases);
+
+    for (uint32_t i = 0; i < count; i++)
+        releases[i] = (struct log_release){.log = journal_part_of(items[i].partition)->log, .hold = items[i].hold == INT64_MAX ? LOG_NO_HOLD : items[i].hold};
+    FAILPOINT("publish");
+    partition_log_release(releases, count);
+    if (releases != some) free(releases);
+}
+
+static void io_trim_limit(void *arg, struct journal_partition *p, int64_t offset)
+{
+    struct journal_io *io = arg;
+    partition_log_set_trim_limit(journal_part_of(p)->log, io->stored, offset); /* the owner outlives this journal */
+}
+
+static void io_exclusive(void *arg, struct journal_partition *p, bool on)
+{
+    partition_log_set_exclusive(journal_part_of(p)->log, on);
+}
+
+static int io_truncate(void *arg, struct journal_partition *p, int64_t offset)
+{
+    struct partition_log *log = journal_part_of(p)->log;
+
+    log_info("cdc", "an unfinished snapshot is taken back partition=%s from_offset=%lld", partition_log_name(log), (long long)offset);
+    partition_log_set_hold(log, offset); /* at start nothing holds it yet, and only what is hidden may be cut */
+    enum kafka_error error = partition_log_truncate(log, offset);
+    partition_log_set_hold(log, LOG_NO_HOLD);
+    return error == KAFKA_NONE ? 0 : error == KAFKA_NOT_LEADER_OR_FOLLOWER ? 0 : -EIO;
+}
+
+/* -- the journal's log -- */
+
+static int io_write(void *arg, struct slice key, struct slice value, int64_t *ret_offset)
+{
+    struct journal_io *io = arg;
+
+    FAILPOINT("journal");
+    return journal_store_write(io->store, key, value, ret_offset);
+}
+
+static void io_drop(void *arg, int64_t before_offset)
+{
+    struct journal_io *io = arg;
+    journal_store_drop(io->store, io->stored, before_offset);
+}
+
+/* -- durability -- */
+
+static void answer_begin(struct journal_io *io)
+{
+    pthread_mutex_lock(&io->lock);
+    io->outstanding++;
+    pthread_mutex_unlock(&io->lock);
+}
+/* Called with the lock, which it gives up. */
+static void answer_end(struct journal_io *io)
+{
+    uint64_t one = 1;
+
+    if (write(io->wake_fd, &one, sizeof one) < 0) { /* full: it is readable already */
+    }
+    if (--io->outstanding == 0) pthread_cond_signal(&io->quiet);
+    pthread_mutex_unlock(&io->lock);
+}
+
+static void data_synced(void *arg, int error)
+{
+    struct journal_part *part = arg;
+    struct journal_io *io = part->io;
+
+    pthread_mutex_lock(&io->lock);
+    part->answer = error;
+    part->next_answered = io->answered;
+    io->answered = part;
+    answer_end(io);
+}
+
+static void journal_synced(void *arg, int error)
+{
+    struct journal_io *io = arg;
+
+    pthread_mutex_lock(&io->lock);
+    io->journal_answered = true;
+    io->journal_answer = error;
+    answer_end(io);
+}
+
+static void io_sync_data(void *arg, struct journal_partition *p)
+{
+    struct journal_io *io = arg;
+    struct journal_part *part = p->user;
+
+    answer_begin(io);
+    partition_log_sync_async(part->log, partition_log_marks(part->log).log_end, data_synced, part);
+}
+
+static void io_sync_journal(void *arg)
+{
+    struct journal_io *io = arg;
+    struct partition_log *log = journal_store_log(io->store);
+
+    answer_begin(io);
+    partition_log_sync_async(log, partition_log_marks(log).log_end, journal_synced, io);
+}
+
+void journal_io_deliver(struct journal_io *io)
+{
+    uint64_t ignored;
+
+    if (read(io->wake_fd, &ignored, sizeof ignored) < 0) { /* nothing was there */
+    }
+    pthread_mutex_lock(&io->lock);
+    struct journal_part *answered = io->answered;
+    bool journal_answered = io->journal_answered;
+    int journal_answer = io->journal_answer;
+    io->answered = NULL;
+    io->journal_answered = false;
+    pthread_mutex_unlock(&io->lock);
+    for (struct journal_part *part = answered, *next; part; part = next) {
+        next = part->next_answered;
+        journal_data_synced(io->journal, part->partition, part->answer);
+    }
+    if (journal_answered) journal_journal_synced(io->journal, journal_answer);
+}
+
+static int io_wait(void *arg)
+{
+    struct journal_io *io = arg;
+    struct pollfd p = {.fd = io->wake_fd, .events = POLLIN};
+
+    while (poll(&p, 1, -1) < 0 && errno == EINTR) continue;
+    journal_io_deliver(io);
+    return 0;
+}
+
+static void io_confirm(void *arg, uint64_t lsn)
+{
+    struct journal_io *io = arg;
+    if (io->confirm) io->confirm(io->confirm_arg, lsn);
+}
+
+const struct journal_ops journal_io_ops = {.find = io_find, .append = io_append, .offset_at = io_offset_at, .hold = io_hold,
+                                           .release = io_release, .trim_limit = io_trim_limit, .exclusive = io_exclusive,
+                                           .truncate = io_truncate, .write = io_write, .drop = io_drop, .sync_data = io_sync_data,
+                                           .sync_journal = io_sync_journal, .wait = io_wait, .confirm = io_confirm};

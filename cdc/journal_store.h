@@ -1,0 +1,50 @@
+/* cdc/journal_store.h: the journals of all connectors: their common log __ottla_cdc-0, read and recovered at start.
+ *
+ * A journal outlives its connector: it holds the position for whoever comes back under the same (name, topic.prefix), keeps
+ * what is held hidden, and limits trimming. A connector takes it over while it runs.
+ * The log's start moves when no journal needs what is before; a journal that rests is copied forward by the store.
+ * Threads: open and close on the main thread, the rest on any; a journal that is taken belongs to its taker. */
+#ifndef OTTLA_CDC_JOURNAL_STORE_H
+#define OTTLA_CDC_JOURNAL_STORE_H
+
+#include "base/err.h"
+#include "cdc/journal.h"
+#include "cdc/journal_io.h"
+
+struct journal_store;
+
+struct stored_journal {
+    int32_t number;
+    char *name, *topic_prefix;
+    int64_t producer_id;
+    bool taken;
+    int failed;            /* -errno of its recovery */
+    int64_t needs_offset;  /* the log must keep records from here on */
+    struct journal_io *io;
+    struct journal *journal;
+    struct stored_journal *next;
+};
+
+/* Reads the log if there is one, recovers every journal: holds are set and logs cut before anybody may append. */
+int journal_store_open(struct broker *broker, struct journal_store **ret_store, struct err *err) WARN_UNUSED;
+void journal_store_close(struct journal_store *s);
+
+/* The journal of (name, topic_prefix), made when there is none, for the caller alone until journal_store_give().
+ * -EBUSY: taken; -EIO, -EBADMSG, -EUCLEAN: it cannot be recovered, err says why. A journal that failed is recovered anew. */
+int journal_store_take(struct journal_store *s, const char *name, const char *topic_prefix, struct stored_journal **ret_stored, struct err *err) WARN_UNUSED;
+void journal_store_give(struct journal_store *s, struct stored_journal *stored);
+/* Recovers the taken journal from the log, after a failure. */
+int journal_store_reload(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
+/* NULL: unknown. For looking only, when it is not taken. */
+struct stored_journal *journal_store_find(struct journal_store *s, const char *name, const char *topic_prefix);
+/* Forgets its position. -EBUSY: taken; -ENOENT. */
+int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix) WARN_UNUSED;
+/* This journal keeps the log from being shortened: its taker should write a checkpoint. */
+bool journal_store_wants_checkpoint(struct journal_store *s, const struct stored_journal *stored);
+
+/* -- for journal_io -- */
+int journal_store_write(struct journal_store *s, struct slice key, struct slice value, int64_t *ret_offset) WARN_UNUSED;
+struct partition_log *journal_store_log(struct journal_store *s);
+void journal_store_drop(struct journal_store *s, struct stored_journal *stored, int64_t before_offset);
+
+#endif
