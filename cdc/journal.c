@@ -97,6 +97,11 @@ int journal_fail(struct journal *j, int error)
     return error;
 }
 
+void journal_break(struct journal *j)
+{
+    journal_fail(j, -EPROTO);
+}
+
 /* Writes j->value as a record of this type. */
 int journal_write(struct journal *j, uint8_t type, int64_t *ret_offset)
 {
@@ -629,6 +634,7 @@ int journal_cut_back(struct journal *j, struct journal_partition *p)
     p->sequence = p->next_sequence = p->snapshot_sequence;
     p->own_end = p->end;
     p->synced_end = -1; /* the cut must become durable too */
+    if (p->pending) j->ops->discard(j->io, p);
     p->skip = p->pending = 0;
     p->touched = false;
     return 0;
@@ -638,6 +644,7 @@ int journal_snapshot_abort(struct journal *j)
 {
     uint32_t count = 0;
 
+    if (!j->snapshot_running) return 0;
     int r = round_wait(j); /* a round under way would believe that what is cut is durable */
     for (struct journal_partition *p = j->partitions; p && r == 0; p = p->next) {
         if (p->gone) continue;
@@ -682,6 +689,11 @@ bool journal_pending(const struct journal *j)
     for (const struct journal_partition *p = j->partitions; p; p = p->next)
         if (is_dirty(p)) return true;
     return false;
+}
+
+bool journal_wants_round(const struct journal *j)
+{
+    return j->strict && j->round == ROUND_NONE && j->written > j->written_synced;
 }
 
 static void round_data_done(struct journal *j)

@@ -123,6 +123,8 @@ struct journal_ops {
      * to readers until release(). *ret_base_offset of the first. -ENOENT: the log is gone. */
     int (*append)(void *io, struct journal_partition *p, int32_t first_sequence, uint32_t count, int64_t *ret_base_offset,
                   int64_t *ret_last_offset);
+    /* Drops what the caller has built since the last append. */
+    void (*discard)(void *io, struct journal_partition *p);
     /* Offset of our first record with a sequence >= sequence; INT64_MAX: none. */
     int64_t (*offset_at)(void *io, struct journal_partition *p, int32_t sequence);
     void (*hold)(void *io, struct journal_partition *p, int64_t offset);
@@ -178,6 +180,8 @@ void journal_set_strict(struct journal *j, bool strict);
 void journal_set_config_hash(struct journal *j, uint64_t config_hash);
 /* Something failed: only a new journal, loaded and recovered, can go on. 0 or -errno. */
 int journal_failed(const struct journal *j);
+/* What was counted does not fit the position any more (an event failed halfway): the journal counts as failed. */
+void journal_break(struct journal *j);
 
 /* -- topics -- */
 
@@ -221,7 +225,7 @@ int journal_snapshot_begin(struct journal *j) WARN_UNUSED;
 /* All rows are counted: durable and shown when it returns; streaming goes on from lsn. Also used without begin, to start at
  * lsn with no snapshot. */
 int journal_snapshot_end(struct journal *j, uint64_t lsn) WARN_UNUSED;
-/* Cuts back to the start, for another try. */
+/* Cuts back to the start, for another try; nothing when none runs. */
 int journal_snapshot_abort(struct journal *j) WARN_UNUSED;
 
 /* The stream that replay needs does not exist any more: what the logs hold is shown as it is, nothing is skipped. */
@@ -231,6 +235,8 @@ int journal_give_up_replay(struct journal *j) WARN_UNUSED;
 
 /* Something is journalled or appended that is not known to be durable. */
 bool journal_pending(const struct journal *j);
+/* Strict: something that could be shown waits for a round, and none runs. */
+bool journal_wants_round(const struct journal *j);
 /* Starts a round when something is pending and none runs. */
 int journal_round(struct journal *j) WARN_UNUSED;
 /* Waits until all that is journalled now is durable. */

@@ -138,6 +138,15 @@ static int io_append(void *arg, struct journal_partition *p, int32_t first_seque
     return 0;
 }
 
+static void io_discard(void *arg, struct journal_partition *p)
+{
+    struct journal_io *io = arg;
+    struct journal_part *part = p->user;
+
+    io->pending_bytes -= MIN(io->pending_bytes, batch_builder_size(&part->builder));
+    batch_builder_reset(&part->builder);
+}
+
 static int64_t io_offset_at(void *arg, struct journal_partition *p, int32_t sequence)
 {
     struct journal_part *part = p->user;
@@ -297,7 +306,7 @@ static void io_confirm(void *arg, uint64_t lsn)
     if (io->confirm) io->confirm(io->confirm_arg, lsn);
 }
 
-const struct journal_ops journal_io_ops = {.find = io_find, .append = io_append, .offset_at = io_offset_at, .hold = io_hold,
+const struct journal_ops journal_io_ops = {.find = io_find, .append = io_append, .discard = io_discard, .offset_at = io_offset_at, .hold = io_hold,
                                            .release = io_release, .trim_limit = io_trim_limit, .exclusive = io_exclusive,
                                            .truncate = io_truncate, .write = io_write, .drop = io_drop, .sync_data = io_sync_data,
                                            .sync_journal = io_sync_journal, .wait = io_wait, .confirm = io_confirm};

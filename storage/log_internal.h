@@ -73,6 +73,7 @@ struct partition_log {
     bool epochs_unsynced; /* the file is written and not synced */
     bool dir_unsynced; /* entries of the folder were made or removed since it was synced */
     bool new_folder;   /* the folder itself and partition.metadata are not synced yet */
+    bool exclusive;    /* clients may not append */
     bool syncing;      /* in the sync service's queue or hands */
     atomic_bool failed; /* takes no writes until the next start */
     uint32_t truncations;

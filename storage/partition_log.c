@@ -208,6 +208,13 @@ void partition_log_set_hold(struct partition_log *log, int64_t offset)
     pthread_mutex_unlock(&log->lock);
 }
 
+void partition_log_set_exclusive(struct partition_log *log, bool on)
+{
+    pthread_mutex_lock(&log->lock);
+    log->exclusive = on;
+    pthread_mutex_unlock(&log->lock);
+}
+
 void partition_log_release(const struct log_release *items, uint32_t count)
 {
     if (!count) return;

@@ -462,6 +462,11 @@ static int op_append(void *io, struct journal_partition *p, int32_t first_sequen
     return 0;
 }
 
+static void op_discard(void *io, struct journal_partition *p)
+{
+    pending_count[part_of(p)] = 0;
+}
+
 static int64_t op_offset_at(void *io, struct journal_partition *p, int32_t sequence)
 {
     const struct log *l = &logs[part_of(p)];
@@ -627,7 +632,7 @@ static void op_confirm(void *io, uint64_t lsn)
     if (percent(50)) persisted = tx;
     confirm_check();
 }
-static const struct journal_ops ops = {.find = op_find, .append = op_append, .offset_at = op_offset_at, .hold = op_hold, .release = op_release,
+static const struct journal_ops ops = {.find = op_find, .append = op_append, .discard = op_discard, .offset_at = op_offset_at, .hold = op_hold, .release = op_release,
                                        .trim_limit = op_trim_limit, .exclusive = op_exclusive, .truncate = op_truncate, .write = op_write,
                                        .drop = op_drop, .sync_data = op_sync_data, .sync_journal = op_sync_journal, .wait = op_wait,
                                        .confirm = op_confirm};
@@ -724,7 +729,6 @@ static void snapshot(void)
             if (percent(2)) {
                 tell("CONNECTION LOST in the snapshot");
                 must(journal_snapshot_abort(journal));
-                memset(pending_count, 0, sizeof pending_count);
                 return;
             }
         }

@@ -1,0 +1,71 @@
+/* cdc/connector_internal.h: a running connector, for connector.c (life), session.c (one connection's life) and validate.c. */
+#ifndef OTTLA_CDC_CONNECTOR_INTERNAL_H
+#define OTTLA_CDC_CONNECTOR_INTERNAL_H
+
+#include "cdc/connector.h"
+#include "cdc/ingest.h"
+#include "cdc/slot.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct cdc {
+    struct broker *broker;
+    struct journal_store *store;
+    pthread_mutex_t lock;
+    struct cdc_connector *connectors; /* that run; guarded by lock */
+};
+
+enum connector_wish { WISH_RUN, WISH_PAUSE, WISH_STOP };
+
+struct cdc_connector {
+    struct cdc *cdc;
+    struct cdc_connector *next; /* guarded by cdc->lock */
+    struct pg_connector_config *config;
+    struct cdc_callbacks callbacks;
+    pthread_t thread;
+    atomic_int wish; /* enum connector_wish */
+    int wish_fd;     /* eventfd: readable when the wish has changed */
+    /* the thread's */
+    struct change_encoder *encoder;
+    struct stored_journal *stored;
+    struct ingest *ingest;
+    struct pg_wait wait;
+    struct pg_conn *catalog;
+    bool snapshot_done; /* in this start: for snapshot.mode=always */
+    bool streamed;      /* the last session came to stream: the next delay is short again */
+    /* the stream */
+    struct pg_conn *stream;
+    uint64_t received_lsn, flush_lsn, flush_sent_lsn;
+    uint64_t keepalive_lsn; /* all below it was sent; 0: not known */
+    int64_t status_sent_us, round_us, refresh_us, offsets_us, heartbeat_us;
+    bool reply_wanted;
+    /* shared with callers */
+    pthread_mutex_t lock;
+    char **topics;
+    uint32_t topics_count;
+    struct ingest_last last; /* copy for cdc_offsets_get() */
+    struct journal_position position;
+};
+
+/* The parameters of a connection for a configuration. */
+struct pg_params connector_params(const struct pg_connector_config *config, bool replication);
+
+/* Runs until the stream ends, one way or another; -ECANCELED: the wish changed. */
+int session_run(struct cdc_connector *c, struct pg_error *err) WARN_UNUSED;
+/* Ends the unit, makes everything durable, tells PostgreSQL, hangs up. */
+void session_end(struct cdc_connector *c);
+int64_t connector_now_us(void);
+/* Has the wish changed from running? */
+static inline bool connector_is_unwanted(const struct cdc_connector *c)
+{
+    return atomic_load_explicit(&c->wish, memory_order_relaxed) != WISH_RUN;
+}
+
+/* The committed position as Debezium's offset, malloc'd JSON. last may be empty: position only. */
+char *offset_json(const struct ingest_last *last, struct journal_position position);
+char *offset_partition_json(const char *topic_prefix);
+/* Writes it to connect-offsets, for those who look there. */
+void offset_store(struct cdc_connector *c);
+
+#endif

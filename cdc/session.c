@@ -1,0 +1,435 @@
+/* cdc/session.c: one connection's life: check the server, publication and slot, snapshot when it is due, stream.
+ *
+ *   connect ─> check ─> publication ─> slot ─┬─ position known ────────────────┐
+ *                                            ├─ snapshot due ─> snapshot_run ──┴─> START_REPLICATION ─> stream ─> end
+ *                                            └─ no_data: position = the slot's ─┘
+ * A snapshot reads at the consistent point of a slot that is made for it: the connector's own when it is new, else a
+ * temporary one. So stream and snapshot meet exactly, also on a slot that existed.
+ * Source: PostgreSQL documentation, "Streaming Replication Protocol". Threads: the connector's. */
+#include "cdc/connector_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/broker.h"
+#include "cdc/pg_lsn.h"
+#include "cdc/pgoutput.h"
+#include "cdc/snapshot.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#define CONNECT_TIMEOUT_MS  10000
+#define END_TIMEOUT_MS      3000
+#define ROUND_US            200000  /* between sync rounds while the stream runs */
+#define ROUND_IDLE_US       20000   /* .. and while it is idle */
+#define REFRESH_US          500000  /* topics looked at anew */
+#define STATUS_US_MIN       20000   /* between status messages that only tell progress */
+#define OFFSETS_US          INT64_C(10000000)
+#define MESSAGES_PER_LOOK   256     /* messages before timers are looked at */
+#define XLOGDATA_HEAD_BYTES 25      /* 'w', start, end, time */
+#define KEEPALIVE_BYTES     18      /* 'k', end, time, reply */
+#define STATUS_BYTES        34
+
+struct pg_params connector_params(const struct pg_connector_config *config, bool replication)
+{
+    return (struct pg_params){.host = config->hostname,
+                              .port = config->port,
+                              .user = config->user,
+                              .password = config->password,
+                              .dbname = config->dbname,
+                              .sslmode = config->sslmode,
+                              .sslcert = config->sslcert,
+                              .sslkey = config->sslkey,
+                              .sslpassword = config->sslpassword,
+                              .sslrootcert = config->sslrootcert,
+                              .tcp_keepalive = config->tcp_keepalive,
+                              .replication = replication,
+                              .application_name = replication ? "Debezium Streaming" : "Debezium General",
+                              /* The forms of text that the converters know. */
+                              .options = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
+                                         "-c standard_conforming_strings=on",
+                              .connect_timeout_ms = CONNECT_TIMEOUT_MS};
+}
+
+static int fail(struct pg_error *err, int error, const char *text)
+{
+    *err = (struct pg_error){0};
+    snprintf(err->text, sizeof err->text, "%s", text);
+    return error;
+}
+
+/* -- before the stream -- */
+
+struct plan {
+    struct pg_table_list tables;
+    struct slot slot;
+    uint64_t wal_end;
+    bool snapshot;
+};
+
+static int slot_is_gone(struct cdc_connector *c, const struct plan *p, struct pg_error *err)
+{
+    struct journal_position at = journal_position(c->stored->journal);
+
+    log_error("cdc", "the replication slot %s; changes behind " PG_LSN_FMT " may be lost connector=%s slot=%s",
+              p->slot.exists ? "has lost WAL that it needs" : "does not exist any more", PG_LSN_ARG(at.whole_lsn), c->config->name, c->config->slot_name);
+    *err = (struct pg_error){0};
+    snprintf(err->text, sizeof err->text,
+             "The connector is trying to read change stream starting at LSN{" PG_LSN_FMT "} from slot %s, but this is no longer available on the "
+             "server. Reconfigure the connector to use a snapshot mode when needed.",
+             PG_LSN_ARG(at.whole_lsn), c->config->slot_name);
+    if ((journal_is_ahead(c->stored->journal) || at.part_lsn) && journal_give_up_replay(c->stored->journal) == 0)
+        log_warn("cdc", "records that waited for a replay are shown as they are connector=%s", c->config->name);
+    return -EREMOTEIO;
+}
+
+/* Is a snapshot due? Also refuses where the stream cannot be continued. */
+static int plan_snapshot(struct cdc_connector *c, struct plan *p, struct pg_error *err)
+{
+    const struct pg_connector_config *config = c->config;
+    bool known = journal_has_position(c->stored->journal);
+    bool gone = known && (!p->slot.exists || p->slot.lost);
+
+    if (p->slot.exists && strcmp(p->slot.plugin, "pgoutput") != 0)
+        return fail(err, -EREMOTEIO, "the replication slot exists and uses another plugin than pgoutput: drop it, or choose another slot.name");
+    if (p->slot.exists && strcmp(p->slot.database, config->dbname) != 0)
+        return fail(err, -EREMOTEIO, "the replication slot exists and belongs to another database: choose another slot.name");
+    switch (config->snapshot_mode) {
+    case SNAPSHOT_INITIAL_ONLY:
+        p->snapshot = !known;
+        return 0;
+    case SNAPSHOT_WHEN_NEEDED:
+        p->snapshot = !known || gone;
+        if (!gone || !(journal_is_ahead(c->stored->journal) || journal_position(c->stored->journal).part_lsn)) return 0;
+        log_warn("cdc", "records that waited for a replay are shown as they are connector=%s", config->name);
+        return journal_give_up_replay(c->stored->journal) < 0 ? fail(err, -EIO, "the journal could not be written") : 0;
+    case SNAPSHOT_ALWAYS:
+        p->snapshot = !known || (!c->snapshot_done && !journal_is_ahead(c->stored->journal) && !journal_position(c->stored->journal).part_lsn);
+        break;
+    case SNAPSHOT_NO_DATA:
+        p->snapshot = false;
+        break;
+    case SNAPSHOT_CONFIGURATION_BASED:
+        p->snapshot = !known && config->snapshot_data;
+        break;
+    default:
+        p->snapshot = !known;
+    }
+    return gone && !p->snapshot ? slot_is_gone(c, p, err) : 0;
+}
+
+static bool is_streaming_wanted(const struct pg_connector_config *config)
+{
+    return config->snapshot_mode != SNAPSHOT_INITIAL_ONLY && !(config->snapshot_mode == SNAPSHOT_CONFIGURATION_BASED && !config->snapshot_stream);
+}
+
+static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *err)
+{
+    struct pg_conn *catalog;
+
+    int r = c->ingest ? 0 : -EINVAL;
+    struct pg_params params = connector_params(c->config, false);
+    if (r == 0) r = pg_conn_open(&params, &c->wait, &c->catalog, err);
+    if (r < 0) return r;
+    catalog = c->catalog;
+    if (c->config->initial_statements && (r = pg_exec(catalog, c->config->initial_statements, NULL, 0, 0, NULL, err)) < 0) return r;
+    if (is_streaming_wanted(c->config)) r = slot_check_server(catalog, err);
+    if (r == 0) r = slot_wal_end(catalog, &p->wal_end, err);
+    if (r == 0) r = tables_read(catalog, c->config, &p->tables, err);
+    if (r == 0) r = slot_read(catalog, c->config->slot_name, &p->slot, err);
+    if (r == 0) r = plan_snapshot(c, p, err);
+    if (r == 0) r = replica_identity_set(catalog, c->config, &p->tables, err);
+    if (r == 0 && is_streaming_wanted(c->config)) r = publication_ensure(catalog, c->config, &p->tables, err);
+    return r;
+}
+
+static int snapshot_between(void *arg)
+{
+    struct cdc_connector *c = arg;
+
+    if (connector_is_unwanted(c)) return -ECANCELED;
+    journal_io_deliver(c->stored->io);
+    if (connector_now_us() - c->round_us < ROUND_US) return 0;
+    c->round_us = connector_now_us();
+    return journal_round(c->stored->journal);
+}
+
+static int stream_connect(struct cdc_connector *c, struct pg_error *err)
+{
+    struct pg_params params = connector_params(c->config, true);
+    return pg_conn_open(&params, &c->wait, &c->stream, err);
+}
+
+/* Runs the snapshot at the consistent point of a slot: the connector's own when it does not exist yet, else a temporary one. */
+static int take_snapshot(struct cdc_connector *c, struct plan *p, struct pg_error *err)
+{
+    char snapshot_name[SLOT_SNAPSHOT_NAME_BYTES];
+    char temporary_name[64];
+    uint64_t lsn = 0;
+    bool streaming = is_streaming_wanted(c->config);
+    int r = 0;
+
+    if (c->config->snapshot_delay_ms > 0) (void)c->wait.wait(c, -1, 0, (int)c->config->snapshot_delay_ms);
+    if (streaming) {
+        bool temporary = p->slot.exists;
+        snprintf(temporary_name, sizeof temporary_name, "ottla_snapshot_%d_%d", (int)getpid(), c->stored->number);
+        if (p->slot.exists && p->slot.lost) { /* when_needed: it is of no use any more */
+            r = slot_drop(c->catalog, c->config->slot_name, err);
+            temporary = false;
+        }
+        if (r == 0) r = stream_connect(c, err);
+        if (r == 0)
+            r = slot_create(c->stream, temporary ? temporary_name : c->config->slot_name, temporary, c->config->slot_failover, &lsn, snapshot_name, err);
+        if (r == 0) log_info("cdc", "%s replication slot connector=%s slot=%s at=" PG_LSN_FMT, temporary ? "temporary" : "new", c->config->name,
+                             temporary ? temporary_name : c->config->slot_name, PG_LSN_ARG(lsn));
+    }
+    if (r == 0)
+        r = snapshot_run(&(struct snapshot_env){.config = c->config, .encoder = c->encoder, .ingest = c->ingest, .journal = c->stored->journal,
+                                                .conn = c->catalog, .snapshot_name = streaming ? snapshot_name : NULL, .lsn = lsn, .tables = &p->tables,
+                                                .between = snapshot_between, .arg = c},
+                         &lsn, err);
+    pg_conn_close(c->stream); /* a temporary slot goes with its connection */
+    c->stream = NULL;
+    if (r == 0) c->snapshot_done = true;
+    return r;
+}
+
+/* Streaming without a snapshot begins where the slot stands. */
+static int begin_without_snapshot(struct cdc_connector *c, const struct plan *p, struct pg_error *err)
+{
+    char ignored[SLOT_SNAPSHOT_NAME_BYTES];
+    uint64_t lsn = p->slot.confirmed_flush_lsn ? p->slot.confirmed_flush_lsn : p->slot.restart_lsn;
+    int r = 0;
+
+    if (!p->slot.exists) {
+        r = stream_connect(c, err);
+        if (r == 0) r = slot_create(c->stream, c->config->slot_name, false, c->config->slot_failover, &lsn, ignored, err);
+        pg_conn_close(c->stream);
+        c->stream = NULL;
+    }
+    if (r < 0) return r;
+    return journal_snapshot_end(c->stored->journal, lsn) < 0 ? fail(err, -EIO, "the journal could not be written") : 0;
+}
+
+/* -- the stream -- */
+
+static void confirm(void *arg, uint64_t lsn)
+{
+    struct cdc_connector *c = arg;
+    if (c->config->lsn_flush_mode != LSN_FLUSH_MANUAL) c->flush_lsn = MAX(c->flush_lsn, lsn);
+}
+
+static int status_send(struct cdc_connector *c, struct pg_error *err)
+{
+    uint8_t m[STATUS_BYTES] = {'r'};
+
+    be64_store(m + 1, MAX(c->received_lsn, c->flush_lsn));
+    be64_store(m + 9, c->flush_lsn);
+    be64_store(m + 17, c->flush_lsn);
+    be64_store(m + 25, (uint64_t)(clock_system.wall_us(&clock_system) - PG_EPOCH_US));
+    int r = pg_copy_send(c->stream, slice_make(m, sizeof m), err);
+    if (r < 0) return r;
+    c->flush_sent_lsn = c->flush_lsn;
+    c->status_sent_us = connector_now_us();
+    c->reply_wanted = false;
+    return 0;
+}
+
+static int journal_broke(struct cdc_connector *c, int r, struct pg_error *err)
+{
+    if (r == 0) return 0;
+    fail(err, r, ingest_error(c->ingest)[0] ? ingest_error(c->ingest) : "the journal could not be written");
+    return -EIO;
+}
+
+static int stream_message(struct cdc_connector *c, struct slice data, struct pg_error *err)
+{
+    if (data.len >= XLOGDATA_HEAD_BYTES && data.ptr[0] == 'w') {
+        uint64_t wal_start = be64_load(data.ptr + 1);
+        c->received_lsn = MAX(c->received_lsn, wal_start);
+        c->keepalive_lsn = 0;
+        int r = ingest_message(c->ingest, slice_make(data.ptr + XLOGDATA_HEAD_BYTES, data.len - XLOGDATA_HEAD_BYTES), wal_start, err);
+        /* Unless it was the database that failed, before anything was counted, a part of the event may be counted. */
+        if (r < 0 && r != -ECONNRESET && r != -EREMOTEIO && r != -ECANCELED && r != -ETIMEDOUT) journal_break(c->stored->journal);
+        return r;
+    }
+    if (data.len >= KEEPALIVE_BYTES && data.ptr[0] == 'k') {
+        c->keepalive_lsn = be64_load(data.ptr + 1);
+        c->received_lsn = MAX(c->received_lsn, c->keepalive_lsn);
+        if (data.ptr[17]) c->reply_wanted = true;
+        return 0;
+    }
+    return fail(err, -EPROTO, "the server sent a replication message that does not exist");
+}
+
+/* For callers of other threads: where we are. */
+static void position_show(struct cdc_connector *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->position = journal_position(c->stored->journal);
+    c->last = *ingest_last(c->ingest);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* A record of its own, outside of units: heartbeats are not replayed. */
+static int heartbeat_emit(void *arg, const struct change_record *record)
+{
+    struct cdc_connector *c = arg;
+    struct err ignored;
+    AUTO_FREE char *topic = slice_strdup(record->topic);
+
+    if (broker_topic_ensure(c->cdc->broker, topic, -1, NULL, 0, &ignored) != KAFKA_NONE) return 0;
+    struct partition_log *log = broker_partition(c->cdc->broker, topic, 0);
+    if (!log) return 0;
+    (void)!broker_append_record(c->cdc->broker, log, record->key, record->value, NULL);
+    partition_log_unref(log);
+    return 0;
+}
+
+static int heartbeat(struct cdc_connector *c, int64_t now_us, struct pg_error *err)
+{
+    struct pg_conn *catalog = c->catalog;
+
+    if (c->config->heartbeat_interval_ms <= 0 || now_us - c->heartbeat_us < c->config->heartbeat_interval_ms * 1000) return 0;
+    c->heartbeat_us = now_us;
+    (void)!change_encoder_heartbeat(c->encoder, clock_system.wall_us(&clock_system) * 1000, heartbeat_emit, c);
+    if (!c->config->heartbeat_action_query || !*c->config->heartbeat_action_query || !catalog) return 0;
+    return pg_exec(catalog, c->config->heartbeat_action_query, NULL, 0, (int)c->config->query_timeout_ms, NULL, err);
+}
+
+/* What is due by time: rounds, confirmation, status, topics, offsets. idle: no message is there now. */
+static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *err)
+{
+    struct journal *j = c->stored->journal;
+    int64_t now_us = connector_now_us();
+    int r = 0;
+
+    journal_io_deliver(c->stored->io);
+    if (idle) r = ingest_idle(c->ingest);
+    if (r == 0 && now_us - c->round_us >= (idle ? ROUND_IDLE_US : ROUND_US)) {
+        c->round_us = now_us;
+        r = journal_round(j);
+    } else if (r == 0 && journal_wants_round(j)) {
+        r = journal_round(j); /* strict: readers wait for it */
+    }
+    if (r == 0 && now_us - c->refresh_us >= REFRESH_US) {
+        c->refresh_us = now_us;
+        r = ingest_refresh_topics(c->ingest);
+        if (r == 0 && ingest_is_quiet(c->ingest) && journal_store_wants_checkpoint(c->cdc->store, c->stored)) r = journal_checkpoint(j);
+        position_show(c);
+    }
+    if (r == 0) r = journal_failed(j);
+    if (r < 0) return journal_broke(c, r, err);
+    if (idle && c->keepalive_lsn && ingest_is_quiet(c->ingest)) journal_idle(j, c->keepalive_lsn);
+
+    bool progress = c->flush_lsn > c->flush_sent_lsn && now_us - c->status_sent_us >= STATUS_US_MIN;
+    if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000) r = status_send(c, err);
+    if (r == 0) r = heartbeat(c, now_us, err);
+    if (r == 0 && now_us - c->offsets_us >= OFFSETS_US) {
+        c->offsets_us = now_us;
+        position_show(c);
+        offset_store(c);
+    }
+    return r;
+}
+
+/* Until the next timer, while nothing comes [ms]. */
+static int idle_timeout_ms(const struct cdc_connector *c)
+{
+    if (!ingest_is_quiet(c->ingest) || c->flush_lsn > c->flush_sent_lsn) return 20;
+    return journal_pending(c->stored->journal) ? 20 : 250;
+}
+
+static int stream_run(struct cdc_connector *c, struct pg_error *err)
+{
+    struct slice data;
+
+    for (;;) {
+        int count = 0, r = 1;
+        while (count < MESSAGES_PER_LOOK && (r = pg_copy_next(c->stream, &data, err)) > 0) {
+            r = stream_message(c, data, err);
+            if (r < 0) return r;
+            count++;
+        }
+        if (r == -ENODATA) {
+            fail(err, -ECONNRESET, "the server ended the stream");
+            return -ECONNRESET;
+        }
+        if (r < 0) return r;
+        r = stream_timers(c, count < MESSAGES_PER_LOOK, err);
+        if (r < 0) return r;
+        if (connector_is_unwanted(c)) return -ECANCELED;
+        if (count == MESSAGES_PER_LOOK) continue;
+        struct pollfd fds[] = {{.fd = pg_conn_socket(c->stream), .events = POLLIN},
+                               {.fd = c->wish_fd, .events = POLLIN},
+                               {.fd = c->stored->io->wake_fd, .events = POLLIN}};
+        if (poll(fds, countof(fds), idle_timeout_ms(c)) < 0 && errno != EINTR) return fail(err, -errno, "poll failed");
+    }
+}
+
+static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg_error *err)
+{
+    uint64_t lsn = journal_position(c->stored->journal).whole_lsn;
+
+    if (c->config->streaming_delay_ms > 0) (void)c->wait.wait(c, -1, 0, (int)c->config->streaming_delay_ms);
+    int r = stream_connect(c, err);
+    if (r == 0) r = slot_start(c->stream, c->config, lsn, err);
+    if (r < 0) return r;
+    c->received_lsn = c->flush_lsn = c->flush_sent_lsn = 0;
+    c->flush_lsn = journal_confirmed(c->stored->journal);
+    c->keepalive_lsn = 0;
+    c->reply_wanted = false;
+    c->status_sent_us = c->refresh_us = c->round_us = c->heartbeat_us = c->offsets_us = connector_now_us();
+    c->stored->io->confirm_arg = c;
+    c->stored->io->confirm = confirm;
+    ingest_begin(c->ingest, p->wal_end);
+    c->streamed = true;
+    log_info("cdc", "streaming connector=%s slot=%s from=" PG_LSN_FMT, c->config->name, c->config->slot_name, PG_LSN_ARG(lsn));
+    return status_send(c, err);
+}
+
+/* Nothing to stream: a connector that only took a snapshot rests. */
+static int rest(struct cdc_connector *c)
+{
+    pg_conn_close(c->catalog);
+    c->catalog = NULL;
+    for (int r = -ETIMEDOUT; r == -ETIMEDOUT;) r = c->wait.wait(c, -1, 0, 60000);
+    return -ECANCELED;
+}
+
+int session_run(struct cdc_connector *c, struct pg_error *err)
+{
+    struct plan p = {0};
+
+    int r = plan_make(c, &p, err);
+    if (r == 0 && p.snapshot) r = take_snapshot(c, &p, err);
+    else if (r == 0 && !journal_has_position(c->stored->journal)) r = begin_without_snapshot(c, &p, err);
+    tables_done(&p.tables);
+    if (r < 0) return r;
+    position_show(c);
+    if (!is_streaming_wanted(c->config)) return rest(c);
+    r = stream_begin(c, &p, err);
+    return r < 0 ? r : stream_run(c, err);
+}
+
+void session_end(struct cdc_connector *c)
+{
+    struct journal *j = c->stored->journal;
+    struct pg_error ignored;
+
+    if (!journal_failed(j) && c->streamed && ingest_cut(c->ingest) == 0 && connector_is_unwanted(c) && journal_drain(j) == 0 && c->stream) {
+        /* An orderly end: the slot is free when it returns. The wish must not cancel it. */
+        enum connector_wish wish = (enum connector_wish)atomic_exchange(&c->wish, WISH_RUN);
+        if (status_send(c, &ignored) == 0) (void)!pg_copy_end(c->stream, END_TIMEOUT_MS, &ignored);
+        int expected = WISH_RUN;
+        atomic_compare_exchange_strong(&c->wish, &expected, wish);
+    }
+    c->stored->io->confirm = NULL;
+    pg_conn_close(c->stream);
+    c->stream = NULL;
+    if (c->config->slot_drop_on_stop && atomic_load(&c->wish) == WISH_STOP && c->catalog) (void)!slot_drop(c->catalog, c->config->slot_name, &ignored);
+    pg_conn_close(c->catalog);
+    c->catalog = NULL;
+    if (!journal_failed(j)) position_show(c);
+}
