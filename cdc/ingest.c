@@ -121,7 +121,7 @@ bool ingest_is_quiet(const struct ingest *in)
 
 static int fail(struct ingest *in, int error, const char *text)
 {
-    snprintf(in->error, sizeof in->error, "%s", text);
+    if (text != in->error) snprintf(in->error, sizeof in->error, "%s", text);
     return error;
 }
 static int fail_err(struct ingest *in, int error, const char *text, struct pg_error *err)

@@ -163,14 +163,13 @@ static void io_hold(void *arg, struct journal_partition *p, int64_t offset)
 
 static void io_release(void *arg, const struct journal_release *items, uint32_t count)
 {
-    struct log_release some[64];
-    struct log_release *releases = count <= countof(some) ? some : xmalloc(count * sizeof *releases);
+    struct log_release *releases = xmalloc(count * sizeof *releases);
 
     for (uint32_t i = 0; i < count; i++)
         releases[i] = (struct log_release){.log = journal_part_of(items[i].partition)->log, .hold = items[i].hold == INT64_MAX ? LOG_NO_HOLD : items[i].hold};
     FAILPOINT("publish");
     partition_log_release(releases, count);
-    if (releases != some) free(releases);
+    free(releases);
 }
 
 static void io_trim_limit(void *arg, struct journal_partition *p, int64_t offset)

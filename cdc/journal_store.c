@@ -196,8 +196,10 @@ static int load_batches(struct journal_store *s, const struct stored_journal *on
 
     while (r == 0 && batches.len > 0) {
         struct record_reader reader;
-        if (record_batch_parse(batches, &b) < 0) return -EBADMSG;
-        batches = slice_make(batches.ptr + b.bytes.len, batches.len - b.bytes.len);
+        if (record_batch_next(&batches, &b) != RECORD_BATCH_OK) {
+            r = -EBADMSG;
+            break;
+        }
         r = record_reader_open(&reader, &b, JOURNAL_RECORD_BYTES_MAX, &scratch);
         while (r == 0 && (r = record_reader_next(&reader, &record)) > 0) r = record.offset < from_offset ? 0 : load_record(s, only, &record);
     }

@@ -124,9 +124,10 @@ static int held_emit(struct snapshot *s, bool last_of_table, bool last_of_all, s
     return r < 0 ? fail(err, r, why.text[0] ? why.text : ingest_error(s->env->ingest)) : 0;
 }
 
-static int table_rows(struct snapshot *s, const struct relation *relation, struct pg_error *err)
+/* only: without child tables, whose rows come under their own names. */
+static int table_rows(struct snapshot *s, const struct relation *relation, bool only, struct pg_error *err)
 {
-    AUTO_FREE char *sql = relation_select_sql(relation, true);
+    AUTO_FREE char *sql = relation_select_sql(relation, true, only);
     struct slice line;
     bool first = true;
 
@@ -157,7 +158,7 @@ static int table_read(struct snapshot *s, const struct pg_table *table, struct p
     if (r < 0) return r;
     s->relations[s->relations_count++] = relation;
     log_info("cdc", "snapshot reads table connector=%s table=%s.%s", s->env->config->name, table->schema, table->name);
-    return table_rows(s, relation, err);
+    return table_rows(s, relation, table->kind != 'p', err);
 }
 
 /* -- the order of tables -- */

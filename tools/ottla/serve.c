@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "broker/broker.h"
+#include "cdc/connector.h"
+#include "connect/connect.h"
 #include "storage/log_dir.h"
 
 #include <errno.h>
@@ -144,11 +146,12 @@ static void wait_for_signal(const sigset_t *set)
 /* -- the rooms -- */
 
 /* One line for programs that wait for it, then one for people. */
-static void say_ready(struct broker *b)
+static void say_ready(struct broker *b, struct connect *c)
 {
     const struct broker_config *config = broker_config(b);
+    const char *rest = *connect_address(c) ? connect_address(c) : "-";
 
-    printf("ready kafka=%s connect=%s data=%s\n", broker_address(b), "-", log_dir_path(broker_log_dir(b)));
+    printf("ready kafka=%s connect=%s data=%s\n", broker_address(b), rest, log_dir_path(broker_log_dir(b)));
     fflush(stdout);
     notify("READY=1");
     log_info("serve", "ready version=%s kafka=%s cluster=%s durability=%s flush_ms=%lld", OTTLA_VERSION, broker_address(b),
@@ -157,20 +160,33 @@ static void say_ready(struct broker *b)
 
 static int run(struct broker_config *config, const sigset_t *signals)
 {
-    struct broker *broker;
+    struct connect *connect = NULL;
+    struct broker *broker = NULL;
+    struct cdc *cdc = NULL;
     struct err err = ERR_NONE;
-
-    if (broker_open(config, &broker, &err) < 0) return complain(&err);
     int status = 0;
-    if (broker_serve(broker, &err) < 0) {
+
+    if (connect_open(config, &connect, &err) < 0) {
+        broker_config_free(config);
+        return complain(&err);
+    }
+    if (broker_open(config, &broker, &err) < 0) {
+        connect_close(connect);
+        return complain(&err);
+    }
+    if (cdc_open(broker, &cdc, &err) < 0 || connect_start(connect, broker, cdc, &err) < 0 || broker_serve(broker, &err) < 0) {
         status = complain(&err);
     } else {
-        say_ready(broker);
+        connect_run(connect);
+        say_ready(broker, connect);
         wait_for_signal(signals);
         notify("STOPPING=1");
     }
+    connect_stop(connect);
     broker_stop(broker);
+    cdc_close(cdc);
     broker_close(broker);
+    connect_close(connect);
     return status;
 }
 
