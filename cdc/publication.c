@@ -55,7 +55,7 @@ static int published_tables(struct pg_conn *c, const char *publication, struct b
     struct pg_result *result;
     const char *params[] = {publication};
 
-    int r = pg_exec(c, "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1 ORDER BY 1 COLLATE \"C\", 2 COLLATE \"C\"",
+    int r = pg_exec(c, "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1 ORDER BY schemaname COLLATE \"C\", tablename COLLATE \"C\"",
                     params, 1, 0, &result, err);
     if (r < 0) return r;
     for (int i = 0; i < pg_result_rows(result); i++) add_table(out, pg_result_text(result, i, 0), pg_result_text(result, i, 1));

@@ -111,8 +111,8 @@ static int held_emit(struct snapshot *s, bool last_of_table, bool last_of_all, s
     if (!row->present) return 0;
     row->present = false;
     s->position.marker = last_of_all           ? SNAPSHOT_LAST
-                         : last_of_table       ? SNAPSHOT_LAST_IN_DATA_COLLECTION
                          : row->first_of_all   ? SNAPSHOT_FIRST
+                         : last_of_table       ? SNAPSHOT_LAST_IN_DATA_COLLECTION
                          : row->first_of_table ? SNAPSHOT_FIRST_IN_DATA_COLLECTION
                                                : SNAPSHOT_TRUE;
     s->position.now_ns = clock_system.wall_us(&clock_system) * 1000;
@@ -124,10 +124,28 @@ static int held_emit(struct snapshot *s, bool last_of_table, bool last_of_all, s
     return r < 0 ? fail(err, r, why.text[0] ? why.text : ingest_error(s->env->ingest)) : 0;
 }
 
+/* COPY of the table, or of what snapshot.select.statement.overrides.SCHEMA.TABLE selects: malloc'd. */
+static char *table_sql(const struct snapshot *s, const struct relation *relation, bool only)
+{
+    AUTO_FREE char *property = xasprintf("snapshot.select.statement.overrides.%s.%s", relation->schema, relation->table);
+    const char *given = connector_config_get(s->env->config, property);
+
+    if (!given) return relation_select_sql(relation, true, only);
+    struct bytes columns = {0};
+    for (uint32_t i = 0; i < relation->columns_count; i++) {
+        AUTO_FREE char *name = pg_quote_identifier(relation->columns[i].name);
+        bytes_append_text(&columns, i ? ", " : "");
+        bytes_append_text(&columns, name);
+    }
+    char *sql = xasprintf("COPY (SELECT %.*s FROM (%s) AS chosen) TO STDOUT", (int)columns.len, (const char *)columns.ptr, given);
+    bytes_done(&columns);
+    return sql;
+}
+
 /* only: without child tables, whose rows come under their own names. */
 static int table_rows(struct snapshot *s, const struct relation *relation, bool only, struct pg_error *err)
 {
-    AUTO_FREE char *sql = relation_select_sql(relation, true, only);
+    AUTO_FREE char *sql = table_sql(s, relation, only);
     struct slice line;
     bool first = true;
 
@@ -135,7 +153,7 @@ static int table_rows(struct snapshot *s, const struct relation *relation, bool 
     while (r == 0 && (r = pg_copy_next_wait(s->env->conn, -1, &line, err)) > 0) {
         r = row_read(&s->next, relation, line);
         if (r < 0) return fail(err, r, "a row of the snapshot could not be read");
-        s->next.first_of_all = s->rows == 0 && !s->held.present;
+        s->next.first_of_all = first && s->relations_count == 1; /* of the first table; when that is empty no row is */
         s->next.first_of_table = first;
         r = held_emit(s, first, false, err);
         if (r < 0) return r;
@@ -163,16 +181,6 @@ static int table_read(struct snapshot *s, const struct pg_table *table, struct p
 
 /* -- the order of tables -- */
 
-static int order_by_list(const void *a, const void *b, void *arg)
-{
-    const struct pg_connector_config *config = arg;
-    const struct pg_table *x = a, *y = b;
-    AUTO_FREE char *x_name = xasprintf("%s.%s", x->schema, x->name);
-    AUTO_FREE char *y_name = xasprintf("%s.%s", y->schema, y->name);
-    int i = name_filter_index(config->snapshot_include, x_name), k = name_filter_index(config->snapshot_include, y_name);
-
-    return i != k ? i - k : strcmp(x_name, y_name);
-}
 static int order_by_rows(const void *a, const void *b, void *arg)
 {
     const struct pg_connector_config *config = arg;
@@ -183,7 +191,7 @@ static int order_by_rows(const void *a, const void *b, void *arg)
     return strcmp(x->name, y->name);
 }
 
-/* The tables to read, in Debezium's order: by name, by the list, or by row count. Borrowed; the array is malloc'd. */
+/* The tables to read, in Debezium's order: by name or by row count. Borrowed; the array is malloc'd. */
 static struct pg_table *order_tables(const struct snapshot_env *e, uint32_t *ret_count)
 {
     struct pg_table *tables = xcalloc(e->tables->count + 1, sizeof *tables);
@@ -197,7 +205,6 @@ static struct pg_table *order_tables(const struct snapshot_env *e, uint32_t *ret
     const char *by_rows = e->config->snapshot_order_by_row_count;
     void *config = (void *)(uintptr_t)e->config;
     if (by_rows && strcasecmp(by_rows, "disabled") != 0) qsort_r(tables, count, sizeof *tables, order_by_rows, config);
-    else if (e->config->snapshot_include) qsort_r(tables, count, sizeof *tables, order_by_list, config);
     *ret_count = count;
     return tables;
 }
