@@ -125,10 +125,10 @@ json_t *validation_json(const struct connector_class *class, const json_t *confi
         const char *name = p->list[i].name;
         if (json_object_get(described, name)) continue;
         json_object_set_new(described, name, json_true());
-        json_array_append_new(configs,
-                              json_pack("{s:n, s:{s:s, s:o, s:[], s:o, s:b}}", "definition", "value", "name", name,
-                                        "value", string_or_null(config_get(config, name)), "recommended_values",
-                                        "errors", errors_json(p, name), "visible", true));
+        json_array_append_new(
+            configs, json_pack("{s:n, s:{s:s, s:o, s:[], s:o, s:b}}", "definition", "value", "name", name, "value",
+                               string_or_null(property_is_secret(name) ? "[hidden]" : config_get(config, name)),
+                               "recommended_values", "errors", errors_json(p, name), "visible", true));
     }
     json_decref(described);
     return json_pack("{s:s, s:i, s:o, s:o}", "name", class->name, "error_count", (int)p->count, "groups", groups,
