@@ -80,8 +80,8 @@ struct event {
 };
 
 /* old: where an unchanged TOAST value stands, when the old row was sent whole. */
-static int write_column(struct event *ev, const struct relation_column *c, const struct tuple_value *v, const struct tuple_value *old,
-                        struct bytes *out)
+static int write_column(struct event *ev, const struct relation_column *c, const struct tuple_value *v,
+                        const struct tuple_value *old, struct bytes *out)
 {
     struct change_encoder *e = ev->e;
     struct connect_value value;
@@ -103,8 +103,9 @@ static int write_column(struct event *ev, const struct relation_column *c, const
         return 0;
     }
     e->failures++;
-    snprintf(e->failure_text, sizeof(e->failure_text), "table \"%s.%s\", column \"%s\": value \"%.*s\" cannot be represented", ev->r->schema,
-             ev->r->table, c->name, (int)MIN(v->text.len, 100u), (const char *)v->text.ptr);
+    snprintf(e->failure_text, sizeof(e->failure_text),
+             "table \"%s.%s\", column \"%s\": value \"%.*s\" cannot be represented", ev->r->schema, ev->r->table,
+             c->name, (int)MIN(v->text.len, 100u), (const char *)v->text.ptr);
     if (e->config->convert_failure_mode == CONVERT_FAIL) return err_set(ev->err, -EBADMSG, "%s", e->failure_text);
     bytes_append_slice(out, c->json_null);
     return 0;
@@ -266,7 +267,8 @@ static uint32_t add_unwrap_headers(struct event *ev, enum change_op op, struct c
 }
 
 /* key_header: __debezium.newkey or .oldkey with its value; a null name: none. */
-static int emit_record(struct event *ev, enum change_op op, const struct bytes *key, struct slice value, struct change_header key_header)
+static int emit_record(struct event *ev, enum change_op op, const struct bytes *key, struct slice value,
+                       struct change_header key_header)
 {
     struct change_encoder *e = ev->e;
     struct change_header headers[HEADERS_MAX];
@@ -276,7 +278,8 @@ static int emit_record(struct event *ev, enum change_op op, const struct bytes *
     memcpy(headers + count, e->context, e->context_count * sizeof(headers[0]));
     count += e->context_count;
     if (value.ptr || op == CHANGE_DELETE) count = add_unwrap_headers(ev, op, headers, count);
-    if (key->failed || e->value.failed) return err_set(ev->err, -ENOMEM, "no memory for an event of table \"%s.%s\"", ev->r->schema, ev->r->table);
+    if (key->failed || e->value.failed)
+        return err_set(ev->err, -ENOMEM, "no memory for an event of table \"%s.%s\"", ev->r->schema, ev->r->table);
     const struct change_record record = {
         .topic = slice_of(ev->r->topic),
         .key = key_slice(ev->r, key),
@@ -289,7 +292,8 @@ static int emit_record(struct event *ev, enum change_op op, const struct bytes *
 }
 
 /* A row that exists after the change. */
-static int emit_row(struct event *ev, enum change_op op, const struct tuple *before, const struct tuple *old, struct change_header key_header)
+static int emit_row(struct event *ev, enum change_op op, const struct tuple *before, const struct tuple *old,
+                    struct change_header key_header)
 {
     int result = ev->r->unwrap ? write_flat(ev, op, ev->new_tuple, old) : write_envelope(ev, op, before, ev->new_tuple);
 
@@ -334,7 +338,8 @@ static int emit_update(struct event *ev)
             if (e->key.failed || e->old_key.failed) return err_set(ev->err, -ENOMEM, "no memory for a key");
             result = emit_delete(ev, &e->old_key, header("__debezium.newkey", key_payload(r, &e->key)));
             if (result != 0) return result;
-            return emit_row(ev, CHANGE_CREATE, NULL, ev->old_tuple, header("__debezium.oldkey", key_payload(r, &e->old_key)));
+            return emit_row(ev, CHANGE_CREATE, NULL, ev->old_tuple,
+                            header("__debezium.oldkey", key_payload(r, &e->old_key)));
         }
     }
     if (e->config->skip_messages_without_change && r->replica_identity == 'f' && ev->old_tuple) {
@@ -342,7 +347,8 @@ static int emit_update(struct event *ev)
         if ((result = write_row(ev, ev->old_tuple, NULL, &e->value)) < 0) return result;
         uint32_t middle = e->value.len;
         if ((result = write_row(ev, ev->new_tuple, ev->old_tuple, &e->value)) < 0) return result;
-        if (!e->value.failed && e->value.len == 2 * middle && memcmp(e->value.ptr, e->value.ptr + middle, middle) == 0) return 0;
+        if (!e->value.failed && e->value.len == 2 * middle && memcmp(e->value.ptr, e->value.ptr + middle, middle) == 0)
+            return 0;
     }
     return emit_row(ev, CHANGE_UPDATE, ev->old_tuple, ev->old_tuple, no_header);
 }
@@ -362,17 +368,24 @@ static unsigned operation_bit(enum change_op op)
 static int check_tuple(struct event *ev, const struct tuple *t)
 {
     if (!t || t->count == ev->r->columns_count) return 0;
-    return err_set(ev->err, -EBADMSG, "table \"%s.%s\": a row of %u columns, %u were announced", ev->r->schema, ev->r->table, t->count,
-                   ev->r->columns_count);
+    return err_set(ev->err, -EBADMSG, "table \"%s.%s\": a row of %u columns, %u were announced", ev->r->schema,
+                   ev->r->table, t->count, ev->r->columns_count);
 }
 
-int change_encoder_row(struct change_encoder *e, const struct relation *r, enum change_op op, const struct tuple *old_tuple,
-                       const struct tuple *new_tuple, const struct source_position *position, change_emit_fn *emit, void *arg,
-                       struct err *err)
+int change_encoder_row(struct change_encoder *e, const struct relation *r, enum change_op op,
+                       const struct tuple *old_tuple, const struct tuple *new_tuple,
+                       const struct source_position *position, change_emit_fn *emit, void *arg, struct err *err)
 {
     if (e->config->skipped_operations & operation_bit(op)) return 0;
     if (old_tuple && old_tuple->count == 0) old_tuple = NULL;
-    struct event ev = {.e = e, .r = r, .old_tuple = old_tuple, .new_tuple = new_tuple, .position = position, .emit = emit, .arg = arg, .err = err};
+    struct event ev = {.e = e,
+                       .r = r,
+                       .old_tuple = old_tuple,
+                       .new_tuple = new_tuple,
+                       .position = position,
+                       .emit = emit,
+                       .arg = arg,
+                       .err = err};
     int result = check_tuple(&ev, old_tuple);
     if (result == 0) result = check_tuple(&ev, new_tuple);
     if (result < 0) return result;
@@ -383,9 +396,7 @@ int change_encoder_row(struct change_encoder *e, const struct relation *r, enum 
         result = write_key(&ev, new_tuple, NULL, &e->key);
         if (result == 0) result = emit_row(&ev, op, NULL, NULL, no_header);
         break;
-    case CHANGE_UPDATE:
-        result = emit_update(&ev);
-        break;
+    case CHANGE_UPDATE: result = emit_update(&ev); break;
     case CHANGE_DELETE:
         if (!old_tuple) return err_set(err, -EBADMSG, "table \"%s.%s\": a delete without its row", r->schema, r->table);
         result = write_key(&ev, old_tuple, NULL, &e->key);

@@ -1,8 +1,8 @@
 /* cdc/change_encoder.h: from row changes to records of topics.
  *
- * Output is a function of configuration, relation version, row and position: the same input gives the same key bytes, so a
- * replay falls into the same partitions. The wall clock appears in values only (ts_ms of the envelope).
- * No allocation per event once the buffers have grown. Threads: one encoder per connector thread. */
+ * Output is a function of configuration, relation version, row and position: the same input gives the same key bytes,
+ * so a replay falls into the same partitions. The wall clock appears in values only (ts_ms of the envelope). No
+ * allocation per event once the buffers have grown. Threads: one encoder per connector thread. */
 #ifndef OTTLA_CDC_CHANGE_ENCODER_H
 #define OTTLA_CDC_CHANGE_ENCODER_H
 
@@ -42,24 +42,29 @@ struct change_encoder;
 struct change_encoder *change_encoder_new(const struct pg_connector_config *config, const char *run_id);
 void change_encoder_free(struct change_encoder *e);
 
-/* Emits the 0 to 3 records of one change of a captured table: none when the operation is skipped, delete + tombstone, delete
+/* Emits the 0 to 3 records of one change of a captured table: none when the operation is skipped, delete + tombstone,
+ * delete
  * + tombstone + create when the key changed.
  *   old_tuple  with pgoutput's old_kind; NULL when not sent
  *   new_tuple  NULL for delete and truncate
- * Returns 0; what emit returned; -EBADMSG: the tuple does not fit the relation, or a value that cannot be converted under
- * event.converting.failure.handling.mode=fail (err names table, column and value); -ENOMEM. */
-int change_encoder_row(struct change_encoder *e, const struct relation *r, enum change_op op, const struct tuple *old_tuple,
-                       const struct tuple *new_tuple, const struct source_position *position, change_emit_fn *emit, void *arg,
+ * Returns 0; what emit returned; -EBADMSG: the tuple does not fit the relation, or a value that cannot be converted
+ * under event.converting.failure.handling.mode=fail (err names table, column and value); -ENOMEM. */
+int change_encoder_row(struct change_encoder *e, const struct relation *r, enum change_op op,
+                       const struct tuple *old_tuple, const struct tuple *new_tuple,
+                       const struct source_position *position, change_emit_fn *emit, void *arg,
                        struct err *err) WARN_UNUSED;
 
-/* pg_logical_emit_message(): to topic PREFIX.message, unless its prefix is filtered out. xid -1 when not transactional. */
+/* pg_logical_emit_message(): to topic PREFIX.message, unless its prefix is filtered out. xid -1 when not transactional.
+ */
 int change_encoder_message(struct change_encoder *e, const struct pgoutput_message_logical *message,
-                           const struct source_position *position, change_emit_fn *emit, void *arg, struct err *err) WARN_UNUSED;
+                           const struct source_position *position, change_emit_fn *emit, void *arg,
+                           struct err *err) WARN_UNUSED;
 
 /* The heartbeat record. */
 int change_encoder_heartbeat(struct change_encoder *e, int64_t now_ns, change_emit_fn *emit, void *arg) WARN_UNUSED;
 
-/* Values that could not be converted and were written as null, since the encoder was made: for a counter and a log line. */
+/* Values that could not be converted and were written as null, since the encoder was made: for a counter and a log
+ * line. */
 uint64_t change_encoder_failures(const struct change_encoder *e);
 /* The latest of them: table, column and why; "" when there was none. */
 const char *change_encoder_failure_text(const struct change_encoder *e);

@@ -14,7 +14,7 @@ struct heartbeat_parts;
 
 #define CONTEXT_HEADERS 4
 /* Schemas of messages and heartbeats. */
-#define CONSTANTS_MAX (1u << 20)
+#define CONSTANTS_MAX   (1u << 20)
 
 struct change_encoder {
     const struct pg_connector_config *config;

@@ -13,7 +13,8 @@ struct connect_schema *connect_schema_new(struct arena *a, enum connect_type typ
     return s;
 }
 
-struct connect_schema *connect_schema_struct(struct arena *a, bool optional, const char *name, int version, uint32_t fields_max)
+struct connect_schema *connect_schema_struct(struct arena *a, bool optional, const char *name, int version,
+                                             uint32_t fields_max)
 {
     struct connect_schema *s = connect_schema_new(a, CONNECT_STRUCT, optional);
     if (!s) return NULL;
@@ -28,7 +29,8 @@ void connect_schema_field(struct connect_schema *s, const char *name, const stru
     s->fields[s->fields_count++] = (struct connect_field){name, field};
 }
 
-bool connect_schema_leaf(struct arena *a, struct connect_schema *s, const char *field_name, enum connect_type type, bool optional)
+bool connect_schema_leaf(struct arena *a, struct connect_schema *s, const char *field_name, enum connect_type type,
+                         bool optional)
 {
     struct connect_schema *leaf = connect_schema_new(a, type, optional);
     if (!leaf) return false;
@@ -38,9 +40,10 @@ bool connect_schema_leaf(struct arena *a, struct connect_schema *s, const char *
 
 /* Names of JsonConverter. */
 static const char *const type_names[] = {
-    [CONNECT_INT8] = "int8",     [CONNECT_INT16] = "int16",   [CONNECT_INT32] = "int32",     [CONNECT_INT64] = "int64",
-    [CONNECT_FLOAT32] = "float", [CONNECT_FLOAT64] = "double", [CONNECT_BOOLEAN] = "boolean", [CONNECT_STRING] = "string",
-    [CONNECT_BYTES] = "bytes",   [CONNECT_ARRAY] = "array",   [CONNECT_MAP] = "map",         [CONNECT_STRUCT] = "struct",
+    [CONNECT_INT8] = "int8",       [CONNECT_INT16] = "int16",   [CONNECT_INT32] = "int32",
+    [CONNECT_INT64] = "int64",     [CONNECT_FLOAT32] = "float", [CONNECT_FLOAT64] = "double",
+    [CONNECT_BOOLEAN] = "boolean", [CONNECT_STRING] = "string", [CONNECT_BYTES] = "bytes",
+    [CONNECT_ARRAY] = "array",     [CONNECT_MAP] = "map",       [CONNECT_STRUCT] = "struct",
 };
 
 static void member(struct bytes *out, const char *name, const char *text)

@@ -40,9 +40,9 @@ struct connect_field {
 struct connect_schema {
     enum connect_type type;
     bool optional;
-    const char *name;    /* semantic name; NULL: none */
-    int version;         /* 0: none */
-    const char *doc;     /* NULL: none */
+    const char *name; /* semantic name; NULL: none */
+    int version;      /* 0: none */
+    const char *doc;  /* NULL: none */
     struct connect_parameter parameters[CONNECT_PARAMETERS_MAX];
     uint32_t parameters_count;
     const struct connect_value *default_value; /* NULL: none */
@@ -55,7 +55,8 @@ struct connect_schema {
 /* A zeroed schema with type and optional set. NULL: the arena is full. */
 struct connect_schema *connect_schema_new(struct arena *a, enum connect_type type, bool optional);
 /* A struct with room for fields_max fields. */
-struct connect_schema *connect_schema_struct(struct arena *a, bool optional, const char *name, int version, uint32_t fields_max);
+struct connect_schema *connect_schema_struct(struct arena *a, bool optional, const char *name, int version,
+                                             uint32_t fields_max);
 /* Appends a field; there must be room. */
 void connect_schema_field(struct connect_schema *s, const char *name, const struct connect_schema *field);
 /* Appends a plain field. false: the arena is full. */

@@ -11,12 +11,12 @@
 enum connect_value_kind {
     VALUE_NULL,
     VALUE_BOOL,
-    VALUE_INT,     /* int8 to int64 */
+    VALUE_INT, /* int8 to int64 */
     VALUE_FLOAT32,
     VALUE_FLOAT64,
     VALUE_STRING,
     VALUE_BYTES,
-    VALUE_LIST,    /* array: items; struct: its fields in order; map: key, value, key, value, ... */
+    VALUE_LIST, /* array: items; struct: its fields in order; map: key, value, key, value, ... */
 };
 
 struct connect_value {
@@ -24,7 +24,7 @@ struct connect_value {
     union {
         bool boolean;
         int64_t integer;
-        double number; /* FLOAT32 too */
+        double number;     /* FLOAT32 too */
         struct slice text; /* STRING, BYTES */
         struct {
             const struct connect_value *items;

@@ -58,8 +58,9 @@ static int word_of(const struct input *in, const char *name, const char *const *
         if (strcasecmp(value, words[i]) == 0) return (int)i;
     return 0;
 }
-#define WORD_OF(in, name, ...) \
-    word_of(in, name, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+#define WORD_OF(in, name, ...)                                                                                         \
+    word_of(in, name, (const char *const[]){__VA_ARGS__},                                                              \
+            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
 static struct slice trim(struct slice s)
 {
@@ -85,7 +86,8 @@ static bool word_in(const char *list, struct slice word)
     struct slice element;
 
     for (const char *p = list; next_word(&p, &element);)
-        if (element.len == word.len && strncasecmp((const char *)element.ptr, (const char *)word.ptr, word.len) == 0) return true;
+        if (element.len == word.len && strncasecmp((const char *)element.ptr, (const char *)word.ptr, word.len) == 0)
+            return true;
     return false;
 }
 
@@ -159,8 +161,7 @@ static void check_row(struct checker *c, const struct connector_property *row)
     case PROPERTY_STRING:
     case PROPERTY_LIST:
     case PROPERTY_CLASS:
-    case PROPERTY_PASSWORD:
-        break;
+    case PROPERTY_PASSWORD: break;
     }
     const char *complaint = row->check ? row->check(slice_of(value)) : NULL;
     if (complaint) complain(c, row->name, "%s", complaint);
@@ -182,13 +183,14 @@ static void check_expressions(struct checker *c, const char *name)
     struct name_filter *filter = NULL;
     struct err err = ERR_NONE;
 
-    if (name_filter_new(posted(&c->in, name), &filter, &err) < 0) complain(c, name, "A comma-separated list of valid regular expressions is expected, but %s", err.text);
+    if (name_filter_new(posted(&c->in, name), &filter, &err) < 0)
+        complain(c, name, "A comma-separated list of valid regular expressions is expected, but %s", err.text);
     name_filter_free(filter);
 }
 
 static const char *const expression_properties[] = {
-    "schema.include.list",        "schema.exclude.list",          "table.include.list",
-    "table.exclude.list",         "column.include.list",          "column.exclude.list",
+    "schema.include.list",         "schema.exclude.list",         "table.include.list",
+    "table.exclude.list",          "column.include.list",         "column.exclude.list",
     "message.prefix.include.list", "message.prefix.exclude.list", "snapshot.include.collection.list",
 };
 
@@ -203,7 +205,8 @@ static bool is_version_2(const char *version)
     return version[0] == '2' && version[1] == '.';
 }
 
-uint32_t connector_config_check(const struct cdc_pair *pairs, uint32_t pairs_count, struct cdc_problem *ret_problems, uint32_t problems_max)
+uint32_t connector_config_check(const struct cdc_pair *pairs, uint32_t pairs_count, struct cdc_problem *ret_problems,
+                                uint32_t problems_max)
 {
     struct checker c = {.in = {pairs, pairs_count}, .problems = ret_problems, .max = problems_max};
 
@@ -217,13 +220,14 @@ uint32_t connector_config_check(const struct cdc_pair *pairs, uint32_t pairs_cou
     struct key_columns_rule *rules = NULL;
     uint32_t rules_count = 0;
     struct err err = ERR_NONE;
-    if (key_columns_rules_parse(posted(&c.in, "message.key.columns"), &rules, &rules_count, &err) < 0) complain(&c, "message.key.columns", "%s", err.text);
+    if (key_columns_rules_parse(posted(&c.in, "message.key.columns"), &rules, &rules_count, &err) < 0)
+        complain(&c, "message.key.columns", "%s", err.text);
     key_columns_rules_free(rules, rules_count);
 
     struct transform_chain *chain = NULL;
     char property[128] = "transforms";
-    if (transform_chain_parse(pairs, pairs_count, !is_version_2(version_of(&c.in, NULL)), bool_of(&c.in, "ottla.debezium.defects"), &chain,
-                              property, &err) < 0)
+    if (transform_chain_parse(pairs, pairs_count, !is_version_2(version_of(&c.in, NULL)),
+                              bool_of(&c.in, "ottla.debezium.defects"), &chain, property, &err) < 0)
         complain(&c, property, "%s", err.text);
     transform_chain_free(chain);
     return c.count;
@@ -298,11 +302,13 @@ static void parse_database(struct pg_connector_config *c, const struct input *in
 static void parse_snapshot(struct pg_connector_config *c, const struct input *in)
 {
     /* Behind the first seven: older words for the same. */
-    static const char *const modes[] = {"initial",  "always",       "initial_only", "no_data", "when_needed", "configuration_based",
-                                        "custom",   "never",        "exported",     "schema_only"};
-    static const enum snapshot_mode meanings[] = {SNAPSHOT_INITIAL,     SNAPSHOT_ALWAYS, SNAPSHOT_INITIAL_ONLY, SNAPSHOT_NO_DATA,
-                                                  SNAPSHOT_WHEN_NEEDED, SNAPSHOT_CONFIGURATION_BASED, SNAPSHOT_CUSTOM,
-                                                  SNAPSHOT_NO_DATA,     SNAPSHOT_INITIAL, SNAPSHOT_NO_DATA};
+    static const char *const modes[] = {
+        "initial", "always", "initial_only", "no_data",    "when_needed", "configuration_based",
+        "custom",  "never",  "exported",     "schema_only"};
+    static const enum snapshot_mode meanings[] = {SNAPSHOT_INITIAL, SNAPSHOT_ALWAYS,      SNAPSHOT_INITIAL_ONLY,
+                                                  SNAPSHOT_NO_DATA, SNAPSHOT_WHEN_NEEDED, SNAPSHOT_CONFIGURATION_BASED,
+                                                  SNAPSHOT_CUSTOM,  SNAPSHOT_NO_DATA,     SNAPSHOT_INITIAL,
+                                                  SNAPSHOT_NO_DATA};
 
     c->snapshot_mode = meanings[word_of(in, "snapshot.mode", modes, countof(modes))];
     c->snapshot_data = bool_of(in, "snapshot.mode.configuration.based.snapshot.data");
@@ -323,7 +329,8 @@ static void parse_records(struct pg_connector_config *c, const struct input *in)
     c->tombstones_on_delete = bool_of(in, "tombstones.on.delete");
     c->topic_prefix = text_of(in, "topic.prefix");
     c->topic_delimiter = text_of(in, "topic.delimiter");
-    c->topic_heartbeat_prefix = text_of(in, posted(in, "topic.heartbeat.prefix") ? "topic.heartbeat.prefix" : "heartbeat.topics.prefix");
+    c->topic_heartbeat_prefix =
+        text_of(in, posted(in, "topic.heartbeat.prefix") ? "topic.heartbeat.prefix" : "heartbeat.topics.prefix");
     c->topic_transaction = text_of(in, "topic.transaction");
     c->heartbeat_interval_ms = int_of(in, "heartbeat.interval.ms");
     c->heartbeat_action_query = text_of(in, "heartbeat.action.query");
@@ -335,8 +342,8 @@ static void parse_records(struct pg_connector_config *c, const struct input *in)
     c->value_schemas = schemas_of(in, "value.converter.schemas.enable");
     c->replace_null_with_default = schemas_of(in, "value.converter.replace.null.with.default");
     c->decimal_mode = WORD_OF(in, "decimal.handling.mode", "precise", "double", "string");
-    c->time_mode = WORD_OF(in, "time.precision.mode", "adaptive", "adaptive_time_microseconds", "connect", "isostring", "microseconds",
-                           "nanoseconds");
+    c->time_mode = WORD_OF(in, "time.precision.mode", "adaptive", "adaptive_time_microseconds", "connect", "isostring",
+                           "microseconds", "nanoseconds");
     c->binary_mode = WORD_OF(in, "binary.handling.mode", "bytes", "base64", "base64-url-safe", "hex");
     c->interval_mode = WORD_OF(in, "interval.handling.mode", "numeric", "string");
     c->hstore_mode = WORD_OF(in, "hstore.handling.mode", "json", "map");
@@ -370,9 +377,12 @@ static bool parse_filters(struct pg_connector_config *c, const struct input *in,
 {
     const char *keys = posted(in, "message.key.columns");
 
-    return filter_of(in, "table.include.list", &c->table_include, err) && filter_of(in, "table.exclude.list", &c->table_exclude, err) &&
-           filter_of(in, "schema.include.list", &c->schema_include, err) && filter_of(in, "schema.exclude.list", &c->schema_exclude, err) &&
-           filter_of(in, "column.include.list", &c->column_include, err) && filter_of(in, "column.exclude.list", &c->column_exclude, err) &&
+    return filter_of(in, "table.include.list", &c->table_include, err) &&
+           filter_of(in, "table.exclude.list", &c->table_exclude, err) &&
+           filter_of(in, "schema.include.list", &c->schema_include, err) &&
+           filter_of(in, "schema.exclude.list", &c->schema_exclude, err) &&
+           filter_of(in, "column.include.list", &c->column_include, err) &&
+           filter_of(in, "column.exclude.list", &c->column_exclude, err) &&
            filter_of(in, "message.prefix.include.list", &c->message_prefix_include, err) &&
            filter_of(in, "message.prefix.exclude.list", &c->message_prefix_exclude, err) &&
            filter_of(in, "snapshot.include.collection.list", &c->snapshot_include, err) &&
@@ -384,7 +394,8 @@ static void copy_pairs(struct pg_connector_config *c, const struct input *in)
     c->pairs = xcalloc(in->pairs_count ? in->pairs_count : 1, sizeof(*c->pairs));
     c->pairs_count = in->pairs_count;
     for (uint32_t i = 0; i < in->pairs_count; i++)
-        c->pairs[i] = (struct cdc_pair){xstrdup(in->pairs[i].name), in->pairs[i].value ? xstrdup(in->pairs[i].value) : NULL};
+        c->pairs[i] =
+            (struct cdc_pair){xstrdup(in->pairs[i].name), in->pairs[i].value ? xstrdup(in->pairs[i].value) : NULL};
 }
 
 int connector_config_parse(const struct cdc_pair *pairs, uint32_t pairs_count, const char *version_default,
@@ -405,8 +416,8 @@ int connector_config_parse(const struct cdc_pair *pairs, uint32_t pairs_count, c
     parse_topic_creation(c);
 
     char property[128];
-    if (!parse_filters(c, &in, err) ||
-        transform_chain_parse(pairs, pairs_count, c->profile == FORMAT_3, c->debezium_defects, &c->transforms, property, err) < 0) {
+    if (!parse_filters(c, &in, err) || transform_chain_parse(pairs, pairs_count, c->profile == FORMAT_3,
+                                                             c->debezium_defects, &c->transforms, property, err) < 0) {
         connector_config_free(c);
         return -EINVAL;
     }
@@ -426,16 +437,34 @@ static void pairs_free(struct cdc_pair *pairs, uint32_t count)
 void connector_config_free(struct pg_connector_config *c)
 {
     if (!c) return;
-    char *const texts[] = {c->name,          c->version,          c->hostname,         c->user,
-                           c->password,      c->dbname,           c->sslmode,          c->sslcert,
-                           c->sslkey,        c->sslpassword,      c->sslrootcert,      c->initial_statements,
-                           c->slot_name,     c->slot_stream_params, c->publication_name, c->replica_identity_autoset,
-                           c->snapshot_isolation, c->snapshot_locking, c->snapshot_order_by_row_count, c->topic_prefix,
-                           c->topic_delimiter, c->topic_heartbeat_prefix, c->topic_transaction, c->heartbeat_action_query,
+    char *const texts[] = {c->name,
+                           c->version,
+                           c->hostname,
+                           c->user,
+                           c->password,
+                           c->dbname,
+                           c->sslmode,
+                           c->sslcert,
+                           c->sslkey,
+                           c->sslpassword,
+                           c->sslrootcert,
+                           c->initial_statements,
+                           c->slot_name,
+                           c->slot_stream_params,
+                           c->publication_name,
+                           c->replica_identity_autoset,
+                           c->snapshot_isolation,
+                           c->snapshot_locking,
+                           c->snapshot_order_by_row_count,
+                           c->topic_prefix,
+                           c->topic_delimiter,
+                           c->topic_heartbeat_prefix,
+                           c->topic_transaction,
+                           c->heartbeat_action_query,
                            c->unavailable_placeholder};
-    struct name_filter *const filters[] = {c->snapshot_include, c->table_include,  c->table_exclude,  c->schema_include,
-                                           c->schema_exclude,   c->column_include, c->column_exclude, c->message_prefix_include,
-                                           c->message_prefix_exclude};
+    struct name_filter *const filters[] = {c->snapshot_include, c->table_include,          c->table_exclude,
+                                           c->schema_include,   c->schema_exclude,         c->column_include,
+                                           c->column_exclude,   c->message_prefix_include, c->message_prefix_exclude};
     for (size_t i = 0; i < countof(texts); i++) free(texts[i]);
     for (size_t i = 0; i < countof(filters); i++) name_filter_free(filters[i]);
     key_columns_rules_free(c->key_rules, c->key_rules_count);
@@ -465,7 +494,8 @@ bool connector_config_captures(const struct pg_connector_config *c, const char *
     return !c->table_exclude || !name_filter_matches(c->table_exclude, full);
 }
 
-void connector_config_each_ignored(const struct pg_connector_config *c, void (*found)(void *arg, const char *name), void *arg)
+void connector_config_each_ignored(const struct pg_connector_config *c, void (*found)(void *arg, const char *name),
+                                   void *arg)
 {
     for (uint32_t i = 0; i < c->pairs_count; i++) {
         const struct connector_property *row = connector_property_find(c->pairs[i].name);

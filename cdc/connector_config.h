@@ -1,9 +1,10 @@
 /* cdc/connector_config.h: configuration of a PostgreSQL connector: Debezium's properties as rows, and the parsed form.
  *
- * One row says everything about a property: parsing, the checks with Connect's texts, the lists of `connector-plugins/P/config`
- * and `/config/validate`, and docs/cdc-properties.md come from it. Names, types, defaults and allowed values are those of
- * Debezium 3.7.0.Final; the removed words of 2.x are accepted too. Unknown properties are never an error.
- * Values are compared without case. Threads: a parsed configuration is not changed any more and may be read by any. */
+ * One row says everything about a property: parsing, the checks with Connect's texts, the lists of
+ * `connector-plugins/P/config` and `/config/validate`, and docs/cdc-properties.md come from it. Names, types, defaults
+ * and allowed values are those of Debezium 3.7.0.Final; the removed words of 2.x are accepted too. Unknown properties
+ * are never an error. Values are compared without case. Threads: a parsed configuration is not changed any more and may
+ * be read by any. */
 #ifndef OTTLA_CDC_CONNECTOR_CONFIG_H
 #define OTTLA_CDC_CONNECTOR_CONFIG_H
 
@@ -14,15 +15,24 @@
 
 struct transform_chain;
 
-#define CONNECTOR_CLASS_POSTGRES   "io.debezium.connector.postgresql.PostgresConnector"
-#define CONNECTOR_VERSION_DEFAULT  "3.7.0.Final"
+#define CONNECTOR_CLASS_POSTGRES  "io.debezium.connector.postgresql.PostgresConnector"
+#define CONNECTOR_VERSION_DEFAULT "3.7.0.Final"
 
-enum property_type { PROPERTY_STRING, PROPERTY_INT, PROPERTY_LONG, PROPERTY_BOOLEAN, PROPERTY_LIST, PROPERTY_CLASS, PROPERTY_PASSWORD };
+enum property_type {
+    PROPERTY_STRING,
+    PROPERTY_INT,
+    PROPERTY_LONG,
+    PROPERTY_BOOLEAN,
+    PROPERTY_LIST,
+    PROPERTY_CLASS,
+    PROPERTY_PASSWORD
+};
 enum property_importance { IMPORTANCE_HIGH, IMPORTANCE_MEDIUM, IMPORTANCE_LOW };
 enum property_support {
     PROPERTY_IMPLEMENTED,
     PROPERTY_IGNORED,     /* accepted, stored, without effect: warned of once at start */
-    PROPERTY_UNSUPPORTED, /* a value other than the default would change what is captured: the connector refuses to start */
+    PROPERTY_UNSUPPORTED, /* a value other than the default would change what is captured: the connector refuses to
+                             start */
 };
 
 struct connector_property {
@@ -31,17 +41,17 @@ struct connector_property {
     const char *default_text; /* NULL: none */
     bool required;
     enum property_importance importance;
-    const char *choices;      /* comma separated, as Debezium lists them in its message; NULL: any */
-    const char *choices_old;  /* accepted besides: words of 2.x; NULL: none */
+    const char *choices;     /* comma separated, as Debezium lists them in its message; NULL: any */
+    const char *choices_old; /* accepted besides: words of 2.x; NULL: none */
     /* A further check of a value that has the right type: text of the complaint (static) or NULL. */
     const char *(*check)(struct slice value);
     enum property_support support;
-    const char *group;        /* as in /config/validate; NULL: none */
-    int order;                /* in its group; -1: none */
-    const char *width;        /* SHORT, MEDIUM, LONG, NONE */
+    const char *group; /* as in /config/validate; NULL: none */
+    int order;         /* in its group; -1: none */
+    const char *width; /* SHORT, MEDIUM, LONG, NONE */
     const char *display_name;
     const char *doc;
-    const char *since;        /* first version that lists it; NULL: 2.x already did */
+    const char *since; /* first version that lists it; NULL: 2.x already did */
 };
 
 /* All rows, in the order of Debezium's definition (validation errors come in it). */
@@ -54,8 +64,8 @@ const struct connector_property *connector_property_find(const char *name);
 const char *property_type_name(enum property_type type);
 const char *property_importance_name(enum property_importance importance);
 
-/* Checks a posted configuration against the rows, without a database: at most problems_max lines, in definition order, texts
- * as Connect gives them ("The 'slot.name' value is invalid: ..."). Returns their count. */
+/* Checks a posted configuration against the rows, without a database: at most problems_max lines, in definition order,
+ * texts as Connect gives them ("The 'slot.name' value is invalid: ..."). Returns their count. */
 uint32_t connector_config_check(const struct cdc_pair *pairs, uint32_t pairs_count, struct cdc_problem *ret_problems,
                                 uint32_t problems_max);
 
@@ -97,7 +107,7 @@ enum lsn_flush_mode { LSN_FLUSH_CONNECTOR, LSN_FLUSH_CONNECTOR_AND_DRIVER, LSN_F
 /* Strings are owned by the configuration; NULL: not given and without default. */
 struct pg_connector_config {
     char *name;
-    char *version;               /* "3.7.0.Final": what source.version and the REST status report */
+    char *version; /* "3.7.0.Final": what source.version and the REST status report */
     enum format_profile profile;
 
     /* the database */
@@ -135,9 +145,9 @@ struct pg_connector_config {
     char *snapshot_locking;              /* none, shared */
     int64_t snapshot_lock_timeout_ms;
     int64_t snapshot_delay_ms;
-    int snapshot_fetch_size;             /* [rows]; 0: ours */
+    int snapshot_fetch_size; /* [rows]; 0: ours */
     int snapshot_threads;
-    char *snapshot_order_by_row_count;   /* disabled, ascending, descending */
+    char *snapshot_order_by_row_count;    /* disabled, ascending, descending */
     struct name_filter *snapshot_include; /* NULL: all captured tables */
 
     /* what is captured; NULL filters let everything through */
@@ -147,7 +157,7 @@ struct pg_connector_config {
     struct name_filter *message_prefix_include, *message_prefix_exclude;
     struct key_columns_rule *key_rules; /* message.key.columns */
     uint32_t key_rules_count;
-    unsigned skipped_operations;         /* OPERATION_* */
+    unsigned skipped_operations; /* OPERATION_* */
     bool skip_messages_without_change;
     bool tombstones_on_delete;
 
@@ -159,11 +169,11 @@ struct pg_connector_config {
     int64_t heartbeat_interval_ms;
     char *heartbeat_action_query;
     bool provide_transaction_metadata;
-    bool extended_headers;               /* false for 2.x */
+    bool extended_headers; /* false for 2.x */
     enum adjust_mode schema_name_adjust, field_name_adjust;
-    bool key_schemas, value_schemas;     /* JsonConverter's schemas.enable */
-    bool replace_null_with_default;      /* of the value converter */
-    struct transform_chain *transforms;  /* never NULL; may be empty */
+    bool key_schemas, value_schemas;    /* JsonConverter's schemas.enable */
+    bool replace_null_with_default;     /* of the value converter */
+    struct transform_chain *transforms; /* never NULL; may be empty */
 
     /* values */
     enum decimal_mode decimal_mode;
@@ -175,15 +185,15 @@ struct pg_connector_config {
     int money_fraction_digits;
     bool include_unknown_datatypes;
     char *unavailable_placeholder;
-    bool debezium_defects;               /* ottla.debezium.defects: repeat what Debezium loses (docs/cdc-types.md) */
+    bool debezium_defects; /* ottla.debezium.defects: repeat what Debezium loses (docs/cdc-types.md) */
 
     /* topic.creation.default.*: NULL, 0: the broker's */
     int topic_partitions;
     int topic_replication_factor;
-    struct cdc_pair *topic_configs;      /* owned: every other topic.creation.default.X as X */
+    struct cdc_pair *topic_configs; /* owned: every other topic.creation.default.X as X */
     uint32_t topic_configs_count;
 
-    struct cdc_pair *pairs;              /* owned: everything as posted, for what is read elsewhere */
+    struct cdc_pair *pairs; /* owned: everything as posted, for what is read elsewhere */
     uint32_t pairs_count;
 };
 
@@ -202,6 +212,7 @@ const char *connector_config_get(const struct pg_connector_config *c, const char
 bool connector_config_captures(const struct pg_connector_config *c, const char *schema, const char *table);
 
 /* Names of posted properties that are accepted without effect, for one warning at start: calls back for each. */
-void connector_config_each_ignored(const struct pg_connector_config *c, void (*found)(void *arg, const char *name), void *arg);
+void connector_config_each_ignored(const struct pg_connector_config *c, void (*found)(void *arg, const char *name),
+                                   void *arg);
 
 #endif

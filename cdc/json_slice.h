@@ -36,7 +36,8 @@ static inline struct slice json_slice_schema(struct arena *a, const struct conne
     return json_slice_keep(a, &text);
 }
 
-static inline struct slice json_slice_value(struct arena *a, const struct connect_value *v, const struct connect_schema *s)
+static inline struct slice json_slice_value(struct arena *a, const struct connect_value *v,
+                                            const struct connect_schema *s)
 {
     struct bytes text = {0};
 

@@ -16,7 +16,9 @@ struct name_filter {
 static struct slice trim(struct slice s)
 {
     while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t' || s.ptr[0] == '\n' || s.ptr[0] == '\r')) s.ptr++, s.len--;
-    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t' || s.ptr[s.len - 1] == '\n' || s.ptr[s.len - 1] == '\r')) s.len--;
+    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t' || s.ptr[s.len - 1] == '\n' ||
+                     s.ptr[s.len - 1] == '\r'))
+        s.len--;
     return s;
 }
 
@@ -37,12 +39,13 @@ static pcre2_code *compile(struct slice expression, struct err *err)
     int code;
     PCRE2_SIZE at;
     /* `\,` is our list's escape; PCRE2 reads it as a comma too, so nothing is to be unescaped. */
-    pcre2_code *c = pcre2_compile(expression.ptr, expression.len, PCRE2_CASELESS | PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED,
-                                  &code, &at, NULL);
+    pcre2_code *c = pcre2_compile(expression.ptr, expression.len,
+                                  PCRE2_CASELESS | PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED, &code, &at, NULL);
     if (c) return c;
     char reason[120];
     pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof(reason));
-    err_set(err, -EINVAL, "\"" SLICE_FMT "\" is no regular expression: %s at position %zu", SLICE_ARG(expression), reason, at);
+    err_set(err, -EINVAL, "\"" SLICE_FMT "\" is no regular expression: %s at position %zu", SLICE_ARG(expression),
+            reason, at);
     return NULL;
 }
 

@@ -1,8 +1,8 @@
 /* cdc/name_filter.h: lists of regular expressions that choose schemas, tables, columns and message prefixes.
  *
- * As Debezium: comma separated (a comma inside an expression as `\,`), blanks around it trimmed, each must match the whole
- * name, without case. Expressions are PCRE2, whose syntax covers what Java's has in such lists.
- * Threads: a compiled list is read only; matching is safe from any thread. */
+ * As Debezium: comma separated (a comma inside an expression as `\,`), blanks around it trimmed, each must match the
+ * whole name, without case. Expressions are PCRE2, whose syntax covers what Java's has in such lists. Threads: a
+ * compiled list is read only; matching is safe from any thread. */
 #ifndef OTTLA_CDC_NAME_FILTER_H
 #define OTTLA_CDC_NAME_FILTER_H
 
@@ -11,7 +11,8 @@
 
 struct name_filter;
 
-/* Compiles a list. NULL or blank gives *ret_filter = NULL (no filter). -EINVAL: an expression is wrong; err says where. */
+/* Compiles a list. NULL or blank gives *ret_filter = NULL (no filter). -EINVAL: an expression is wrong; err says where.
+ */
 int name_filter_new(const char *list, struct name_filter **ret_filter, struct err *err) WARN_UNUSED;
 void name_filter_free(struct name_filter *f);
 
@@ -27,7 +28,8 @@ struct key_columns_rule {
     uint32_t columns_count;
 };
 /* -EINVAL: a rule without colon or columns, or a wrong expression. */
-int key_columns_rules_parse(const char *text, struct key_columns_rule **ret_rules, uint32_t *ret_count, struct err *err) WARN_UNUSED;
+int key_columns_rules_parse(const char *text, struct key_columns_rule **ret_rules, uint32_t *ret_count,
+                            struct err *err) WARN_UNUSED;
 void key_columns_rules_free(struct key_columns_rule *rules, uint32_t count);
 
 #endif

@@ -66,7 +66,8 @@ static const char *rewrite(struct arena *a, const char *text, enum adjust_mode m
 
 const char *name_topic(struct arena *a, const struct pg_connector_config *config, const char *schema, const char *table)
 {
-    char *plain = arena_printf(a, "%s%s%s%s%s", config->topic_prefix, config->topic_delimiter, schema, config->topic_delimiter, table);
+    char *plain = arena_printf(a, "%s%s%s%s%s", config->topic_prefix, config->topic_delimiter, schema,
+                               config->topic_delimiter, table);
 
     return plain ? rewrite(a, plain, ADJUST_NONE, true, topic_unit) : NULL;
 }

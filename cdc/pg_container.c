@@ -1,8 +1,8 @@
 /* cdc/pg_container.c: arrays and hstore (pg_value.h).
  *
- * Array text: {a,"b \"c\"",NULL}, after bounds ("[0:1]={...}") when they do not start at 1. Connect's array schema has one
- * dimension: elements that are arrays themselves become null, as Debezium writes them.
- * hstore text: "key"=>"value", "key"=>NULL; written in the order of a Java HashMap, as Debezium does. */
+ * Array text: {a,"b \"c\"",NULL}, after bounds ("[0:1]={...}") when they do not start at 1. Connect's array schema has
+ * one dimension: elements that are arrays themselves become null, as Debezium writes them. hstore text: "key"=>"value",
+ * "key"=>NULL; written in the order of a Java HashMap, as Debezium does. */
 #include "base/json_writer.h"
 #include "cdc/md5.h"
 #include "cdc/pg_value.h"
@@ -49,7 +49,8 @@ static bool skip_nested(struct scanner *s)
     return false;
 }
 
-static bool read_element(const struct pg_converter *c, struct scanner *s, struct arena *arena, struct connect_value *ret)
+static bool read_element(const struct pg_converter *c, struct scanner *s, struct arena *arena,
+                         struct connect_value *ret)
 {
     struct slice text;
 
@@ -66,7 +67,8 @@ static bool read_element(const struct pg_converter *c, struct scanner *s, struct
     return c->element->convert(c->element, text, arena, ret);
 }
 
-static bool convert_array(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_array(const struct pg_converter *c, struct slice text, struct arena *arena,
+                          struct connect_value *ret)
 {
     struct scanner s = {text.ptr, text.ptr + text.len};
     uint32_t count_max = 1, count = 0;
@@ -100,8 +102,8 @@ static bool name_uuid(struct slice name, struct arena *arena, struct connect_val
     md5(name, d);
     d[6] = (d[6] & 0x0f) | 0x30;
     d[8] = (d[8] & 0x3f) | 0x80;
-    char *text = arena_printf(arena, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", d[0], d[1], d[2], d[3],
-                              d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], d[13], d[14], d[15]);
+    char *text = arena_printf(arena, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", d[0], d[1],
+                              d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], d[13], d[14], d[15]);
     *ret = value_string(slice_of(text));
     return text != NULL;
 }
@@ -122,7 +124,8 @@ static bool set_unavailable(struct pg_converter *c, const struct pg_setup *s)
         for (uint32_t i = 0; i < count; i++) items[i] = value_int((int8_t)placeholder.ptr[i]);
         return true;
     }
-    if (type == CONNECT_STRING && name && strcmp(name, "io.debezium.data.Uuid") == 0) return name_uuid(placeholder, s->arena, items);
+    if (type == CONNECT_STRING && name && strcmp(name, "io.debezium.data.Uuid") == 0)
+        return name_uuid(placeholder, s->arena, items);
     items[0] = c->element->unavailable;
     if (items[0].kind == VALUE_NULL) c->unavailable = (struct connect_value){.kind = VALUE_NULL};
     return true;
@@ -132,7 +135,8 @@ bool pg_setup_array(struct pg_converter *c, const struct pg_setup *s)
 {
     struct pg_type element = *s->type->element;
 
-    if (element.oid == 790 || element.oid == 1186 || element.element) return false; /* money, interval: Debezium has no arrays of them */
+    if (element.oid == 790 || element.oid == 1186 || element.element)
+        return false; /* money, interval: Debezium has no arrays of them */
     element.typmod = s->type->typmod;
     const struct pg_converter *of = pg_converter_new(s->arena, s->config, &element, element.kind != 'e', s->snapshot);
     if (!of) return false;
@@ -207,7 +211,9 @@ static bool convert_map(const struct pg_converter *c, struct slice text, struct 
     while (s.p < s.end) {
         struct slice key, value = SLICE_NULL;
         if (count && !skip_text(&s, ", ")) return false;
-        if (count >= 2 * pairs_max || s.p == s.end || *s.p != '"' || !read_quoted(&s, arena, &key) || !skip_text(&s, "=>")) return false;
+        if (count >= 2 * pairs_max || s.p == s.end || *s.p != '"' || !read_quoted(&s, arena, &key) ||
+            !skip_text(&s, "=>"))
+            return false;
         if (!skip_text(&s, "NULL") && (s.p == s.end || *s.p != '"' || !read_quoted(&s, arena, &value))) return false;
         items[count++] = value_string(key);
         items[count++] = value.ptr ? value_string(value) : (struct connect_value){.kind = VALUE_NULL};
@@ -236,7 +242,8 @@ static bool map_as_json(const struct connect_value *map, struct arena *arena, st
     return ret->text.ptr != NULL;
 }
 
-static bool convert_hstore_json(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_hstore_json(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                struct connect_value *ret)
 {
     struct connect_value map;
 

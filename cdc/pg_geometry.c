@@ -44,7 +44,8 @@ static uint8_t *put_double(uint8_t *to, double v)
 }
 
 /* The binary of a shape with one list of points; close: the first point again at the end. */
-static bool write_wkb(uint32_t shape, const double *numbers, uint32_t points, bool close, struct arena *arena, struct slice *ret)
+static bool write_wkb(uint32_t shape, const double *numbers, uint32_t points, bool close, struct arena *arena,
+                      struct slice *ret)
 {
     uint8_t *start = arena_alloc(arena, 13 + ((size_t)points + 1) * 16), *to = start;
 
@@ -80,7 +81,8 @@ static bool make_point(const double *xy, struct arena *arena, struct connect_val
     return true;
 }
 
-static bool convert_point(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_point(const struct pg_converter *c, struct slice text, struct arena *arena,
+                          struct connect_value *ret)
 {
     double *n;
     uint32_t count;
@@ -88,7 +90,8 @@ static bool convert_point(const struct pg_converter *c, struct slice text, struc
     return read_numbers(text, arena, &n, &count) && count == 2 && make_point(n, arena, ret);
 }
 
-static bool convert_line(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_line(const struct pg_converter *c, struct slice text, struct arena *arena,
+                         struct connect_value *ret)
 {
     double *n;
     uint32_t count;
@@ -99,7 +102,8 @@ static bool convert_line(const struct pg_converter *c, struct slice text, struct
     return items != NULL;
 }
 
-static bool convert_circle(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_circle(const struct pg_converter *c, struct slice text, struct arena *arena,
+                           struct connect_value *ret)
 {
     double *n;
     uint32_t count;
@@ -112,7 +116,8 @@ static bool convert_circle(const struct pg_converter *c, struct slice text, stru
 }
 
 /* {wkb, srid, extensions}; closed: NULL, or the text of the extension "closed". */
-static bool make_geometry(struct slice wkb, struct slice type, const char *closed, struct arena *arena, struct connect_value *ret)
+static bool make_geometry(struct slice wkb, struct slice type, const char *closed, struct arena *arena,
+                          struct connect_value *ret)
 {
     struct connect_value *items = new_list(arena, 3, ret);
     if (!items) return false;
@@ -139,7 +144,8 @@ static bool convert_box(const struct pg_converter *c, struct slice text, struct 
     return write_wkb(WKB_POLYGON, corners, 4, true, arena, &wkb) && make_geometry(wkb, SLICE("box"), NULL, arena, ret);
 }
 
-static bool convert_path(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_path(const struct pg_converter *c, struct slice text, struct arena *arena,
+                         struct connect_value *ret)
 {
     double *n;
     uint32_t count;
@@ -150,22 +156,26 @@ static bool convert_path(const struct pg_converter *c, struct slice text, struct
            make_geometry(wkb, SLICE("path"), text.ptr[0] == '[' ? "false" : "true", arena, ret);
 }
 
-static bool convert_polygon(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_polygon(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     double *n;
     uint32_t count;
     struct slice wkb;
 
     if (!read_numbers(text, arena, &n, &count) || count < 2 || count % 2) return false;
-    return write_wkb(WKB_POLYGON, n, count / 2, true, arena, &wkb) && make_geometry(wkb, SLICE("polygon"), NULL, arena, ret);
+    return write_wkb(WKB_POLYGON, n, count / 2, true, arena, &wkb) &&
+           make_geometry(wkb, SLICE("polygon"), NULL, arena, ret);
 }
 
 static struct connect_schema *point_schema(struct arena *a, bool optional)
 {
     struct connect_schema *p = connect_schema_struct(a, optional, "io.debezium.data.geometry.Point", 1, 4);
 
-    if (!p || !connect_schema_leaf(a, p, "x", CONNECT_FLOAT64, false) || !connect_schema_leaf(a, p, "y", CONNECT_FLOAT64, false) ||
-        !connect_schema_leaf(a, p, "wkb", CONNECT_BYTES, true) || !connect_schema_leaf(a, p, "srid", CONNECT_INT32, true))
+    if (!p || !connect_schema_leaf(a, p, "x", CONNECT_FLOAT64, false) ||
+        !connect_schema_leaf(a, p, "y", CONNECT_FLOAT64, false) ||
+        !connect_schema_leaf(a, p, "wkb", CONNECT_BYTES, true) ||
+        !connect_schema_leaf(a, p, "srid", CONNECT_INT32, true))
         return NULL;
     p->doc = "Geometry (POINT)";
     return p;
@@ -189,8 +199,10 @@ bool pg_setup_line(struct pg_converter *c, const struct pg_setup *s)
     c->schema = connect_schema_struct(a, s->optional, "io.debezium.data.geometry.Line", 1, 3);
     if (!c->schema) return false;
     c->schema->doc = "Geometry (LINE)";
-    return connect_schema_leaf(a, c->schema, "a", CONNECT_FLOAT64, false) && connect_schema_leaf(a, c->schema, "b", CONNECT_FLOAT64, false) &&
-           connect_schema_leaf(a, c->schema, "c", CONNECT_FLOAT64, false) && convert_line(c, SLICE("{0,0,0}"), a, &c->neutral);
+    return connect_schema_leaf(a, c->schema, "a", CONNECT_FLOAT64, false) &&
+           connect_schema_leaf(a, c->schema, "b", CONNECT_FLOAT64, false) &&
+           connect_schema_leaf(a, c->schema, "c", CONNECT_FLOAT64, false) &&
+           convert_line(c, SLICE("{0,0,0}"), a, &c->neutral);
 }
 
 bool pg_setup_circle(struct pg_converter *c, const struct pg_setup *s)
@@ -207,7 +219,8 @@ bool pg_setup_circle(struct pg_converter *c, const struct pg_setup *s)
            convert_circle(c, SLICE("<(0,0),0>"), s->arena, &c->neutral);
 }
 
-static bool setup_geometry(struct pg_converter *c, const struct pg_setup *s, pg_convert_fn *convert, struct slice neutral)
+static bool setup_geometry(struct pg_converter *c, const struct pg_setup *s, pg_convert_fn *convert,
+                           struct slice neutral)
 {
     struct arena *a = s->arena;
 

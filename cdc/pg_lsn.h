@@ -1,4 +1,5 @@
-/* cdc/pg_lsn.h: positions in PostgreSQL's write-ahead log, as text and number (PostgreSQL documentation, "pg_lsn Type"). */
+/* cdc/pg_lsn.h: positions in PostgreSQL's write-ahead log, as text and number (PostgreSQL documentation, "pg_lsn
+ * Type"). */
 #ifndef OTTLA_CDC_PG_LSN_H
 #define OTTLA_CDC_PG_LSN_H
 
@@ -24,7 +25,10 @@ static inline bool pg_lsn_parse(struct slice text, uint64_t *ret_lsn)
             half = 1, digits = 0;
             continue;
         }
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                           : -1;
         if (digit < 0 || ++digits > 8) return false;
         halves[half] = halves[half] << 4 | (uint64_t)digit;
     }

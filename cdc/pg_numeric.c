@@ -1,7 +1,8 @@
 /* cdc/pg_numeric.c: numeric and money (pg_value.h).
  *
- * precise: numeric(p,s) is Connect's Decimal: the unscaled value as big-endian two's complement in the fewest bytes, scale
- * in the schema; numeric without modifier is Debezium's VariableScaleDecimal, a struct with the scale that the value has. */
+ * precise: numeric(p,s) is Connect's Decimal: the unscaled value as big-endian two's complement in the fewest bytes,
+ * scale in the schema; numeric without modifier is Debezium's VariableScaleDecimal, a struct with the scale that the
+ * value has. */
 #include "cdc/pg_value.h"
 
 /* PostgreSQL: 131,072 digits before and 16,383 after the point. */
@@ -13,8 +14,8 @@ struct decimal {
     uint32_t scale;      /* how many of them stand behind the point */
 };
 
-/* Reads "-123.45" (money: "$1,234.50", "-$0.01", "($0.01)" too) and brings it to `scale` digits behind the point; scale -1:
- * as many as there are. NaN and infinities are refused. */
+/* Reads "-123.45" (money: "$1,234.50", "-$0.01", "($0.01)" too) and brings it to `scale` digits behind the point; scale
+ * -1: as many as there are. NaN and infinities are refused. */
 static bool parse_decimal(struct slice text, int32_t scale, bool money, struct arena *arena, struct decimal *ret)
 {
     if (text.len == 0 || text.len > NUMERIC_DIGITS_MAX) return false;
@@ -88,7 +89,8 @@ static bool unscaled_bytes(const struct decimal *d, struct arena *arena, struct 
     return true;
 }
 
-static bool convert_decimal(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_decimal(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     struct decimal d;
 
@@ -96,7 +98,8 @@ static bool convert_decimal(const struct pg_converter *c, struct slice text, str
     return parse_decimal(text, c->scale, false, arena, &d) && unscaled_bytes(&d, arena, &ret->text);
 }
 
-static bool convert_variable(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_variable(const struct pg_converter *c, struct slice text, struct arena *arena,
+                             struct connect_value *ret)
 {
     struct decimal d;
     struct slice unscaled;
@@ -109,14 +112,16 @@ static bool convert_variable(const struct pg_converter *c, struct slice text, st
     return true;
 }
 
-static bool convert_double(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_double(const struct pg_converter *c, struct slice text, struct arena *arena,
+                           struct connect_value *ret)
 {
     ret->kind = VALUE_FLOAT64;
     return pg_parse_double(text, &ret->number);
 }
 
 /* Java's names for what is no number. */
-static bool convert_string(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_string(const struct pg_converter *c, struct slice text, struct arena *arena,
+                           struct connect_value *ret)
 {
     if (slice_eq_text(text, "NaN")) text = SLICE("NAN");
     if (slice_eq_text(text, "Infinity")) text = SLICE("POSITIVE_INFINITY");
@@ -151,11 +156,13 @@ static bool setup_text_or_double(struct pg_converter *c, const struct pg_setup *
 static bool setup_decimal(struct pg_converter *c, const struct pg_setup *s, int32_t precision)
 {
     if (!pg_schema(c, s, CONNECT_BYTES, "org.apache.kafka.connect.data.Decimal")) return false;
-    char *scale_text = arena_printf(s->arena, "%d", c->scale), *precision_text = arena_printf(s->arena, "%d", precision);
+    char *scale_text = arena_printf(s->arena, "%d", c->scale),
+         *precision_text = arena_printf(s->arena, "%d", precision);
     if (!scale_text || !precision_text) return false;
     c->schema->parameters[c->schema->parameters_count++] = (struct connect_parameter){"scale", scale_text};
     if (precision > 0)
-        c->schema->parameters[c->schema->parameters_count++] = (struct connect_parameter){"connect.decimal.precision", precision_text};
+        c->schema->parameters[c->schema->parameters_count++] =
+            (struct connect_parameter){"connect.decimal.precision", precision_text};
     c->neutral = value_bytes(slice_make("\0", 1));
     return true;
 }
@@ -192,7 +199,8 @@ bool pg_setup_numeric(struct pg_converter *c, const struct pg_setup *s)
 
 /* ---- money: "$12,345.67" under lc_monetary=C ---- */
 
-static bool convert_money(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_money(const struct pg_converter *c, struct slice text, struct arena *arena,
+                          struct connect_value *ret)
 {
     struct decimal d;
 
@@ -213,13 +221,15 @@ static bool plain_money(const struct pg_converter *c, struct slice text, struct 
     return plain != NULL;
 }
 
-static bool convert_money_string(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_money_string(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                 struct connect_value *ret)
 {
     ret->kind = VALUE_STRING;
     return plain_money(c, text, arena, &ret->text);
 }
 
-static bool convert_money_double(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_money_double(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                 struct connect_value *ret)
 {
     struct slice plain;
 

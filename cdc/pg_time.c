@@ -1,7 +1,7 @@
 /* cdc/pg_time.c: date, time, timetz, timestamp, timestamptz, interval (pg_value.h).
  *
- * Text in DateStyle ISO; years before Christ as "0044-03-15 BC", which is year -43. All calendars are proleptic Gregorian.
- * Columns without modifier have six digits of fraction. */
+ * Text in DateStyle ISO; years before Christ as "0044-03-15 BC", which is year -43. All calendars are proleptic
+ * Gregorian. Columns without modifier have six digits of fraction. */
 #include "cdc/pg_value.h"
 
 #include <stdio.h>
@@ -9,13 +9,13 @@
 #define US_PER_SECOND INT64_C(1000000)
 #define US_PER_DAY    (86400 * US_PER_SECOND)
 /* Debezium's average month: 365.25 / 12 days. */
-#define US_PER_MONTH INT64_C(2629800000000)
+#define US_PER_MONTH  INT64_C(2629800000000)
 
 /* What JDBC makes of infinity: days of a date, milliseconds of a timestamp. */
-#define DATE_INFINITY       INT64_C(2146033979)
-#define DATE_MINUS_INFINITY INT64_C(-2147472691)
-#define MS_INFINITY         INT64_C(9223372036825200000)
-#define MS_MINUS_INFINITY   INT64_C(-9223372036832400000)
+#define DATE_INFINITY                INT64_C(2146033979)
+#define DATE_MINUS_INFINITY          INT64_C(-2147472691)
+#define MS_INFINITY                  INT64_C(9223372036825200000)
+#define MS_MINUS_INFINITY            INT64_C(-9223372036832400000)
 /* What Debezium shows in snapshots instead, and the dates it writes in ISO form (defects). */
 #define SNAPSHOT_DATE_INFINITY       INT64_C(-622191234)
 #define SNAPSHOT_DATE_MINUS_INFINITY INT64_C(-625821272)
@@ -64,7 +64,8 @@ static bool read_number(struct cursor *c, int digits_min, int digits_max, int64_
     int digits = 0;
     int64_t v = 0;
 
-    for (; c->p < c->end && *c->p >= '0' && *c->p <= '9' && digits < digits_max; c->p++, digits++) v = v * 10 + (*c->p - '0');
+    for (; c->p < c->end && *c->p >= '0' && *c->p <= '9' && digits < digits_max; c->p++, digits++)
+        v = v * 10 + (*c->p - '0');
     *ret = v;
     return digits >= digits_min;
 }
@@ -98,7 +99,8 @@ static bool read_clock(struct cursor *c, int64_t *ret_us)
     if (read_char(c, '.')) {
         int64_t unit = 100000;
         bool any = false;
-        for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++, unit /= 10, any = true) us += (*c->p - '0') * unit;
+        for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++, unit /= 10, any = true)
+            us += (*c->p - '0') * unit;
         if (!any) return false;
     }
     *ret_us = (hours * 3600 + minutes * 60 + seconds) * US_PER_SECOND + us;
@@ -171,7 +173,10 @@ static int write_date(char *to, int64_t days)
     int month, day;
 
     date_of(days, &year, &month, &day);
-    return snprintf(to, TIME_TEXT_SIZE, "%s%04lld-%02d-%02d", year < 0 ? "-" : year > 9999 ? "+" : "",
+    return snprintf(to, TIME_TEXT_SIZE, "%s%04lld-%02d-%02d",
+                    year < 0      ? "-"
+                    : year > 9999 ? "+"
+                                  : "",
                     (long long)(year < 0 ? -year : year), month, day);
 }
 
@@ -181,7 +186,8 @@ static int write_clock(char *to, int64_t us_of_day, int digits)
     int64_t seconds = us_of_day / US_PER_SECOND;
     char fraction[8];
 
-    int len = snprintf(to, TIME_TEXT_SIZE, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60));
+    int len = snprintf(to, TIME_TEXT_SIZE, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
+                       (int)(seconds % 60));
     snprintf(fraction, sizeof(fraction), "%06d", (int)(us_of_day % US_PER_SECOND));
     int count = digits >= 0 ? digits : 6;
     while (digits < 0 && count > 0 && fraction[count - 1] == '0') count--;
@@ -207,7 +213,8 @@ static bool keep_text(struct arena *arena, const char *text, int len, struct con
 
 /* ---- date ---- */
 
-static bool convert_date(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_date(const struct pg_converter *c, struct slice text, struct arena *arena,
+                         struct connect_value *ret)
 {
     ret->kind = VALUE_INT;
     if (c->defects && c->snapshot) {
@@ -222,7 +229,8 @@ static bool convert_date(const struct pg_converter *c, struct slice text, struct
     return parse_date(text, &ret->integer);
 }
 
-static bool convert_iso_date(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_iso_date(const struct pg_converter *c, struct slice text, struct arena *arena,
+                             struct connect_value *ret)
 {
     char to[2 * TIME_TEXT_SIZE];
     int64_t days;
@@ -251,7 +259,8 @@ bool pg_setup_date(struct pg_converter *c, const struct pg_setup *s)
     c->convert = convert_date;
     c->neutral = value_int(0);
     return pg_schema(c, s, CONNECT_INT32,
-                     s->config->time_mode == TIME_CONNECT ? "org.apache.kafka.connect.data.Date" : "io.debezium.time.Date");
+                     s->config->time_mode == TIME_CONNECT ? "org.apache.kafka.connect.data.Date"
+                                                          : "io.debezium.time.Date");
 }
 
 /* ---- time ---- */
@@ -263,7 +272,8 @@ static bool parse_time(struct slice text, int64_t *ret_us)
     return read_clock(&c, ret_us) && c.p == c.end && *ret_us <= US_PER_DAY;
 }
 
-static bool convert_time_ms(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_time_ms(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     ret->kind = VALUE_INT;
     if (!parse_time(text, &ret->integer)) return false;
@@ -271,13 +281,15 @@ static bool convert_time_ms(const struct pg_converter *c, struct slice text, str
     return true;
 }
 
-static bool convert_time_us(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_time_us(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     ret->kind = VALUE_INT;
     return parse_time(text, &ret->integer);
 }
 
-static bool convert_time_ns(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_time_ns(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     ret->kind = VALUE_INT;
     if (!parse_time(text, &ret->integer)) return false;
@@ -285,7 +297,8 @@ static bool convert_time_ns(const struct pg_converter *c, struct slice text, str
     return true;
 }
 
-static bool convert_iso_time(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_iso_time(const struct pg_converter *c, struct slice text, struct arena *arena,
+                             struct connect_value *ret)
 {
     char to[2 * TIME_TEXT_SIZE];
     int64_t us;
@@ -322,14 +335,14 @@ bool pg_setup_time(struct pg_converter *c, const struct pg_setup *s)
         }
         break;
     case TIME_ADAPTIVE_MICROSECONDS:
-    case TIME_MICROSECONDS:
-        break;
+    case TIME_MICROSECONDS: break;
     }
     c->convert = convert_time_us;
     return pg_schema(c, s, CONNECT_INT64, "io.debezium.time.MicroTime");
 }
 
-static bool convert_timetz(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_timetz(const struct pg_converter *c, struct slice text, struct arena *arena,
+                           struct connect_value *ret)
 {
     struct cursor in = {text.ptr, text.ptr + text.len};
     char to[2 * TIME_TEXT_SIZE];
@@ -354,7 +367,8 @@ bool pg_setup_timetz(struct pg_converter *c, const struct pg_setup *s)
 
 /* ---- timestamp ---- */
 
-static bool convert_timestamp_ms(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_timestamp_ms(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                 struct connect_value *ret)
 {
     int sign = infinity_sign(text);
 
@@ -368,7 +382,8 @@ static bool convert_timestamp_ms(const struct pg_converter *c, struct slice text
     return true;
 }
 
-static bool convert_timestamp_us(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_timestamp_us(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                 struct connect_value *ret)
 {
     int sign = infinity_sign(text);
 
@@ -381,7 +396,8 @@ static bool convert_timestamp_us(const struct pg_converter *c, struct slice text
 }
 
 /* Out of range between the years 1677 and 2262: cannot be represented. */
-static bool convert_timestamp_ns(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_timestamp_ns(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                 struct connect_value *ret)
 {
     int64_t us;
 
@@ -389,7 +405,8 @@ static bool convert_timestamp_ns(const struct pg_converter *c, struct slice text
     return parse_timestamp(text, false, &us) && !__builtin_mul_overflow(us, INT64_C(1000), &ret->integer);
 }
 
-static bool convert_iso_timestamp(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_iso_timestamp(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                  struct connect_value *ret)
 {
     char to[3 * TIME_TEXT_SIZE];
     int64_t us;
@@ -423,14 +440,14 @@ bool pg_setup_timestamp(struct pg_converter *c, const struct pg_setup *s)
             return pg_schema(c, s, CONNECT_INT64, "io.debezium.time.Timestamp");
         }
         break;
-    case TIME_MICROSECONDS:
-        break;
+    case TIME_MICROSECONDS: break;
     }
     c->convert = convert_timestamp_us;
     return pg_schema(c, s, CONNECT_INT64, "io.debezium.time.MicroTimestamp");
 }
 
-static bool convert_timestamptz(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_timestamptz(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                struct connect_value *ret)
 {
     char to[3 * TIME_TEXT_SIZE];
     int64_t us;
@@ -495,18 +512,21 @@ static bool parse_interval(struct slice text, struct interval *ret)
     return text.len > 0;
 }
 
-static bool convert_interval_us(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_interval_us(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                struct connect_value *ret)
 {
     struct interval v;
     int64_t months_us, days_us;
 
     ret->kind = VALUE_INT;
     return parse_interval(text, &v) && !__builtin_mul_overflow(v.months, US_PER_MONTH, &months_us) &&
-           !__builtin_mul_overflow(v.days, US_PER_DAY, &days_us) && !__builtin_add_overflow(months_us, days_us, &days_us) &&
+           !__builtin_mul_overflow(v.days, US_PER_DAY, &days_us) &&
+           !__builtin_add_overflow(months_us, days_us, &days_us) &&
            !__builtin_add_overflow(days_us, v.us, &ret->integer);
 }
 
-static bool convert_interval_iso(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_interval_iso(const struct pg_converter *c, struct slice text, struct arena *arena,
+                                 struct connect_value *ret)
 {
     struct interval v;
 

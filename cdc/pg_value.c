@@ -3,7 +3,6 @@
 
 #include "base/json_writer.h"
 
-
 #include <stdio.h>
 
 bool pg_schema(struct pg_converter *c, const struct pg_setup *s, enum connect_type type, const char *semantic_name)
@@ -51,31 +50,36 @@ bool pg_parse_double(struct slice text, double *ret)
     return whole;
 }
 
-static bool convert_int16(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_int16(const struct pg_converter *c, struct slice text, struct arena *arena,
+                          struct connect_value *ret)
 {
     ret->kind = VALUE_INT;
     return pg_parse_int(text, INT16_MIN, INT16_MAX, &ret->integer);
 }
 
-static bool convert_int32(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_int32(const struct pg_converter *c, struct slice text, struct arena *arena,
+                          struct connect_value *ret)
 {
     ret->kind = VALUE_INT;
     return pg_parse_int(text, INT32_MIN, INT32_MAX, &ret->integer);
 }
 
-static bool convert_int64(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_int64(const struct pg_converter *c, struct slice text, struct arena *arena,
+                          struct connect_value *ret)
 {
     ret->kind = VALUE_INT;
     return pg_parse_int(text, INT64_MIN, INT64_MAX, &ret->integer);
 }
 
-static bool convert_float32(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_float32(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     ret->kind = VALUE_FLOAT32;
     return pg_parse_double(text, &ret->number);
 }
 
-static bool convert_float64(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_float64(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     ret->kind = VALUE_FLOAT64;
     return pg_parse_double(text, &ret->number);
@@ -118,7 +122,8 @@ static bool setup_float64(struct pg_converter *c, const struct pg_setup *s)
 
 /* ---- boolean, bits ---- */
 
-static bool convert_bool(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_bool(const struct pg_converter *c, struct slice text, struct arena *arena,
+                         struct connect_value *ret)
 {
     ret->kind = VALUE_BOOL;
     if (slice_eq_text(text, "t") || slice_eq_text(text, "1") || slice_eq_text(text, "true"))
@@ -138,7 +143,8 @@ static bool setup_bool(struct pg_converter *c, const struct pg_setup *s)
 }
 
 /* The last bit is bit 0 of the first byte. */
-static bool convert_bits(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_bits(const struct pg_converter *c, struct slice text, struct arena *arena,
+                         struct connect_value *ret)
 {
     uint32_t len = text.len / 8 + (text.len % 8 != 0);
     uint8_t *to = arena_calloc(arena, len ? len : 1, 1);
@@ -171,7 +177,8 @@ static bool setup_bit(struct pg_converter *c, const struct pg_setup *s)
 
 /* ---- text ---- */
 
-static bool convert_text(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_text(const struct pg_converter *c, struct slice text, struct arena *arena,
+                         struct connect_value *ret)
 {
     *ret = value_string(text);
     return true;
@@ -197,7 +204,8 @@ static bool setup_network(struct pg_converter *c, const struct pg_setup *s)
     return setup_string(c, s, NULL);
 }
 
-static bool convert_nothing(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_nothing(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     ret->kind = VALUE_NULL;
     return true;
@@ -251,7 +259,10 @@ static bool setup_enum(struct pg_converter *c, const struct pg_setup *s)
 
 static int hex_digit(uint8_t c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Bytes in the form of the mode. */
@@ -267,7 +278,8 @@ bool pg_present_bytes(enum binary_mode mode, struct slice data, struct arena *ar
     if (mode == BINARY_HEX) {
         uint8_t *to = arena_alloc(arena, (size_t)data.len * 2 + 1);
         if (!to) return false;
-        for (uint32_t i = 0; i < data.len; i++) to[2 * i] = (uint8_t)hex[data.ptr[i] >> 4], to[2 * i + 1] = (uint8_t)hex[data.ptr[i] & 15];
+        for (uint32_t i = 0; i < data.len; i++)
+            to[2 * i] = (uint8_t)hex[data.ptr[i] >> 4], to[2 * i + 1] = (uint8_t)hex[data.ptr[i] & 15];
         *ret = value_string(slice_make(to, data.len * 2));
         return true;
     }
@@ -276,13 +288,15 @@ bool pg_present_bytes(enum binary_mode mode, struct slice data, struct arena *ar
     bytes_done(&text);
     if (!copy.ptr) return false;
     if (mode == BINARY_BASE64_URL_SAFE) {
-        for (uint8_t *p = (uint8_t *)(uintptr_t)copy.ptr, *end = p + copy.len; p < end; p++) *p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
+        for (uint8_t *p = (uint8_t *)(uintptr_t)copy.ptr, *end = p + copy.len; p < end; p++)
+            *p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
     }
     *ret = value_string(copy);
     return true;
 }
 
-static bool convert_bytea(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_bytea(const struct pg_converter *c, struct slice text, struct arena *arena,
+                          struct connect_value *ret)
 {
     if (text.len < 2 || text.len % 2 || text.ptr[0] != '\\' || text.ptr[1] != 'x') return false;
     uint32_t len = text.len / 2 - 1;
@@ -308,7 +322,8 @@ static bool setup_bytea(struct pg_converter *c, const struct pg_setup *s)
 }
 
 /* include.unknown.datatypes: the server's text as bytes. */
-static bool convert_unknown(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret)
+static bool convert_unknown(const struct pg_converter *c, struct slice text, struct arena *arena,
+                            struct connect_value *ret)
 {
     return pg_present_bytes(c->binary, text, arena, ret);
 }
@@ -388,8 +403,8 @@ static pg_setup_fn *setup_of(const struct pg_type *type)
     return setup_unknown;
 }
 
-struct pg_converter *pg_converter_new(struct arena *a, const struct pg_connector_config *config, const struct pg_type *type,
-                                      bool optional, bool snapshot)
+struct pg_converter *pg_converter_new(struct arena *a, const struct pg_connector_config *config,
+                                      const struct pg_type *type, bool optional, bool snapshot)
 {
     struct pg_setup s = {.arena = a, .config = config, .type = type, .optional = optional, .snapshot = snapshot};
     struct pg_converter *c = arena_calloc(a, 1, sizeof(*c));
@@ -406,8 +421,8 @@ struct pg_converter *pg_converter_new(struct arena *a, const struct pg_connector
 
 /* ---- defaults ---- */
 
-/* Reads a constant as pg_get_expr() prints it: 5, 1.5, true, 'text'::type, '-3'::integer, (-3), NULL::type; with any casts
- * behind. Returns its text in the arena, null for NULL; false: it is something that is computed. */
+/* Reads a constant as pg_get_expr() prints it: 5, 1.5, true, 'text'::type, '-3'::integer, (-3), NULL::type; with any
+ * casts behind. Returns its text in the arena, null for NULL; false: it is something that is computed. */
 static bool parse_constant(const char *expression, struct arena *arena, struct slice *ret)
 {
     const char *p = expression;
@@ -446,11 +461,13 @@ static bool parse_constant(const char *expression, struct arena *arena, struct s
             return false;
         }
     }
-    *ret = !quoted && to - text == 4 && strncasecmp(text, "NULL", 4) == 0 ? SLICE_NULL : slice_make(text, (uint32_t)(to - text));
+    *ret = !quoted && to - text == 4 && strncasecmp(text, "NULL", 4) == 0 ? SLICE_NULL
+                                                                          : slice_make(text, (uint32_t)(to - text));
     return true;
 }
 
-bool pg_default_value(const struct pg_converter *c, const char *expression, struct arena *arena, struct connect_value *ret)
+bool pg_default_value(const struct pg_converter *c, const char *expression, struct arena *arena,
+                      struct connect_value *ret)
 {
     struct slice text;
 

@@ -1,9 +1,9 @@
 /* cdc/pg_value.h: from the server's text of a value to a Connect value: one converter per column.
  *
- * Types and their forms: docs/cdc-types.md (observed of Debezium). Text is read in the formats that PG_SESSION_OPTIONS ask the
- * server for. A converter is made once per relation version; converting allocates only from the arena it is given.
- * Files: pg_value.c (choice, integers, text, bits), pg_numeric.c, pg_time.c, pg_geometry.c, pg_container.c (arrays, hstore).
- * Threads: converters are read only. */
+ * Types and their forms: docs/cdc-types.md (observed of Debezium). Text is read in the formats that PG_SESSION_OPTIONS
+ * ask the server for. A converter is made once per relation version; converting allocates only from the arena it is
+ * given. Files: pg_value.c (choice, integers, text, bits), pg_numeric.c, pg_time.c, pg_geometry.c, pg_container.c
+ * (arrays, hstore). Threads: converters are read only. */
 #ifndef OTTLA_CDC_PG_VALUE_H
 #define OTTLA_CDC_PG_VALUE_H
 
@@ -11,9 +11,10 @@
 #include "cdc/connect_value.h"
 #include "cdc/connector_config.h"
 
-/* "options" of every connection that reads rows or defaults, replication connections included: these formats are parsed. */
+/* "options" of every connection that reads rows or defaults, replication connections included: these formats are
+ * parsed. */
 #define PG_SESSION_OPTIONS                                                                                             \
-    "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=1 -c bytea_output=hex"          \
+    "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=1 -c bytea_output=hex"           \
     " -c lc_monetary=C -c client_encoding=UTF8"
 
 /* A type as far as conversion needs it: domains are resolved to their base. */
@@ -29,7 +30,8 @@ struct pg_type {
 struct pg_converter;
 
 /* false: the text is not of the type or not representable. */
-typedef bool pg_convert_fn(const struct pg_converter *c, struct slice text, struct arena *arena, struct connect_value *ret_value);
+typedef bool pg_convert_fn(const struct pg_converter *c, struct slice text, struct arena *arena,
+                           struct connect_value *ret_value);
 
 struct pg_converter {
     pg_convert_fn *convert;
@@ -38,20 +40,22 @@ struct pg_converter {
     int32_t precision;                  /* of times: digits of the fraction, 0 to 6 */
     int32_t scale;                      /* of decimals */
     enum binary_mode binary;
-    bool snapshot;                      /* rows come from a snapshot */
-    bool defects;                       /* pg_connector_config.debezium_defects */
-    bool no_default;                    /* Debezium shows no default for the type */
-    bool midnight_24;                   /* timetz 24:00 stays so (3.x) */
-    struct connect_value neutral;       /* stands for null where null is not allowed, and for defaults that are function calls */
-    struct connect_value unavailable;   /* stands for an unchanged TOAST value; VALUE_NULL: such values become null */
+    bool snapshot;    /* rows come from a snapshot */
+    bool defects;     /* pg_connector_config.debezium_defects */
+    bool no_default;  /* Debezium shows no default for the type */
+    bool midnight_24; /* timetz 24:00 stays so (3.x) */
+    struct connect_value
+        neutral; /* stands for null where null is not allowed, and for defaults that are function calls */
+    struct connect_value unavailable; /* stands for an unchanged TOAST value; VALUE_NULL: such values become null */
 };
 
 /* Chooses schema and converter, in the arena. NULL with *ret_full false: a type that events do not show. */
-struct pg_converter *pg_converter_new(struct arena *a, const struct pg_connector_config *config, const struct pg_type *type,
-                                      bool optional, bool snapshot);
+struct pg_converter *pg_converter_new(struct arena *a, const struct pg_connector_config *config,
+                                      const struct pg_type *type, bool optional, bool snapshot);
 
 /* Value of a default expression (pg_get_expr). Returns false when the schema shows none. */
-bool pg_default_value(const struct pg_converter *c, const char *expression, struct arena *arena, struct connect_value *ret_value);
+bool pg_default_value(const struct pg_converter *c, const char *expression, struct arena *arena,
+                      struct connect_value *ret_value);
 
 /* Bytes in the form of the mode: as they are, or as text in the arena. false: the arena is full. */
 bool pg_present_bytes(enum binary_mode mode, struct slice data, struct arena *arena, struct connect_value *ret_value);

@@ -208,7 +208,8 @@ static void read_logical(struct reader *r, struct pgoutput_message_logical *m)
     m->content = slice_make(at, at ? len : 0);
 }
 
-int pgoutput_decode(struct pgoutput_decoder *d, struct slice payload, struct pgoutput_message *ret_message, struct err *err)
+int pgoutput_decode(struct pgoutput_decoder *d, struct slice payload, struct pgoutput_message *ret_message,
+                    struct err *err)
 {
     struct reader r = {.start = payload.ptr, .p = payload.ptr, .end = payload.ptr + payload.len};
     struct pgoutput_message m = {0};
@@ -231,9 +232,7 @@ int pgoutput_decode(struct pgoutput_decoder *d, struct slice payload, struct pgo
         m.origin.commit_lsn = read_u64(&r, "commit LSN");
         m.origin.name = read_string(&r, "name");
         break;
-    case PGOUTPUT_RELATION:
-        read_relation(d, &r, &m.relation);
-        break;
+    case PGOUTPUT_RELATION: read_relation(d, &r, &m.relation); break;
     case PGOUTPUT_TYPE:
         m.type.oid = read_u32(&r, "type");
         m.type.schema = read_string(&r, "schema");
@@ -241,21 +240,16 @@ int pgoutput_decode(struct pgoutput_decoder *d, struct slice payload, struct pgo
         break;
     case PGOUTPUT_INSERT:
     case PGOUTPUT_UPDATE:
-    case PGOUTPUT_DELETE:
-        read_row(d, &r, m.kind, &m.row);
-        break;
-    case PGOUTPUT_TRUNCATE:
-        read_truncate(d, &r, &m.truncate);
-        break;
-    case PGOUTPUT_MESSAGE:
-        read_logical(&r, &m.logical);
-        break;
+    case PGOUTPUT_DELETE: read_row(d, &r, m.kind, &m.row); break;
+    case PGOUTPUT_TRUNCATE: read_truncate(d, &r, &m.truncate); break;
+    case PGOUTPUT_MESSAGE: read_logical(&r, &m.logical); break;
     default:
-        return err_set(err, -EBADMSG, "replication message of unknown kind 0x%02x (%u bytes)", payload.ptr[0], payload.len);
+        return err_set(err, -EBADMSG, "replication message of unknown kind 0x%02x (%u bytes)", payload.ptr[0],
+                       payload.len);
     }
     if (r.failed)
-        return err_set(err, -EBADMSG, "replication message %s is damaged at byte %u of %u: %s", pgoutput_kind_name(m.kind),
-                       (unsigned)(r.p - r.start), payload.len, r.failed);
+        return err_set(err, -EBADMSG, "replication message %s is damaged at byte %u of %u: %s",
+                       pgoutput_kind_name(m.kind), (unsigned)(r.p - r.start), payload.len, r.failed);
     if (r.p != r.end)
         return err_set(err, -EBADMSG, "replication message %s ends at byte %u of %u", pgoutput_kind_name(m.kind),
                        (unsigned)(r.p - r.start), payload.len);

@@ -1,9 +1,8 @@
 /* cdc/pgoutput.h: decoder of logical replication messages, proto_version 1, text format.
  *
  * Source: PostgreSQL documentation, "Logical Replication Message Formats" and "Streaming Replication Protocol". What is
- * decoded points into the payload: nothing is copied. No length or count is believed; a message that does not end where it
- * should is refused.
- * Threads: a decoder belongs to one. */
+ * decoded points into the payload: nothing is copied. No length or count is believed; a message that does not end where
+ * it should is refused. Threads: a decoder belongs to one. */
 #ifndef OTTLA_CDC_PGOUTPUT_H
 #define OTTLA_CDC_PGOUTPUT_H
 
@@ -89,9 +88,9 @@ struct pgoutput_type {
 /* Insert, Update, Delete. */
 struct pgoutput_row {
     uint32_t relation_oid;
-    char old_kind;            /* 'K' key columns (others null), 'O' the whole row, 0 not sent */
-    struct tuple old_tuple;   /* count 0 unless old_kind */
-    struct tuple new_tuple;   /* count 0 for Delete */
+    char old_kind;          /* 'K' key columns (others null), 'O' the whole row, 0 not sent */
+    struct tuple old_tuple; /* count 0 unless old_kind */
+    struct tuple new_tuple; /* count 0 for Delete */
 };
 
 struct pgoutput_truncate {
@@ -134,7 +133,8 @@ void pgoutput_decoder_free(struct pgoutput_decoder *d);
 int pgoutput_decode(struct pgoutput_decoder *d, struct slice payload, struct pgoutput_message *ret_message,
                     struct err *err) WARN_UNUSED;
 
-/* Whether the message counts as an ordinal of its transaction (docs/exactly-once.md): row changes only, before any filter. */
+/* Whether the message counts as an ordinal of its transaction (docs/exactly-once.md): row changes only, before any
+ * filter. */
 static inline bool pgoutput_is_change(enum pgoutput_kind kind)
 {
     return kind == PGOUTPUT_INSERT || kind == PGOUTPUT_UPDATE || kind == PGOUTPUT_DELETE || kind == PGOUTPUT_TRUNCATE ||

@@ -24,13 +24,15 @@ const char relation_columns_sql[] =
 
 const char relation_types_sql[] =
     "WITH RECURSIVE t(oid) AS ("
-    "(SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped "
+    "(SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT "
+    "a.attisdropped "
     "UNION SELECT unnest($2::pg_catalog.oid[])) "
     "UNION SELECT v.part FROM t JOIN pg_catalog.pg_type p ON p.oid = t.oid, "
     "LATERAL (VALUES (p.typbasetype), (p.typelem)) v(part) WHERE v.part <> 0) "
     "SELECT p.oid, p.typname, p.typtype, p.typbasetype, p.typtypmod, "
     "CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_type e WHERE e.typarray = p.oid) THEN p.typelem ELSE 0 END, "
-    "(SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = p.oid) "
+    "(SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = "
+    "p.oid) "
     "FROM t JOIN pg_catalog.pg_type p ON p.oid = t.oid ORDER BY p.oid";
 
 const char relation_tables_sql[] =
@@ -47,7 +49,7 @@ struct relation_builder {
     struct relation *relation;
     struct relation_column *catalog; /* PG_COLUMNS_MAX */
     uint32_t catalog_count;
-    bool *message_keys;              /* of the message's columns: part of the replica identity */
+    bool *message_keys; /* of the message's columns: part of the replica identity */
     uint32_t types_max;
 };
 
@@ -84,7 +86,8 @@ static struct relation_builder *builder_new(struct relation *r)
 struct relation_builder *relation_builder_new_stream(const struct pgoutput_relation *m)
 {
     /* The schema pg_catalog is sent as an empty name. */
-    struct relation *r = relation_new(m->oid, m->schema.len ? m->schema : SLICE("pg_catalog"), m->name, m->replica_identity);
+    struct relation *r =
+        relation_new(m->oid, m->schema.len ? m->schema : SLICE("pg_catalog"), m->name, m->replica_identity);
     struct relation_builder *b = builder_new(r);
 
     r->columns_count = m->columns_count;
@@ -100,7 +103,8 @@ struct relation_builder *relation_builder_new_stream(const struct pgoutput_relat
     return b;
 }
 
-struct relation_builder *relation_builder_new_snapshot(uint32_t oid, const char *schema, const char *table, char replica_identity)
+struct relation_builder *relation_builder_new_snapshot(uint32_t oid, const char *schema, const char *table,
+                                                       char replica_identity)
 {
     struct relation *r = relation_new(oid, slice_of(schema), slice_of(table), replica_identity);
 
@@ -154,20 +158,24 @@ static bool field_i32(struct slice field, int32_t *ret)
     return true;
 }
 
-int relation_builder_add_column(struct relation_builder *b, const struct slice fields[RELATION_COLUMN_FIELDS], struct err *err)
+int relation_builder_add_column(struct relation_builder *b, const struct slice fields[RELATION_COLUMN_FIELDS],
+                                struct err *err)
 {
     struct arena *a = b->relation->arena;
     struct relation_column c = {0};
 
-    if (b->catalog_count == PG_COLUMNS_MAX || !fields[0].ptr || !field_u32(fields[1], &c.type_oid) || !field_i32(fields[2], &c.typmod) ||
-        !field_u32(fields[6], &c.pk_position) || !field_u32(fields[7], &c.identity_position))
-        return err_set(err, -EBADMSG, "table \"%s.%s\": unexpected catalog row of column %u", b->relation->schema, b->relation->table,
-                       b->catalog_count + 1);
+    if (b->catalog_count == PG_COLUMNS_MAX || !fields[0].ptr || !field_u32(fields[1], &c.type_oid) ||
+        !field_i32(fields[2], &c.typmod) || !field_u32(fields[6], &c.pk_position) ||
+        !field_u32(fields[7], &c.identity_position))
+        return err_set(err, -EBADMSG, "table \"%s.%s\": unexpected catalog row of column %u", b->relation->schema,
+                       b->relation->table, b->catalog_count + 1);
     c.name = arena_slice_str(a, fields[0]);
     c.not_null = slice_eq_text(fields[3], "t");
     c.default_expression = fields[4].ptr ? arena_slice_str(a, fields[4]) : NULL;
     c.generated = slice_eq_text(fields[5], "t");
-    if (!c.name) return err_set(err, -ENOMEM, "table \"%s.%s\": its description is too large", b->relation->schema, b->relation->table);
+    if (!c.name)
+        return err_set(err, -ENOMEM, "table \"%s.%s\": its description is too large", b->relation->schema,
+                       b->relation->table);
     b->catalog[b->catalog_count++] = c;
     return 0;
 }
@@ -186,7 +194,8 @@ static int add_type(struct relation *r, uint32_t *types_max, const struct relati
     return 0;
 }
 
-int relation_builder_add_type(struct relation_builder *b, const struct slice fields[RELATION_TYPE_FIELDS], struct err *err)
+int relation_builder_add_type(struct relation_builder *b, const struct slice fields[RELATION_TYPE_FIELDS],
+                              struct err *err)
 {
     struct relation *r = b->relation;
     struct relation_type t = {0};
@@ -210,7 +219,8 @@ static const struct relation_column *catalog_column(const struct relation_builde
     return NULL;
 }
 
-/* What the message does not say comes from today's catalog, by name. A table that is gone from it keeps the message's key. */
+/* What the message does not say comes from today's catalog, by name. A table that is gone from it keeps the message's
+ * key. */
 static void merge(struct relation_builder *b)
 {
     struct relation *r = b->relation;
@@ -237,7 +247,8 @@ static void merge(struct relation_builder *b)
     }
 }
 
-int relation_build(const struct relation_builder *b, const struct pg_connector_config *config, struct relation **ret_relation, struct err *err)
+int relation_build(const struct relation_builder *b, const struct pg_connector_config *config,
+                   struct relation **ret_relation, struct err *err)
 {
     struct bytes form = {0};
     struct relation_builder merged = *b;
@@ -247,8 +258,9 @@ int relation_build(const struct relation_builder *b, const struct pg_connector_c
     merged.relation = &shape;
     merge(&merged);
     relation_encode(&shape, &form);
-    int r = form.failed ? err_set(err, -ENOMEM, "table \"%s.%s\": its description is too large", shape.schema, shape.table)
-                        : relation_decode(bytes_slice(&form), config, ret_relation, err);
+    int r = form.failed
+                ? err_set(err, -ENOMEM, "table \"%s.%s\": its description is too large", shape.schema, shape.table)
+                : relation_decode(bytes_slice(&form), config, ret_relation, err);
     bytes_done(&form);
     return r;
 }
@@ -352,7 +364,8 @@ static void get_columns(struct form_reader *f, struct relation *r)
 {
     r->columns_count = get_u32(f);
     if (r->columns_count > PG_COLUMNS_MAX) f->failed = true;
-    if (f->failed || !(r->columns = arena_calloc(r->arena, r->columns_count ? r->columns_count : 1, sizeof(*r->columns)))) {
+    if (f->failed ||
+        !(r->columns = arena_calloc(r->arena, r->columns_count ? r->columns_count : 1, sizeof(*r->columns)))) {
         f->failed = true;
         return;
     }
@@ -388,7 +401,8 @@ static void get_types(struct form_reader *f, struct relation *r)
     }
 }
 
-int relation_decode(struct slice form, const struct pg_connector_config *config, struct relation **ret_relation, struct err *err)
+int relation_decode(struct slice form, const struct pg_connector_config *config, struct relation **ret_relation,
+                    struct err *err)
 {
     struct relation *r = relation_new(0, SLICE_EMPTY, SLICE_EMPTY, 'd');
     struct form_reader f = {.p = form.ptr, .end = form.ptr + form.len, .arena = r->arena};

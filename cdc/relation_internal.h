@@ -8,8 +8,8 @@
 struct relation_type {
     uint32_t oid;
     const char *name;
-    char kind;           /* typtype */
-    uint32_t base_oid;   /* of a domain; 0: none */
+    char kind;         /* typtype */
+    uint32_t base_oid; /* of a domain; 0: none */
     int32_t base_typmod;
     uint32_t element_oid; /* of an array; 0: none */
     const char *enum_labels;

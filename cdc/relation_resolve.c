@@ -121,7 +121,9 @@ static bool resolve_key(struct relation *r)
         for (uint32_t position = 1; position <= r->columns_count; position++) {
             for (uint32_t i = 0; i < r->columns_count; i++) {
                 const struct relation_column *c = &r->columns[i];
-                if ((from_identity ? c->identity_position : c->pk_position) == position && r->key_count < r->columns_count) add_key(r, i);
+                if ((from_identity ? c->identity_position : c->pk_position) == position &&
+                    r->key_count < r->columns_count)
+                    add_key(r, i);
             }
         }
     }
@@ -134,8 +136,8 @@ static bool resolve_envelope(struct relation *r, const char *name)
 {
     struct arena *a = r->arena;
     bool v3 = r->config->profile == FORMAT_3;
-    struct connect_schema *e = connect_schema_struct(a, false, name, v3 ? 2 : 1, 8), *source = source_schema(a, r->config),
-                          *transaction = transaction_schema(a);
+    struct connect_schema *e = connect_schema_struct(a, false, name, v3 ? 2 : 1, 8),
+                          *source = source_schema(a, r->config), *transaction = transaction_schema(a);
 
     if (!e || !source || !transaction) return false;
     r->envelope_schema = e;
@@ -143,8 +145,12 @@ static bool resolve_envelope(struct relation *r, const char *name)
     connect_schema_field(e, "after", r->value_schema);
     connect_schema_field(e, "source", source);
     if (v3) connect_schema_field(e, "transaction", transaction);
-    if (!connect_schema_leaf(a, e, "op", CONNECT_STRING, false) || !connect_schema_leaf(a, e, "ts_ms", CONNECT_INT64, true)) return false;
-    if (v3) return connect_schema_leaf(a, e, "ts_us", CONNECT_INT64, true) && connect_schema_leaf(a, e, "ts_ns", CONNECT_INT64, true);
+    if (!connect_schema_leaf(a, e, "op", CONNECT_STRING, false) ||
+        !connect_schema_leaf(a, e, "ts_ms", CONNECT_INT64, true))
+        return false;
+    if (v3)
+        return connect_schema_leaf(a, e, "ts_us", CONNECT_INT64, true) &&
+               connect_schema_leaf(a, e, "ts_ns", CONNECT_INT64, true);
     connect_schema_field(e, "transaction", transaction);
     return true;
 }
@@ -175,7 +181,8 @@ static bool resolve_schemas(struct relation *r, const char *topic)
     struct connect_schema *value = connect_schema_struct(a, true, value_name, 0, r->columns_count);
     if (!value) return false;
     for (uint32_t i = 0; i < r->columns_count; i++)
-        if (r->columns[i].captured) connect_schema_field(value, r->columns[i].field_name, r->columns[i].converter->schema);
+        if (r->columns[i].captured)
+            connect_schema_field(value, r->columns[i].field_name, r->columns[i].converter->schema);
     r->value_schema = value;
     return resolve_envelope(r, envelope_name);
 }
@@ -184,7 +191,8 @@ static bool resolve_json(struct relation *r)
 {
     struct bytes text = {0};
 
-    r->json_key_head = r->key_schema && r->config->key_schemas ? json_slice_schema(r->arena, r->key_schema) : SLICE_EMPTY;
+    r->json_key_head =
+        r->key_schema && r->config->key_schemas ? json_slice_schema(r->arena, r->key_schema) : SLICE_EMPTY;
     r->json_value_head = r->config->value_schemas ? json_slice_schema(r->arena, r->envelope_schema) : SLICE_EMPTY;
     source_json_table(r->schema, r->table, &text);
     r->json_source_table = json_slice_keep(r->arena, &text);

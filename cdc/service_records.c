@@ -23,14 +23,17 @@ static struct connect_schema *message_key_schema(struct arena *a)
 
 static struct connect_schema *message_value_schema(struct arena *a, const struct pg_connector_config *config)
 {
-    struct connect_schema *value = connect_schema_struct(a, false, "io.debezium.connector.postgresql.MessageValue", 1, 5),
+    struct connect_schema *value =
+                              connect_schema_struct(a, false, "io.debezium.connector.postgresql.MessageValue", 1, 5),
                           *message = connect_schema_struct(a, false, "io.debezium.connector.postgresql.Message", 1, 2),
                           *source = source_schema(a, config), *transaction = transaction_schema(a);
 
     if (!value || !message || !source || !transaction ||
         !connect_schema_leaf(a, message, "prefix", CONNECT_STRING, true) ||
-        !connect_schema_leaf(a, message, "content", config->binary_mode == BINARY_BYTES ? CONNECT_BYTES : CONNECT_STRING, true) ||
-        !connect_schema_leaf(a, value, "op", CONNECT_STRING, false) || !connect_schema_leaf(a, value, "ts_ms", CONNECT_INT64, true))
+        !connect_schema_leaf(a, message, "content",
+                             config->binary_mode == BINARY_BYTES ? CONNECT_BYTES : CONNECT_STRING, true) ||
+        !connect_schema_leaf(a, value, "op", CONNECT_STRING, false) ||
+        !connect_schema_leaf(a, value, "ts_ms", CONNECT_INT64, true))
         return NULL;
     connect_schema_field(value, "source", source);
     connect_schema_field(value, "transaction", transaction);
@@ -64,14 +67,15 @@ static bool message_captured(const struct pg_connector_config *config, struct sl
     return !config->message_prefix_exclude || !name_filter_matches(config->message_prefix_exclude, name);
 }
 
-int change_encoder_message(struct change_encoder *e, const struct pgoutput_message_logical *m, const struct source_position *position,
-                           change_emit_fn *emit, void *arg, struct err *err)
+int change_encoder_message(struct change_encoder *e, const struct pgoutput_message_logical *m,
+                           const struct source_position *position, change_emit_fn *emit, void *arg, struct err *err)
 {
     struct bytes *key = &e->key, *out = &e->value;
     struct connect_value content;
 
     if (!message_captured(e->config, m->prefix)) return 0;
-    if (!e->message && !(e->message = message_parts_new(e))) return err_set(err, -ENOMEM, "no memory for a logical message");
+    if (!e->message && !(e->message = message_parts_new(e)))
+        return err_set(err, -ENOMEM, "no memory for a logical message");
     if (!pg_present_bytes(e->config->binary_mode, m->content, &e->arena, &content))
         return err_set(err, -ENOMEM, "no memory for a logical message");
     const struct message_parts *p = e->message;
@@ -101,7 +105,8 @@ int change_encoder_message(struct change_encoder *e, const struct pgoutput_messa
         .value = bytes_slice(out),
         .timestamp_ms = position->now_ns / 1000000,
     };
-    int result = key->failed || out->failed ? err_set(err, -ENOMEM, "no memory for a logical message") : emit(arg, &record);
+    int result =
+        key->failed || out->failed ? err_set(err, -ENOMEM, "no memory for a logical message") : emit(arg, &record);
     change_encoder_trim(e);
     return result;
 }
@@ -110,7 +115,7 @@ int change_encoder_message(struct change_encoder *e, const struct pgoutput_messa
 
 struct heartbeat_parts {
     const char *topic;
-    struct slice key;        /* the whole key: it does not change */
+    struct slice key; /* the whole key: it does not change */
     struct slice value_head;
 };
 
@@ -121,7 +126,8 @@ static struct heartbeat_parts *heartbeat_parts_new(struct change_encoder *e)
     struct heartbeat_parts *p = arena_calloc(a, 1, sizeof(*p));
     struct connect_schema *key = connect_schema_struct(a, false, "io.debezium.connector.common.ServerNameKey", 1, 1),
                           *value = connect_schema_struct(a, false, "io.debezium.connector.common.Heartbeat", 1, 1);
-    char *topic = arena_printf(a, "%s%s%s", config->topic_heartbeat_prefix, config->topic_delimiter, config->topic_prefix);
+    char *topic =
+        arena_printf(a, "%s%s%s", config->topic_heartbeat_prefix, config->topic_delimiter, config->topic_prefix);
     struct bytes text = {0};
 
     if (!p || !key || !value || !topic || !connect_schema_leaf(a, key, "serverName", CONNECT_STRING, false) ||

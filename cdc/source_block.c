@@ -65,7 +65,8 @@ static void write_sequence(struct bytes *out, const struct context *c)
     char text[80];
 
     if (c->position->last_commit_lsn)
-        snprintf(text, sizeof(text), "\"[\\\"%" PRIu64 "\\\",\\\"%" PRIu64 "\\\"]\"", c->position->last_commit_lsn, c->position->lsn);
+        snprintf(text, sizeof(text), "\"[\\\"%" PRIu64 "\\\",\\\"%" PRIu64 "\\\"]\"", c->position->last_commit_lsn,
+                 c->position->lsn);
     else
         snprintf(text, sizeof(text), "\"[null,\\\"%" PRIu64 "\\\"]\"", c->position->lsn);
     bytes_append_text(out, text);
@@ -169,7 +170,8 @@ struct connect_schema *transaction_schema(struct arena *a)
 {
     struct connect_schema *t = connect_schema_struct(a, true, "event.block", 1, 3);
 
-    if (!t || !connect_schema_leaf(a, t, "id", CONNECT_STRING, false) || !connect_schema_leaf(a, t, "total_order", CONNECT_INT64, false) ||
+    if (!t || !connect_schema_leaf(a, t, "id", CONNECT_STRING, false) ||
+        !connect_schema_leaf(a, t, "total_order", CONNECT_INT64, false) ||
         !connect_schema_leaf(a, t, "data_collection_order", CONNECT_INT64, false))
         return NULL;
     return t;
@@ -230,8 +232,8 @@ void source_json(struct bytes *out, const struct pg_connector_config *config, st
     bytes_append_byte(out, '}');
 }
 
-void source_json_field(struct bytes *out, const struct pg_connector_config *config, const char *schema, const char *table,
-                       const struct source_position *position, const char *field)
+void source_json_field(struct bytes *out, const struct pg_connector_config *config, const char *schema,
+                       const char *table, const struct source_position *position, const char *field)
 {
     struct context c = {.config = config, .schema = schema, .table = table, .position = position};
 

@@ -22,7 +22,7 @@ void source_json_table(const char *schema, const char *table, struct bytes *out)
 void source_json(struct bytes *out, const struct pg_connector_config *config, struct slice head, struct slice table,
                  const struct source_position *position);
 /* One field by name, which must be one of the schema's. */
-void source_json_field(struct bytes *out, const struct pg_connector_config *config, const char *schema, const char *table,
-                       const struct source_position *position, const char *field);
+void source_json_field(struct bytes *out, const struct pg_connector_config *config, const char *schema,
+                       const char *table, const struct source_position *position, const char *field);
 
 #endif

@@ -33,7 +33,7 @@ struct source_position {
     int64_t time_us;          /* Unix: commit time; snapshot: its time */
     int64_t now_ns;           /* Unix: wall clock */
     enum snapshot_marker marker;
-    struct slice origin;      /* of the transaction; null: none */
+    struct slice origin; /* of the transaction; null: none */
     uint64_t origin_lsn;
 };
 

@@ -49,14 +49,15 @@ static bool input_true(const struct input *in, const char *name, bool otherwise)
 static int parse_router(struct transform_chain *chain, const struct input *in, struct err *err)
 {
     const char *replacement = input_get(in, "replacement");
-    if (!replacement) return err_set(err, -EINVAL, "Missing required configuration \"replacement\" which has no default value.");
+    if (!replacement)
+        return err_set(err, -EINVAL, "Missing required configuration \"replacement\" which has no default value.");
     const char *regex = input_get(in, "regex");
     if (!regex) return err_set(err, -EINVAL, "Missing required configuration \"regex\" which has no default value.");
 
     int code;
     PCRE2_SIZE at;
-    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED,
-                                         &code, &at, NULL);
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED,
+                                         PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED, &code, &at, NULL);
     if (!compiled) {
         char reason[120];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof(reason));
@@ -117,11 +118,13 @@ static int parse_deletes_3(struct unwrap *u, const struct input *in, const char 
     else if (strcasecmp(mode, "delete-to-tombstone") == 0)
         u->deletes = (struct unwrap_deletes){.null_value = true};
     else
-        return err_set(err, -EINVAL, "Value must be one of drop, tombstone, rewrite, rewrite-with-tombstone, delete-to-tombstone");
+        return err_set(err, -EINVAL,
+                       "Value must be one of drop, tombstone, rewrite, rewrite-with-tombstone, delete-to-tombstone");
     return 0;
 }
 
-static int parse_unwrap(struct transform_chain *chain, const struct input *in, bool profile_3, bool defects, struct err *err)
+static int parse_unwrap(struct transform_chain *chain, const struct input *in, bool profile_3, bool defects,
+                        struct err *err)
 {
     if (chain->unwrap) return err_set(err, -EINVAL, "A second ExtractNewRecordState would find no envelope");
     struct unwrap *u = chain->unwrap = xcalloc(1, sizeof(*u));
@@ -129,7 +132,8 @@ static int parse_unwrap(struct transform_chain *chain, const struct input *in, b
     bool old_names = input_get(in, "delete.handling.mode") || input_get(in, "drop.tombstones");
 
     /* 3.x ignores the names of 2.x; as they change what deletes look like, we honour them. */
-    int r = !profile_3 || (!mode && old_names && !defects) ? parse_deletes_2(u, in, err) : parse_deletes_3(u, in, mode, err);
+    int r = !profile_3 || (!mode && old_names && !defects) ? parse_deletes_2(u, in, err)
+                                                           : parse_deletes_3(u, in, mode, err);
     if (r < 0) return r;
     const char *prefix = input_get(in, "add.fields.prefix");
     parse_fields(input_get(in, "add.fields"), prefix ? prefix : "__", &u->fields, &u->fields_count);
@@ -214,11 +218,12 @@ static void expand(struct bytes *out, const struct router *r, const char *topic,
 
     for (const char *p = r->replacement; *p; p++) {
         if (*p == '\\' && p[1]) {
-            bytes_append_byte(out, (uint8_t)*++p);
+            bytes_append_byte(out, (uint8_t) * ++p);
         } else if (*p == '$' && p[1] >= '0' && p[1] <= '9') {
             uint32_t group = (uint32_t)(*++p - '0');
             /* A further digit counts when such a group exists. */
-            while (p[1] >= '0' && p[1] <= '9' && group * 10 + (uint32_t)(p[1] - '0') < groups) group = group * 10 + (uint32_t)(*++p - '0');
+            while (p[1] >= '0' && p[1] <= '9' && group * 10 + (uint32_t)(p[1] - '0') < groups)
+                group = group * 10 + (uint32_t)(*++p - '0');
             if (group < groups && at[2 * group] != PCRE2_UNSET)
                 bytes_append(out, topic + at[2 * group], at[2 * group + 1] - at[2 * group]);
         } else if (*p == '$' && p[1] == '{' && strchr(p, '}')) {
@@ -242,7 +247,8 @@ const char *transform_chain_topic(const struct transform_chain *chain, struct ar
         if (!match) return NULL;
         if (pcre2_match(r->regex, (PCRE2_SPTR)topic, strlen(topic), 0, 0, match, NULL) >= 0) {
             expand(&name, r, topic, match);
-            topic = arena_slice_str(a, slice_make(name.ptr ? (const void *)name.ptr : "", MIN(name.len, TOPIC_LENGTH_MAX)));
+            topic =
+                arena_slice_str(a, slice_make(name.ptr ? (const void *)name.ptr : "", MIN(name.len, TOPIC_LENGTH_MAX)));
         }
         bytes_done(&name);
         pcre2_match_data_free(match);

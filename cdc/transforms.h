@@ -1,8 +1,8 @@
 /* cdc/transforms.h: single message transforms that run inside the encoder.
  *
  * RegexRouter (topic names, once per relation version) and ExtractNewRecordState ("unwrap"; the flat row instead of the
- * envelope). Another class in `transforms` is refused when the configuration is checked: silently leaving it out would change
- * what consumers get. Threads: read only once parsed. */
+ * envelope). Another class in `transforms` is refused when the configuration is checked: silently leaving it out would
+ * change what consumers get. Threads: read only once parsed. */
 #ifndef OTTLA_CDC_TRANSFORMS_H
 #define OTTLA_CDC_TRANSFORMS_H
 
@@ -20,8 +20,8 @@ struct unwrap_deletes {
 };
 
 struct unwrap_field {
-    char *path;   /* as configured: "op", "source.ts_ms" */
-    char *name;   /* of the field or header: prefix and path with _ for dots, or the alias */
+    char *path; /* as configured: "op", "source.ts_ms" */
+    char *name; /* of the field or header: prefix and path with _ for dots, or the alias */
 };
 
 struct unwrap {

@@ -13,9 +13,10 @@ static const struct connect_schema *field_of(const struct connect_schema *s, con
     return NULL;
 }
 
-/* Finds a path in the envelope: "op", "source.lsn", "lsn" (of the source, when the envelope has none). Returns the schema of
- * what it names; NULL: nothing, such paths add nothing. */
-static const struct connect_schema *find(const struct connect_schema *envelope, const char *path, struct unwrap_item *item)
+/* Finds a path in the envelope: "op", "source.lsn", "lsn" (of the source, when the envelope has none). Returns the
+ * schema of what it names; NULL: nothing, such paths add nothing. */
+static const struct connect_schema *find(const struct connect_schema *envelope, const char *path,
+                                         struct unwrap_item *item)
 {
     const struct connect_schema *source = field_of(envelope, "source"), *found;
     const char *dot = strchr(path, '.');
@@ -29,7 +30,10 @@ static const struct connect_schema *find(const struct connect_schema *envelope, 
         return strncmp(path, "transaction.", 12) == 0 && transaction ? field_of(transaction, dot + 1) : NULL;
     }
     if ((found = field_of(envelope, path)) && found->type != CONNECT_STRUCT) {
-        item->kind = strcmp(path, "op") == 0 ? ITEM_OP : strcmp(path, "ts_us") == 0 ? ITEM_TS_US : strcmp(path, "ts_ns") == 0 ? ITEM_TS_NS : ITEM_TS_MS;
+        item->kind = strcmp(path, "op") == 0      ? ITEM_OP
+                     : strcmp(path, "ts_us") == 0 ? ITEM_TS_US
+                     : strcmp(path, "ts_ns") == 0 ? ITEM_TS_NS
+                                                  : ITEM_TS_MS;
         return found;
     }
     item->kind = ITEM_SOURCE;
@@ -38,8 +42,8 @@ static const struct connect_schema *find(const struct connect_schema *envelope, 
 }
 
 /* Items of the configured fields that exist; adds them to the schema unless it is NULL. */
-static bool resolve(const struct relation *r, const struct unwrap_field *fields, uint32_t count, struct connect_schema *schema,
-                    struct unwrap_item **ret_items, uint32_t *ret_count)
+static bool resolve(const struct relation *r, const struct unwrap_field *fields, uint32_t count,
+                    struct connect_schema *schema, struct unwrap_item **ret_items, uint32_t *ret_count)
 {
     struct unwrap_item *items = arena_calloc(r->arena, count ? count : 1, sizeof(*items));
     uint32_t found = 0;
@@ -68,12 +72,14 @@ struct unwrap_plan *unwrap_plan_new(const struct relation *r, const struct unwra
 {
     const struct connect_schema *row = r->value_schema;
     struct unwrap_plan *p = arena_calloc(r->arena, 1, sizeof(*p));
-    struct connect_schema *flat = connect_schema_struct(r->arena, false, row->name, 0, row->fields_count + unwrap->fields_count + 1);
+    struct connect_schema *flat =
+        connect_schema_struct(r->arena, false, row->name, 0, row->fields_count + unwrap->fields_count + 1);
 
     if (!p || !flat) return NULL;
     p->unwrap = unwrap;
     p->schema = flat;
-    for (uint32_t i = 0; i < row->fields_count; i++) connect_schema_field(flat, row->fields[i].name, row->fields[i].schema);
+    for (uint32_t i = 0; i < row->fields_count; i++)
+        connect_schema_field(flat, row->fields[i].name, row->fields[i].schema);
     if (unwrap->deletes.rewrite && !connect_schema_leaf(r->arena, flat, "__deleted", CONNECT_STRING, true)) return NULL;
     if (!resolve(r, unwrap->fields, unwrap->fields_count, flat, &p->fields, &p->fields_count) ||
         !resolve(r, unwrap->headers, unwrap->headers_count, NULL, &p->headers, &p->headers_count))
@@ -90,8 +96,8 @@ struct unwrap_plan *unwrap_plan_new(const struct relation *r, const struct unwra
     return p->json_head.ptr ? p : NULL;
 }
 
-void unwrap_item_json(const struct unwrap_item *item, const struct relation *r, char op, const struct source_position *position,
-                      struct bytes *out)
+void unwrap_item_json(const struct unwrap_item *item, const struct relation *r, char op,
+                      const struct source_position *position, struct bytes *out)
 {
     switch (item->kind) {
     case ITEM_OP: json_write_string(out, slice_make(&op, 1)); break;

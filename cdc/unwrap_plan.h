@@ -10,14 +10,14 @@ struct unwrap_item {
     enum { ITEM_OP, ITEM_TS_MS, ITEM_TS_US, ITEM_TS_NS, ITEM_SOURCE, ITEM_NULL } kind;
     const char *source_field; /* of ITEM_SOURCE */
     const char *name;
-    struct slice json_name;   /* `"name":` */
+    struct slice json_name; /* `"name":` */
 };
 
 struct unwrap_plan {
     const struct unwrap *unwrap;
     const struct connect_schema *schema;
-    struct slice json_head;        /* `{"schema":...,"payload":` of the flat row */
-    struct slice json_null_value;  /* what 3.x writes for a delete with schemas: a payload of null (defects) */
+    struct slice json_head;       /* `{"schema":...,"payload":` of the flat row */
+    struct slice json_null_value; /* what 3.x writes for a delete with schemas: a payload of null (defects) */
     struct unwrap_item *fields;
     uint32_t fields_count;
     struct unwrap_item *headers;
@@ -28,7 +28,7 @@ struct unwrap_plan {
 struct unwrap_plan *unwrap_plan_new(const struct relation *r, const struct unwrap *unwrap);
 
 /* The item's value as JSON. */
-void unwrap_item_json(const struct unwrap_item *item, const struct relation *r, char op, const struct source_position *position,
-                      struct bytes *out);
+void unwrap_item_json(const struct unwrap_item *item, const struct relation *r, char op,
+                      const struct source_position *position, struct bytes *out);
 
 #endif

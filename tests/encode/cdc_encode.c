@@ -8,11 +8,10 @@
  *   column FIELD...        a row of relation_columns_sql
  *   type FIELD...          a row of relation_types_sql
  *   build                  resolves it; answers the statement that reads the table
- *   row PLACE LSN FIELD...  a snapshot's row of the relation built last; PLACE: sum of 1 first table, 2 last table with rows,
- *                          4 first row, 8 last row
- *   message LSN MESSAGE    a replication message other than Relation
- *   sql                    prints the three catalog queries, one a line
- * Each record is printed as a line of the golden format. Exit status 1 and a text on the first error. */
+ *   row PLACE LSN FIELD...  a snapshot's row of the relation built last; PLACE: sum of 1 first table, 2 last table with
+ * rows, 4 first row, 8 last row message LSN MESSAGE    a replication message other than Relation sql prints the three
+ * catalog queries, one a line Each record is printed as a line of the golden format. Exit status 1 and a text on the
+ * first error. */
 #include "base/murmur2.h"
 #include "cdc/change_encoder.h"
 #include "cdc/pg_lsn.h"
@@ -70,7 +69,8 @@ static int print_record(void *arg, const struct change_record *r)
     int partitions = config->topic_partitions > 1 ? config->topic_partitions : 1;
     int partition = r->key.ptr ? murmur2_partition(r->key, partitions) : 0;
 
-    printf("{\"topic\":\"" SLICE_FMT "\",\"partition\":%d,\"offset\":%d,", SLICE_ARG(r->topic), partition, (*(int *)arg)++);
+    printf("{\"topic\":\"" SLICE_FMT "\",\"partition\":%d,\"offset\":%d,", SLICE_ARG(r->topic), partition,
+           (*(int *)arg)++);
     print_value("key", r->key);
     printf(",");
     print_value("value", r->value);
@@ -108,13 +108,15 @@ static int64_t now_ns(void)
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-static void change(enum change_op op, const struct relation *r, const struct tuple *old_tuple, const struct tuple *new_tuple)
+static void change(enum change_op op, const struct relation *r, const struct tuple *old_tuple,
+                   const struct tuple *new_tuple)
 {
     static int offset;
     struct err err = ERR_NONE;
 
     position.now_ns = now_ns();
-    if (r->captured && change_encoder_row(encoder, r, op, old_tuple, new_tuple, &position, print_record, &offset, &err) != 0)
+    if (r->captured &&
+        change_encoder_row(encoder, r, op, old_tuple, new_tuple, &position, print_record, &offset, &err) != 0)
         fail("row", err.text);
 }
 
@@ -133,18 +135,13 @@ static void do_message(uint64_t lsn, struct slice payload)
         position.time_us = m.begin.commit_time_us;
         position.last_commit_lsn = last_commit_lsn;
         break;
-    case PGOUTPUT_COMMIT:
-        last_commit_lsn = m.commit.end_lsn;
-        break;
-    case PGOUTPUT_INSERT:
-        change(CHANGE_CREATE, relation_find(m.row.relation_oid), NULL, &m.row.new_tuple);
-        break;
+    case PGOUTPUT_COMMIT: last_commit_lsn = m.commit.end_lsn; break;
+    case PGOUTPUT_INSERT: change(CHANGE_CREATE, relation_find(m.row.relation_oid), NULL, &m.row.new_tuple); break;
     case PGOUTPUT_UPDATE:
-        change(CHANGE_UPDATE, relation_find(m.row.relation_oid), m.row.old_kind ? &m.row.old_tuple : NULL, &m.row.new_tuple);
+        change(CHANGE_UPDATE, relation_find(m.row.relation_oid), m.row.old_kind ? &m.row.old_tuple : NULL,
+               &m.row.new_tuple);
         break;
-    case PGOUTPUT_DELETE:
-        change(CHANGE_DELETE, relation_find(m.row.relation_oid), &m.row.old_tuple, NULL);
-        break;
+    case PGOUTPUT_DELETE: change(CHANGE_DELETE, relation_find(m.row.relation_oid), &m.row.old_tuple, NULL); break;
     case PGOUTPUT_TRUNCATE:
         for (uint32_t i = 0; i < m.truncate.relations_count; i++)
             change(CHANGE_TRUNCATE, relation_find(m.truncate.relation_oids[i]), NULL, NULL);
@@ -153,13 +150,13 @@ static void do_message(uint64_t lsn, struct slice payload)
         static int offset;
         position.now_ns = now_ns();
         if (!m.logical.transactional) position.xid = -1;
-        if (change_encoder_message(encoder, &m.logical, &position, print_record, &offset, &err) != 0) fail("message", err.text);
+        if (change_encoder_message(encoder, &m.logical, &position, print_record, &offset, &err) != 0)
+            fail("message", err.text);
         break;
     }
     case PGOUTPUT_ORIGIN:
     case PGOUTPUT_RELATION:
-    case PGOUTPUT_TYPE:
-        break;
+    case PGOUTPUT_TYPE: break;
     }
 }
 
@@ -184,7 +181,8 @@ static void do_line(char *line)
     uint32_t count = 0;
     struct err err = ERR_NONE;
 
-    for (char *w = strtok_r(line, " \n", &save); w && count < FIELDS_MAX; w = strtok_r(NULL, " \n", &save)) words[count++] = w;
+    for (char *w = strtok_r(line, " \n", &save); w && count < FIELDS_MAX; w = strtok_r(NULL, " \n", &save))
+        words[count++] = w;
     if (!count) return;
     const char *verb = words[0];
     if (strcmp(verb, "sql") == 0) {
@@ -205,16 +203,20 @@ static void do_line(char *line)
     } else if (strcmp(verb, "stream") == 0) {
         struct pgoutput_message m;
         relation_builder_free(builder);
-        if (pgoutput_decode(decoder, unhex(words[1]), &m, &err) < 0 || m.kind != PGOUTPUT_RELATION) fail("stream", err.text);
+        if (pgoutput_decode(decoder, unhex(words[1]), &m, &err) < 0 || m.kind != PGOUTPUT_RELATION)
+            fail("stream", err.text);
         builder = relation_builder_new_stream(&m.relation);
         AUTO_FREE char *oids = relation_builder_type_oids(builder);
         printf("%s\n", oids);
     } else if (strcmp(verb, "column") == 0 || strcmp(verb, "type") == 0) {
         for (uint32_t i = 1; i < count; i++) fields[i - 1] = unhex(words[i]);
-        if ((*verb == 'c' ? relation_builder_add_column(builder, fields, &err) : relation_builder_add_type(builder, fields, &err)) < 0)
+        if ((*verb == 'c' ? relation_builder_add_column(builder, fields, &err)
+                          : relation_builder_add_type(builder, fields, &err)) < 0)
             fail(verb, err.text);
     } else if (strcmp(verb, "build") == 0) {
-        if (relations_count == RELATIONS_MAX || relation_build(builder, config, &relations[relations_count++], &err) < 0) fail("build", err.text);
+        if (relations_count == RELATIONS_MAX ||
+            relation_build(builder, config, &relations[relations_count++], &err) < 0)
+            fail("build", err.text);
         AUTO_FREE char *sql = relation_select_sql(relations[relations_count - 1], true, false);
         printf("%s\n", sql);
     } else if (strcmp(verb, "row") == 0) {

@@ -53,6 +53,8 @@ static struct relation *build(const struct pgoutput_relation *m, const struct pg
     return r;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct relation *relations[RELATIONS_MAX] = {0};
@@ -81,10 +83,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             (void)!change_encoder_message(e, &m.logical, &position, count, &written, &err);
         } else if (m.kind == PGOUTPUT_INSERT || m.kind == PGOUTPUT_UPDATE || m.kind == PGOUTPUT_DELETE) {
             const struct relation *of = relations[m.row.relation_oid % RELATIONS_MAX];
-            enum change_op op = m.kind == PGOUTPUT_INSERT ? CHANGE_CREATE : m.kind == PGOUTPUT_UPDATE ? CHANGE_UPDATE : CHANGE_DELETE;
+            enum change_op op = m.kind == PGOUTPUT_INSERT   ? CHANGE_CREATE
+                                : m.kind == PGOUTPUT_UPDATE ? CHANGE_UPDATE
+                                                            : CHANGE_DELETE;
             if (of)
-                (void)!change_encoder_row(e, of, op, m.row.old_kind ? &m.row.old_tuple : NULL, op == CHANGE_DELETE ? NULL : &m.row.new_tuple,
-                                          &position, count, &written, &err);
+                (void)!change_encoder_row(e, of, op, m.row.old_kind ? &m.row.old_tuple : NULL,
+                                          op == CHANGE_DELETE ? NULL : &m.row.new_tuple, &position, count, &written,
+                                          &err);
         }
     }
     for (int i = 0; i < RELATIONS_MAX; i++) relation_free(relations[i]);

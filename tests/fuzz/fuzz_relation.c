@@ -3,10 +3,13 @@
 
 static struct pg_connector_config *config;
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct cdc_pair pairs[] = {
-        {"name", "fuzz"}, {"topic.prefix", "fuzz"}, {"database.hostname", "none"}, {"database.user", "none"}, {"database.dbname", "none"},
+        {"name", "fuzz"},          {"topic.prefix", "fuzz"},    {"database.hostname", "none"},
+        {"database.user", "none"}, {"database.dbname", "none"},
     };
     struct err err = ERR_NONE;
     struct relation *r;

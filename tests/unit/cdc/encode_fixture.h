@@ -11,8 +11,12 @@
 static inline struct pg_connector_config *test_config(const char *const *more)
 {
     struct cdc_pair pairs[40] = {
-        {"name", "unit"},          {"topic.prefix", "unit"},        {"database.hostname", "h"},
-        {"database.user", "u"},    {"database.dbname", "db"},       {"key.converter.schemas.enable", "false"},
+        {"name", "unit"},
+        {"topic.prefix", "unit"},
+        {"database.hostname", "h"},
+        {"database.user", "u"},
+        {"database.dbname", "db"},
+        {"key.converter.schemas.enable", "false"},
         {"value.converter.schemas.enable", "false"},
     };
     uint32_t count = 7;

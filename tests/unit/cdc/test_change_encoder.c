@@ -48,15 +48,20 @@ static struct tuple make_tuple(struct tuple_value values[3], const char *a, cons
     const char *const texts[] = {a, b, c};
 
     for (int i = 0; i < 3; i++)
-        values[i] = (struct tuple_value){.kind = texts[i] ? (*texts[i] == '?' ? TUPLE_UNCHANGED : TUPLE_TEXT) : TUPLE_NULL, .text = slice_of(texts[i])};
+        values[i] =
+            (struct tuple_value){.kind = texts[i] ? (*texts[i] == '?' ? TUPLE_UNCHANGED : TUPLE_TEXT) : TUPLE_NULL,
+                                 .text = slice_of(texts[i])};
     return (struct tuple){3, values};
 }
 
-static const struct source_position position = {.lsn = 200, .last_commit_lsn = 100, .xid = 9, .time_us = 1000001, .now_ns = 2000000003};
+static const struct source_position position = {
+    .lsn = 200, .last_commit_lsn = 100, .xid = 9, .time_us = 1000001, .now_ns = 2000000003};
 
-#define SOURCE                                                                                                                     \
-    "{\"version\":\"2.5.4.Final\",\"connector\":\"postgresql\",\"name\":\"unit\",\"ts_ms\":1000,\"snapshot\":\"false\",\"db\":\"db\","  \
-    "\"sequence\":\"[\\\"100\\\",\\\"200\\\"]\",\"schema\":\"s\",\"table\":\"t\",\"txId\":9,\"lsn\":200,\"xmin\":null}"
+#define SOURCE                                                                                                         \
+    "{\"version\":\"2.5.4.Final\",\"connector\":\"postgresql\",\"name\":\"unit\",\"ts_ms\":1000,\"snapshot\":"         \
+    "\"false\",\"db\":\"db\","                                                                                         \
+    "\"sequence\":\"[\\\"100\\\",\\\"200\\\"]\",\"schema\":\"s\",\"table\":\"t\",\"txId\":9,\"lsn\":200,\"xmin\":"     \
+    "null}"
 #define TAIL ",\"ts_ms\":2000,\"transaction\":null}"
 
 /* Runs one change and compares all its records. */
@@ -86,14 +91,17 @@ Test(change_encoder, keys_have_the_order_of_the_primary_key)
     struct tuple row = make_tuple(v, "1", "x", "2");
 
     expect(NULL, 'd', CHANGE_CREATE, NULL, &row,
-           "{\"c\":2,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"x\",\"c\":2},\"source\":" SOURCE ",\"op\":\"c\"" TAIL "\n");
+           "{\"c\":2,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"x\",\"c\":2},\"source\":" SOURCE
+           ",\"op\":\"c\"" TAIL "\n");
 }
 
 Test(change_encoder, a_delete_is_followed_by_a_tombstone)
 {
     struct tuple_value v[3];
     struct tuple key = make_tuple(v, "1", NULL, "2");
-    const char *record = "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":null,\"c\":2},\"after\":null,\"source\":" SOURCE ",\"op\":\"d\"" TAIL "\n";
+    const char *record =
+        "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":null,\"c\":2},\"after\":null,\"source\":" SOURCE
+        ",\"op\":\"d\"" TAIL "\n";
     char both[1000];
 
     snprintf(both, sizeof(both), "%s{\"c\":2,\"a\":1} | tombstone\n", record);
@@ -108,11 +116,11 @@ Test(change_encoder, a_new_key_is_delete_tombstone_and_create)
     struct tuple old = make_tuple(v, "1", NULL, "2"), new = make_tuple(w, "1", "x", "3");
 
     expect(NULL, 'd', CHANGE_UPDATE, &old, &new,
-           "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":null,\"c\":2},\"after\":null,\"source\":" SOURCE ",\"op\":\"d\"" TAIL
-           " | __debezium.newkey={\"c\":3,\"a\":1}\n"
+           "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":null,\"c\":2},\"after\":null,\"source\":" SOURCE
+           ",\"op\":\"d\"" TAIL " | __debezium.newkey={\"c\":3,\"a\":1}\n"
            "{\"c\":2,\"a\":1} | tombstone | __debezium.newkey={\"c\":3,\"a\":1}\n"
-           "{\"c\":3,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"x\",\"c\":3},\"source\":" SOURCE ",\"op\":\"c\"" TAIL
-           " | __debezium.oldkey={\"c\":2,\"a\":1}\n");
+           "{\"c\":3,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"x\",\"c\":3},\"source\":" SOURCE
+           ",\"op\":\"c\"" TAIL " | __debezium.oldkey={\"c\":2,\"a\":1}\n");
 }
 
 Test(change_encoder, an_untouched_value_is_a_placeholder_unless_the_old_row_has_it)
@@ -121,9 +129,11 @@ Test(change_encoder, an_untouched_value_is_a_placeholder_unless_the_old_row_has_
     struct tuple new = make_tuple(w, "1", "?", "2"), old = make_tuple(v, "1", "long", "2");
 
     expect((const char *[]){"unavailable.value.placeholder=gone", NULL}, 'd', CHANGE_UPDATE, NULL, &new,
-           "{\"c\":2,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"gone\",\"c\":2},\"source\":" SOURCE ",\"op\":\"u\"" TAIL "\n");
+           "{\"c\":2,\"a\":1} | {\"before\":null,\"after\":{\"a\":1,\"b\":\"gone\",\"c\":2},\"source\":" SOURCE
+           ",\"op\":\"u\"" TAIL "\n");
     expect(NULL, 'f', CHANGE_UPDATE, &old, &new,
-           "{\"c\":2,\"a\":1} | {\"before\":{\"a\":1,\"b\":\"long\",\"c\":2},\"after\":{\"a\":1,\"b\":\"long\",\"c\":2},\"source\":" SOURCE
+           "{\"c\":2,\"a\":1} | "
+           "{\"before\":{\"a\":1,\"b\":\"long\",\"c\":2},\"after\":{\"a\":1,\"b\":\"long\",\"c\":2},\"source\":" SOURCE
            ",\"op\":\"u\"" TAIL "\n");
 }
 
@@ -139,7 +149,8 @@ Test(change_encoder, the_flat_row_of_unwrap)
                                    NULL};
 
     expect(rewrite, 'd', CHANGE_DELETE, &row, NULL,
-           "{\"c\":2,\"a\":1} | {\"a\":1,\"b\":null,\"c\":2,\"__deleted\":\"true\",\"__op\":\"d\",\"__source_lsn\":200,\"__from\":\"t\"}\n"
+           "{\"c\":2,\"a\":1} | "
+           "{\"a\":1,\"b\":null,\"c\":2,\"__deleted\":\"true\",\"__op\":\"d\",\"__source_lsn\":200,\"__from\":\"t\"}\n"
            "{\"c\":2,\"a\":1} | tombstone\n");
 }
 
@@ -165,14 +176,17 @@ Test(change_encoder, what_cannot_be_represented_is_null_or_an_error)
     struct tuple row = make_tuple(v, "1", "x", "no number");
 
     for (int fail = 0; fail < 2; fail++) {
-        struct pg_connector_config *config = test_config(fail ? (const char *[]){"event.converting.failure.handling.mode=fail", NULL} : NULL);
+        struct pg_connector_config *config =
+            test_config(fail ? (const char *[]){"event.converting.failure.handling.mode=fail", NULL} : NULL);
         struct relation *r = test_relation(config, 'd');
         struct change_encoder *e = change_encoder_new(config, "run");
         struct bytes out = {0};
         struct err err = ERR_NONE;
-        cr_expect_eq(change_encoder_row(e, r, CHANGE_CREATE, NULL, &row, &position, print, &out, &err), fail ? -EBADMSG : 0);
+        cr_expect_eq(change_encoder_row(e, r, CHANGE_CREATE, NULL, &row, &position, print, &out, &err),
+                     fail ? -EBADMSG : 0);
         cr_expect(change_encoder_failures(e) > 0);
-        cr_expect_str_eq(change_encoder_failure_text(e), "table \"s.t\", column \"c\": value \"no number\" cannot be represented");
+        cr_expect_str_eq(change_encoder_failure_text(e),
+                         "table \"s.t\", column \"c\": value \"no number\" cannot be represented");
         bytes_done(&out);
         change_encoder_free(e);
         relation_free(r);

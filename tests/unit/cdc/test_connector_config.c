@@ -25,16 +25,20 @@ Test(connector_config, four_properties_are_required)
 
 Test(connector_config, errors_have_connects_texts)
 {
-    const struct cdc_pair base[] = {{"topic.prefix", "p"}, {"database.hostname", "h"}, {"database.user", "u"}, {"database.dbname", "d"}};
+    const struct cdc_pair base[] = {
+        {"topic.prefix", "p"}, {"database.hostname", "h"}, {"database.user", "u"}, {"database.dbname", "d"}};
     static const struct {
         const char *name, *value, *text;
     } wrong[] = {
         {"snapshot.mode", "sometimes",
-         "The 'snapshot.mode' value is invalid: Value must be one of always, initial_only, configuration_based, when_needed, initial, custom, no_data"},
+         "The 'snapshot.mode' value is invalid: Value must be one of always, initial_only, configuration_based, "
+         "when_needed, initial, custom, no_data"},
         {"slot.name", "Upper",
-         "The 'slot.name' value is invalid: Valid replication slot name must contain only digits, lowercase characters and underscores with length <= 63"},
+         "The 'slot.name' value is invalid: Valid replication slot name must contain only digits, lowercase characters "
+         "and underscores with length <= 63"},
         {"max.batch.size", "many", "The 'max.batch.size' value is invalid: An integer is expected"},
-        {"tombstones.on.delete", "perhaps", "The 'tombstones.on.delete' value is invalid: Either 'true' or 'false' is expected"},
+        {"tombstones.on.delete", "perhaps",
+         "The 'tombstones.on.delete' value is invalid: Either 'true' or 'false' is expected"},
     };
     for (size_t i = 0; i < countof(wrong); i++) {
         struct cdc_pair pairs[5];
@@ -51,7 +55,8 @@ Test(connector_config, errors_have_connects_texts)
     both[4] = (struct cdc_pair){"table.include.list", "a.b"};
     both[5] = (struct cdc_pair){"table.exclude.list", "a.c"};
     cr_assert_eq(check(both, 6, problems), 1);
-    cr_expect_str_eq(problems[0].text, "The 'table.exclude.list' value is invalid: \"table.include.list\" is already specified");
+    cr_expect_str_eq(problems[0].text,
+                     "The 'table.exclude.list' value is invalid: \"table.include.list\" is already specified");
     both[4] = (struct cdc_pair){"transforms", "x"};
     both[5] = (struct cdc_pair){"transforms.x.type", "no.such.Transform"};
     cr_assert_eq(check(both, 6, problems), 1);
@@ -60,9 +65,10 @@ Test(connector_config, errors_have_connects_texts)
 
 Test(connector_config, unknown_and_old_names_are_accepted)
 {
-    struct pg_connector_config *c = test_config((const char *[]){
-        "database.server.name=x", "schema.history.internal.kafka.topic=y", "snapshot.mode=NEVER", "plugin.name=PGOUTPUT", "skipped.operations=none",
-        "topic.creation.default.partitions=3", "topic.creation.default.compression.type=lz4", NULL});
+    struct pg_connector_config *c = test_config(
+        (const char *[]){"database.server.name=x", "schema.history.internal.kafka.topic=y", "snapshot.mode=NEVER",
+                         "plugin.name=PGOUTPUT", "skipped.operations=none", "topic.creation.default.partitions=3",
+                         "topic.creation.default.compression.type=lz4", NULL});
 
     cr_expect_eq(c->snapshot_mode, SNAPSHOT_NO_DATA);
     cr_expect_eq(c->skipped_operations, 0);
@@ -77,9 +83,10 @@ Test(connector_config, unknown_and_old_names_are_accepted)
 
 Test(connector_config, the_version_chooses_the_form)
 {
-    struct pg_connector_config *new = test_config(NULL), *old = test_config((const char *[]){"connector.plugin.version=2.2.1.Final", NULL});
+    struct pg_connector_config *new = test_config(NULL),
+                               *old = test_config((const char *[]){"connector.plugin.version=2.2.1.Final", NULL});
 
-    cr_expect(new->profile == FORMAT_3 && new->extended_headers && strcmp(new->version, "3.7.0.Final") == 0);
+    cr_expect(new->profile == FORMAT_3 &&new->extended_headers &&strcmp(new->version, "3.7.0.Final") == 0);
     cr_expect(old->profile == FORMAT_2 && !old->extended_headers && strcmp(old->version, "2.2.1.Final") == 0);
     connector_config_free(new);
     connector_config_free(old);
@@ -87,7 +94,8 @@ Test(connector_config, the_version_chooses_the_form)
 
 Test(connector_config, filters_match_whole_names_without_case)
 {
-    struct pg_connector_config *c = test_config((const char *[]){"schema.include.list=A.*", "table.exclude.list=a1\\.t , b\\.x{1\\,2}", NULL});
+    struct pg_connector_config *c =
+        test_config((const char *[]){"schema.include.list=A.*", "table.exclude.list=a1\\.t , b\\.x{1\\,2}", NULL});
 
     cr_expect(connector_config_captures(c, "a1", "t2"));
     cr_expect_not(connector_config_captures(c, "a1", "T"));

@@ -1,4 +1,5 @@
-/* Conversion of values, row by row: type, modifier, mode, text of the server, JSON. Observed values: docs/cdc-types.md. */
+/* Conversion of values, row by row: type, modifier, mode, text of the server, JSON. Observed values: docs/cdc-types.md.
+ */
 #include "tests/unit/cdc/encode_fixture.h"
 
 #define REFUSED "(refused)"
@@ -105,7 +106,8 @@ Test(pg_value, each_type_in_each_mode)
     for (size_t i = 0; i < countof(rows); i++) {
         struct pg_connector_config *config = test_config((const char *[]){rows[i].mode, NULL});
         struct pg_type type = {.oid = rows[i].oid, .typmod = rows[i].typmod, .name = "", .kind = 'b'};
-        cr_expect_str_eq(convert(config, &type, rows[i].text), rows[i].json, "type %u, \"%s\"", rows[i].oid, rows[i].text);
+        cr_expect_str_eq(convert(config, &type, rows[i].text), rows[i].json, "type %u, \"%s\"", rows[i].oid,
+                         rows[i].text);
         connector_config_free(config);
     }
 }
@@ -140,9 +142,11 @@ Test(pg_value, arrays)
 Test(pg_value, hstore)
 {
     static const struct pg_type type = {.oid = 20000, .typmod = -1, .name = "hstore", .kind = 'b'};
-    struct pg_connector_config *json = test_config(NULL), *map = test_config((const char *[]){"hstore.handling.mode=map", NULL});
+    struct pg_connector_config *json = test_config(NULL),
+                               *map = test_config((const char *[]){"hstore.handling.mode=map", NULL});
 
-    cr_expect_str_eq(convert(json, &type, "\"n\"=>NULL, \"x y\"=>\"q\\\"z\""), "\"{\\\"x y\\\":\\\"q\\\\\\\"z\\\",\\\"n\\\":null}\"");
+    cr_expect_str_eq(convert(json, &type, "\"n\"=>NULL, \"x y\"=>\"q\\\"z\""),
+                     "\"{\\\"x y\\\":\\\"q\\\\\\\"z\\\",\\\"n\\\":null}\"");
     cr_expect_str_eq(convert(map, &type, "\"n\"=>NULL, \"x y\"=>\"q\\\"z\""), "{\"x y\":\"q\\\"z\",\"n\":null}");
     cr_expect_str_eq(convert(map, &type, ""), "{}");
     cr_expect_str_eq(convert(map, &type, "\"a\"=>"), REFUSED);

@@ -7,8 +7,13 @@
 #include <stdio.h>
 
 /* PostgreSQL 15: table public.t(id int primary key, v text), oid 16385. */
-static const uint8_t relation[] = "R\x00\x00\x40\x01public\0t\0d\x00\x02\x01id\0\x00\x00\x00\x17\xff\xff\xff\xff\x00v\0\x00\x00\x00\x19\xff\xff\xff\xff";
-static const uint8_t update[] = "U\x00\x00\x40\x01K\x00\x02t\x00\x00\x00\x01" "1" "nN\x00\x02t\x00\x00\x00\x02" "12" "u";
+static const uint8_t relation[] = "R\x00\x00\x40\x01public\0t\0d\x00\x02\x01id\0\x00\x00\x00\x17\xff\xff\xff\xff\x00v\0"
+                                  "\x00\x00\x00\x19\xff\xff\xff\xff";
+static const uint8_t update[] = "U\x00\x00\x40\x01K\x00\x02t\x00\x00\x00\x01"
+                                "1"
+                                "nN\x00\x02t\x00\x00\x00\x02"
+                                "12"
+                                "u";
 static const uint8_t begin[] = "B\x00\x00\x00\x00\x01\x98\x2f\x80\x00\x02\x9c\x00\x00\x00\x00\x01\x00\x00\x03\x4f";
 static const uint8_t truncate_two[] = "T\x00\x00\x00\x02\x01\x00\x00\x40\x01\x00\x00\x40\x02";
 static const uint8_t message[] = "M\x01\x00\x00\x00\x00\x01\x98\x2f\x80pfx\0\x00\x00\x00\x02hi";
@@ -32,7 +37,8 @@ Test(pgoutput, a_relation_names_its_columns_and_key)
     cr_expect(slice_eq_text(m.relation.schema, "public") && slice_eq_text(m.relation.name, "t"));
     cr_expect_eq(m.relation.replica_identity, 'd');
     cr_assert_eq(m.relation.columns_count, 2);
-    cr_expect(m.relation.columns[0].is_key && slice_eq_text(m.relation.columns[0].name, "id") && m.relation.columns[0].type_oid == 23);
+    cr_expect(m.relation.columns[0].is_key && slice_eq_text(m.relation.columns[0].name, "id") &&
+              m.relation.columns[0].type_oid == 23);
     cr_expect(!m.relation.columns[1].is_key && m.relation.columns[1].typmod == -1);
 }
 
@@ -64,12 +70,14 @@ Test(pgoutput, truncate_and_message)
     cr_assert_eq(decode(PAYLOAD(truncate_two), &m, NULL), 0);
     cr_expect(m.truncate.cascade && m.truncate.relations_count == 2 && m.truncate.relation_oids[1] == 16386);
     cr_assert_eq(decode(PAYLOAD(message), &m, NULL), 0);
-    cr_expect(m.logical.transactional && slice_eq_text(m.logical.prefix, "pfx") && slice_eq_text(m.logical.content, "hi"));
+    cr_expect(m.logical.transactional && slice_eq_text(m.logical.prefix, "pfx") &&
+              slice_eq_text(m.logical.content, "hi"));
 }
 
 Test(pgoutput, every_cut_message_is_refused_by_name)
 {
-    const struct slice whole[] = {PAYLOAD(relation), PAYLOAD(update), PAYLOAD(begin), PAYLOAD(truncate_two), PAYLOAD(message)};
+    const struct slice whole[] = {PAYLOAD(relation), PAYLOAD(update), PAYLOAD(begin), PAYLOAD(truncate_two),
+                                  PAYLOAD(message)};
     struct pgoutput_message m;
 
     for (size_t i = 0; i < countof(whole); i++) {
@@ -81,13 +89,14 @@ Test(pgoutput, every_cut_message_is_refused_by_name)
         uint8_t longer[100];
         memcpy(longer, whole[i].ptr, whole[i].len);
         longer[whole[i].len] = 0;
-        cr_assert_eq(decode(slice_make(longer, whole[i].len + 1), &m, NULL), -EBADMSG, "message %zu with a byte behind", i);
+        cr_assert_eq(decode(slice_make(longer, whole[i].len + 1), &m, NULL), -EBADMSG, "message %zu with a byte behind",
+                     i);
     }
 }
 
 Test(pgoutput, counts_are_not_believed)
 {
-    static const uint8_t columns[] = "I\x00\x00\x40\x01N\x06\x41";             /* 1601 columns */
+    static const uint8_t columns[] = "I\x00\x00\x40\x01N\x06\x41";                 /* 1601 columns */
     static const uint8_t length[] = "I\x00\x00\x40\x01N\x00\x01t\xff\xff\xff\xff"; /* 4 GB */
     static const uint8_t relations[] = "T\xff\xff\xff\xff\x00";
     static const uint8_t kind[] = "I\x00\x00\x40\x01N\x00\x01x";
@@ -104,7 +113,8 @@ Test(pgoutput, counts_are_not_believed)
 
 Test(pg_lsn, reads_what_the_server_prints)
 {
-    static const char *const bad[] = {"", "/", "16", "16/", "/16", "1/2/3", "123456789/0", "0/123456789", "g/0", " 0/0"};
+    static const char *const bad[] = {"",      "/",           "16",          "16/", "/16",
+                                      "1/2/3", "123456789/0", "0/123456789", "g/0", " 0/0"};
     char text[PG_LSN_TEXT_SIZE];
     uint64_t lsn = 7;
 
