@@ -8,7 +8,7 @@
  *
  * Life of a request: read -> decoded -> handler -> API_REPLY, or API_PENDING and later request_complete() -> encoded ->
  * sent -> freed. Encoding happens on the handler's thread before the handler's caller or request_complete() returns: what
- * `out` points to need not live longer. A connection has one request in work at a time, so answers keep their order.
+ * `out` points to need not live longer. A connection works on one request after the other (see lets_pass).
  * Throttle fields stay 0 unless a quota sets them.
  *
  * Threads: a request belongs to its handler's thread from dispatch to completion. */
@@ -19,6 +19,7 @@
 #include "base/buf.h"
 
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 struct broker;
 struct connection;
@@ -59,9 +60,13 @@ struct request {
     /* Called once when the reply has been encoded or is dropped, on the handler's thread: gives back what `out` pointed to.
      * For handlers that need more than the arena. */
     void (*finished)(struct request *rq);
+    /* Set before API_PENDING is answered: all effects have happened, only the answer waits; the connection's next request may
+     * begin. Answers keep their order. */
+    bool lets_pass;
 
     /* -- the rest belongs to api.c and connection.c -- */
     atomic_int refs;
+    TAILQ_ENTRY(request) link; /* in connection->requests */
     struct connection *connection;
     struct loop *loop;
     const struct kafka_api *api;
@@ -72,6 +77,7 @@ struct request {
     enum api_result result;
     bool on_control; /* the handler's thread is the control thread */
     bool is_parked;  /* the handler runs or has parked it; touched on the handler's thread */
+    bool is_answered; /* waits for those before it */
     bool client_gone;
     void (*posted)(struct request *rq);
 };

@@ -102,6 +102,7 @@ void connection_new(struct loop *l, struct listener *listener, int fd, const uni
     set_buffer(fd, SO_SNDBUF, config->socket_send_buffer_bytes);
     set_buffer(fd, SO_RCVBUF, config->socket_receive_buffer_bytes);
     buf_init(&c->out);
+    TAILQ_INIT(&c->requests);
     ev_io_init(&c->readable, connection_readable, fd, EV_READ);
     ev_io_init(&c->writable, connection_writable, fd, EV_WRITE);
     c->readable.data = c->writable.data = c;
@@ -149,6 +150,28 @@ static void set_starved(struct connection *c, bool starved)
     if (!ev_is_active(&c->loop->starved_retry)) ev_timer_again(c->loop->ev, &c->loop->starved_retry);
 }
 
+static void remove_request(struct connection *c, struct request *rq)
+{
+    TAILQ_REMOVE(&c->requests, rq, link);
+    c->requests_count--;
+}
+
+/* Those that are elsewhere stay until they come back. */
+static void drop_requests(struct connection *c)
+{
+    struct request *rq, *next;
+
+    for (rq = TAILQ_FIRST(&c->requests); rq; rq = next) {
+        next = TAILQ_NEXT(rq, link);
+        if (rq->is_answered) {
+            remove_request(c, rq);
+            request_free(rq);
+        } else {
+            request_client_gone(rq);
+        }
+    }
+}
+
 void connection_close(struct connection *c)
 {
     if (c->fd >= 0) {
@@ -160,10 +183,10 @@ void connection_close(struct connection *c)
         drop_frame(c);
         drop_backlog(c);
         buf_done(&c->out);
-        if (c->request && request_client_gone(c->request)) c->request = NULL;
+        drop_requests(c);
     }
     /* connection_process() frees it when it comes back to a closed connection. */
-    if (!c->request && !c->processing) connection_free(c);
+    if (TAILQ_EMPTY(&c->requests) && !c->processing) connection_free(c);
 }
 
 /* -- sending -- */
@@ -224,7 +247,9 @@ static uint64_t unsent_in_memory(const struct connection *c)
 /* No new request while the client does not read its answers: a file range is no memory, but pins a segment. */
 static bool must_wait(const struct connection *c)
 {
-    return c->request || c->close_after_flush || (c->out.size > UNSENT_BYTES_MAX && unsent_in_memory(c) > UNSENT_BYTES_MAX / 2) ||
+    const struct request *last = TAILQ_LAST(&c->requests, request_list);
+    if (last && (!last->lets_pass || c->requests_count >= REQUESTS_IN_WORK_MAX)) return true;
+    return c->close_after_flush || (c->out.size > UNSENT_BYTES_MAX && unsent_in_memory(c) > UNSENT_BYTES_MAX / 2) ||
            c->out.parts_count - c->out.first > IOV_COUNT;
 }
 
@@ -379,7 +404,7 @@ static void connection_process(struct connection *c)
     c->processing = false;
 
     if (c->fd < 0) {
-        if (!c->request) connection_free(c);
+        if (TAILQ_EMPTY(&c->requests)) connection_free(c);
         return;
     }
     bool wants_input = !must_wait(c) && !c->backlog && !c->starved;
@@ -404,18 +429,24 @@ static void connection_writable(struct ev_loop *ev, ev_io *w, int revents)
 
 /* -- replies -- */
 
+static void send_reply(struct connection *c, struct request *rq)
+{
+    if (rq->result == API_CLOSE) c->close_after_flush = true;
+    else if (rq->result == API_REPLY && !c->close_after_flush) buf_append_buf(&c->out, &rq->reply);
+    if (!c->out.failed) return;
+    log_error("network", "no memory for a reply, connection closed client=%s", c->peer);
+    buf_done(&c->out);
+    c->close_after_flush = true;
+}
+
 void connection_reply(struct connection *c, struct request *rq)
 {
-    c->request = NULL;
-    if (c->fd >= 0) {
-        if (rq->result == API_CLOSE) c->close_after_flush = true;
-        else if (rq->result == API_REPLY) buf_append_buf(&c->out, &rq->reply);
-        if (c->out.failed) {
-            log_error("network", "no memory for a reply, connection closed client=%s", c->peer);
-            connection_close(c); /* not freed: see processing */
-        }
+    rq->is_answered = true;
+    while ((rq = TAILQ_FIRST(&c->requests)) && rq->is_answered) {
+        remove_request(c, rq);
+        if (c->fd >= 0) send_reply(c, rq);
+        request_free(rq);
     }
-    request_free(rq);
     if (!c->processing) connection_process(c);
 }
 
@@ -435,7 +466,7 @@ void connection_sweep(struct loop *l)
         if (full && c->frame && idle_ms > FRAME_STALL_MS) {
             log_warn("network", "request memory is full and a frame does not come on, connection closed client=%s", c->peer);
             connection_close(c);
-        } else if (idle_max_ms >= 0 && idle_ms > idle_max_ms && !c->request) {
+        } else if (idle_max_ms >= 0 && idle_ms > idle_max_ms && TAILQ_EMPTY(&c->requests)) {
             log_debug("network", "idle connection closed client=%s", c->peer);
             connection_close(c);
         } else if (!full && (idle_max_ms < 0 || idle_ms <= idle_max_ms)) {

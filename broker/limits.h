@@ -11,6 +11,10 @@
 /* Most bytes read into one large frame per wake-up. */
 #define FRAME_READ_BYTES_MAX (1024 * 1024)
 
+/* Requests of one connection whose answers wait for the disk while the next ones are worked on: Kafka's clients keep 5 in
+ * flight, and one sync serves all that came meanwhile. */
+#define REQUESTS_IN_WORK_MAX 16
+
 /* Unsent bytes in memory above which a connection's next requests wait (file ranges are not in memory). */
 #define UNSENT_BYTES_MAX (1024 * 1024)
 

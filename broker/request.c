@@ -83,23 +83,25 @@ void request_free(struct request *rq)
 
 /* -- what handlers use -- */
 
-/* The snapshot of the handler's call that runs on this thread; a parked request holds none. */
-static _Thread_local struct {
+/* The snapshot of the handler's call that runs on this thread; a parked request holds none. Calls nest: a completion sends
+ * the reply, and the connection's next request may begin under it. */
+struct call {
     bool running;
     const struct metadata *metadata;
-} call;
+};
+static _Thread_local struct call call;
 
-static void call_begin(void)
+static struct call call_begin(void)
 {
-    assert(!call.running);
-    call.running = true;
+    struct call outer = call;
+    call = (struct call){.running = true};
+    return outer;
 }
 
-static void call_end(void)
+static void call_end(struct call outer)
 {
     metadata_unref(call.metadata);
-    call.metadata = NULL;
-    call.running = false;
+    call = outer;
 }
 
 const struct metadata *request_metadata(struct request *rq)
@@ -204,9 +206,9 @@ static void run_posted(void *arg)
     struct request *rq = arg;
 
     rq->now_ms = clock_wall_ms(rq->broker->clock);
-    call_begin();
+    struct call outer = call_begin();
     rq->posted(rq);
-    call_end();
+    call_end(outer);
 }
 
 void request_post(struct request *rq, void (*fn)(struct request *rq))
@@ -236,21 +238,22 @@ static void cancel_on_control(void *arg)
     assert(posted);
 }
 
-bool request_client_gone(struct request *rq)
+void request_client_gone(struct request *rq)
 {
     if (rq->on_control) {
         /* It may have been completed meanwhile: the letter holds a reference. */
         atomic_fetch_add_explicit(&rq->refs, 1, memory_order_relaxed);
         if (!mailbox_post(&rq->broker->control, cancel_on_control, rq)) request_free(rq);
-        return false;
+        return;
     }
     rq->client_gone = true;
-    if (!rq->is_parked || !rq->cancel) return false;
+    if (!rq->is_parked || !rq->cancel) return;
     rq->cancel(rq);
     if (rq->finished) rq->finished(rq);
     rq->is_parked = false;
+    TAILQ_REMOVE(&rq->connection->requests, rq, link);
+    rq->connection->requests_count--;
     request_free(rq);
-    return true;
 }
 
 /* -- dispatch -- */
@@ -259,9 +262,9 @@ static void run(struct request *rq)
 {
     rq->now_ms = clock_wall_ms(rq->broker->clock);
     rq->is_parked = true; /* so that a handler may complete, or be cancelled, before it returns */
-    call_begin();
+    struct call outer = call_begin();
     enum api_result result = handlers[rq->api_key](rq);
-    call_end(); /* nothing of rq is looked at when it is parked: it may have been completed */
+    call_end(outer); /* nothing of rq is looked at when it is parked: it may have been completed */
     if (result != API_PENDING) finish(rq, result);
 }
 
@@ -322,7 +325,8 @@ void request_begin(struct connection *c, struct block *frame)
     struct request *rq = request_new(c, frame);
     const char *cause = NULL;
 
-    c->request = rq;
+    TAILQ_INSERT_TAIL(&c->requests, rq, link);
+    c->requests_count++;
     rq->result = API_PENDING;
     if (!decode(rq, c->frame_size, &cause)) {
         refuse(rq, cause);

@@ -200,6 +200,7 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
     }
     if (!wait) return API_REPLY;
     rq->parked = wait;
+    rq->lets_pass = true; /* what follows is appended behind it */
     wait_step(wait);
     return API_PENDING;
 }

@@ -18,15 +18,17 @@
 
 static struct broker *broker;
 static atomic_bool over;
-static atomic_llong acknowledged, appended, consumed;
+static atomic_llong acknowledged, acknowledged_strict, appended, consumed;
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), abort();                     \
     } while (0)
 
-static void *produce(void *arg)
+/* Two requests at a time, so that the second waits behind the first; topic "t", or "s" in strict durability. */
+static void *produce_to(struct slice topic_name)
 {
+    atomic_llong *count = slice_eq_text(topic_name, "t") ? &acknowledged : &acknowledged_strict;
     struct kafka_client c;
     struct batch_builder builder;
     struct batch_fields fields = BATCH_FIELDS_PLAIN;
@@ -36,21 +38,36 @@ static void *produce(void *arg)
     for (int i = 0; !over; i++) {
         struct slice batch;
         struct produce_request_partition_produce_data data = {.index = i % PARTITIONS};
-        struct produce_request_topic_produce_data topic = {.name = SLICE("t"), .partition_data = &data, .partition_data_count = 1};
-        struct produce_request in = {.acks = 1, .timeout_ms = 1000, .topic_data = &topic, .topic_data_count = 1};
+        struct produce_request_topic_produce_data topic = {.name = topic_name, .partition_data = &data, .partition_data_count = 1};
+        struct produce_request in = {.acks = -1, .timeout_ms = 1000, .topic_data = &topic, .topic_data_count = 1};
         struct produce_response out;
 
         batch_builder_reset(&builder);
         for (int k = 0; k <= i % 5; k++) batch_builder_append(&builder, 1000, SLICE("key"), SLICE("value"), NULL, 0);
         CHECK(batch_builder_finish(&builder, &fields, &batch) == 0);
         data.records.slice = batch;
-        CHECK(kafka_client_call(&c, KAFKA_API_PRODUCE, 7, &in, &out));
-        CHECK(out.responses[0].partition_responses[0].error_code == 0);
-        acknowledged += i % 5 + 1;
+        CHECK(kafka_client_send(&c, KAFKA_API_PRODUCE, 7, &in) && kafka_client_send(&c, KAFKA_API_PRODUCE, 7, &in));
+        c.correlation_id--;
+        for (int k = 0; k < 2; k++, c.correlation_id++) {
+            CHECK(kafka_client_receive(&c, KAFKA_API_PRODUCE, 7, &out));
+            CHECK(out.responses[0].partition_responses[0].error_code == 0);
+        }
+        c.correlation_id--;
+        *count += 2 * (i % 5 + 1);
     }
     batch_builder_done(&builder);
     kafka_client_close(&c);
     return NULL;
+}
+
+static void *produce(void *arg)
+{
+    return produce_to(SLICE("t"));
+}
+
+static void *produce_strict(void *arg)
+{
+    return produce_to(SLICE("s"));
 }
 
 static struct fetch_request fetch_all(struct fetch_request_topic *topic, struct fetch_request_partition *partitions, const int64_t *offsets)
@@ -138,7 +155,7 @@ static void *administer(void *arg)
         metadata_request_init(&in);
         in.topics_count = -1;
         CHECK(kafka_client_call(&c, KAFKA_API_METADATA, 9, &in, &out));
-        CHECK(out.topics_count == 2);
+        CHECK(out.topics_count == 3);
         struct partition_log *log = broker_partition(broker, name, 1);
         CHECK(broker_append_record(broker, log, SLICE("a"), SLICE("b"), NULL) == KAFKA_NONE);
         CHECK(broker_topic_delete(broker, name, &err) == KAFKA_NONE);
@@ -183,7 +200,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void run_all(void)
 {
-    void *(*const functions[])(void *) = {produce, produce, consume, consume, administer, append_inside, read_inside};
+    void *(*const functions[])(void *) = {produce, produce_strict, consume, consume, administer, append_inside, read_inside};
     pthread_t threads[countof(functions)];
 
     over = false;
@@ -193,11 +210,11 @@ static void run_all(void)
     for (size_t i = 0; i < countof(functions); i++) pthread_join(threads[i], NULL);
 }
 
-static int64_t records_in_log(void)
+static int64_t records_in_log(const char *topic)
 {
     int64_t sum = 0;
     for (int i = 0; i < PARTITIONS; i++) {
-        struct partition_log *log = broker_partition(broker, "t", i);
+        struct partition_log *log = broker_partition(broker, topic, i);
         sum += partition_log_marks(log).high_watermark;
         partition_log_unref(log);
     }
@@ -225,8 +242,11 @@ int main(void)
     CHECK(mkdtemp(path));
     open_broker(path);
     CHECK(broker_topic_create(broker, "t", PARTITIONS, NULL, 0, &err) == KAFKA_NONE);
+    struct config_entry strict = {"ottla.durability", "strict"};
+    CHECK(broker_topic_create(broker, "s", PARTITIONS, &strict, 1, &err) == KAFKA_NONE);
     run_all();
-    CHECK(records_in_log() == acknowledged + appended);
+    CHECK(records_in_log("t") == acknowledged + appended);
+    CHECK(records_in_log("s") == acknowledged_strict);
 
     /* A stop while clients are connected and polls are parked. */
     struct kafka_client parked;
@@ -244,10 +264,11 @@ int main(void)
     kafka_client_close(&parked);
 
     open_broker(path);
-    CHECK(records_in_log() == acknowledged + appended);
+    CHECK(records_in_log("t") == acknowledged + appended);
+    CHECK(records_in_log("s") == acknowledged_strict);
     broker_stop(broker);
     broker_close(broker);
-    printf("acknowledged=%lld appended=%lld consumed=%lld\n", (long long)acknowledged, (long long)appended, (long long)consumed);
+    printf("acknowledged=%lld strict=%lld appended=%lld consumed=%lld\n", (long long)acknowledged, (long long)acknowledged_strict, (long long)appended, (long long)consumed);
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return 0;
 }
