@@ -435,7 +435,9 @@ static int recover_segment(struct partition_log *log, uint32_t i, int64_t rp, bo
     struct file_ref *file;
     r = log_segment_file(log, s, &file);
     if (r) return failed(log, r, err);
+    /* Durable at once: whole batches behind a damaged one must not come back behind newer data. */
     r = log->dir->io->ftruncate(file->fd, size);
+    if (!r) r = log->dir->io->fdatasync(file->fd);
     file_ref_put(file);
     if (r) return failed(log, r, err);
     atomic_fetch_sub(&log->size, size_before - size);
@@ -570,17 +572,19 @@ int log_load(struct partition_log *log, const struct log_load *load, struct err 
     }
     r = load_folder(log, load, &f, err);
     free(f.files);
-    if (!r && (f.removed || !load->clean)) {
-        /* What was cut or removed must not come back after newer data. */
+    if (!r && (f.removed || log->dir_unsynced)) {
+        /* What was removed must not come back after newer data. */
         r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
         if (r) r = failed(log, r, err);
     }
     if (r) return r;
 
     int64_t end = atomic_load(&log->log_end);
-    for (uint32_t i = 0; load->clean && i < log->segments_count; i++)
-        atomic_store(&log->segments[i]->synced_size, atomic_load(&log->segments[i]->size));
-    atomic_store(&log->durable_end, load->clean ? end : MIN(end, MAX(load->recovery_point, 0)));
+    int64_t durable = load->clean ? end : MIN(end, load->recovery_point);
+    for (uint32_t i = 0; i < log->segments_count; i++)
+        if (log->segments[i]->next_offset <= durable)
+            atomic_store(&log->segments[i]->synced_size, atomic_load(&log->segments[i]->size));
+    atomic_store(&log->durable_end, durable);
     int32_t epoch = leader_epochs_latest(&log->epochs);
     if (!load->clean && epoch >= 0) epoch++; /* readers may have seen records that are lost */
     if (epoch > atomic_load(&log->leader_epoch)) atomic_store(&log->leader_epoch, epoch);
