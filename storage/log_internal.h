@@ -2,7 +2,8 @@
  *
  * Files: partition_log.c (life, marks, waiters, holds), log_append.c, log_read.c, log_roll.c (segments come and go),
  * retention.c, recovery.c (loading a folder), sync.c, log_dir.c, housekeeping.c.
- * Locks, in this order: log_dir.visibility > partition_log.lock > log_dir.lock > sync_service.lock > open_files.lock. */
+ * Locks, in this order: log_dir.visibility > partition_log.lock > checkpoint_lock > log_dir.lock > sync_service.lock >
+ * open_files.lock. No thread holds two logs' locks. */
 #ifndef OTTLA_LOG_INTERNAL_H
 #define OTTLA_LOG_INTERNAL_H
 
