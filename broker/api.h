@@ -122,6 +122,10 @@ enum resource_type {
     RESOURCE_CLUSTER = 4,
     RESOURCE_TRANSACTIONAL_ID = 5,
 };
+/* Whether rules are in force at all. */
+bool request_has_authorizer(struct request *rq);
+/* The client's address without its port: "1.2.3.4", "::1". Lives as long as the connection. */
+struct slice request_peer_host(const struct request *rq);
 /* Whether the principal may. The one place where an authorizer decides; without one everything is allowed. */
 bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type, struct slice name);
 

@@ -170,6 +170,14 @@ const struct option broker_options[] = {
     {"group.consumer.heartbeat.interval.ms", OPTION_INT, "ms", "5000", 1, INT_MAX_BOUND, NULL, 0,
      FIELD(group_consumer_heartbeat_interval_ms), "Heartbeat interval of members of KIP-848 groups."},
 
+    /* security */
+    {"authorizer.class.name", OPTION_STRING, NULL, "", ANY, NULL, 0, FIELD(authorizer_class_name),
+     "org.apache.kafka.metadata.authorizer.StandardAuthorizer: access rules (ACLs) decide who may what. Empty: all may all."},
+    {"super.users", OPTION_STRING, NULL, NULL, ANY, NULL, OPTION_INTERNAL, FIELD(super_users),
+     "Who may all, whatever the access rules say: User:a;User:b."},
+    {"allow.everyone.if.no.acl.found", OPTION_BOOL, NULL, "false", ANY, NULL, OPTION_INTERNAL,
+     FIELD(allow_everyone_if_no_acl_found), "What the authorizer says about a resource without any access rule."},
+
     /* connect */
     {"connect.listeners", OPTION_LIST, NULL, "http://127.0.0.1:8083", ANY, NULL, 0, FIELD(connect_listeners),
      "Address of Kafka Connect's REST interface; port 0 is any free one. Empty: none."},

@@ -113,9 +113,8 @@ int broker_config_set(struct broker_config *c, const char *name, const char *val
 
     if (!row) return err_set(err, -EINVAL, "unknown option %s", name);
     if (!option_set(row, c, value, err)) return -EINVAL;
-    /* Without effect it would leave open what the user believes closed. */
-    if (strcmp(name, "authorizer.class.name") == 0 && *value)
-        return err_set(err, -EINVAL, "%s=%s: there is no authorizer in this version", name, value);
+    if (strcmp(name, "authorizer.class.name") == 0 && *value && !strstr(value, "StandardAuthorizer"))
+        return err_set(err, -EINVAL, "%s=%s: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is there", name, value);
     config_list_set(&c->given, name, value);
     return 0;
 }

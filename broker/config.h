@@ -130,6 +130,10 @@ struct broker_config {
     int64_t offsets_load_buffer_size;
     int64_t group_consumer_session_timeout_ms;
     int64_t group_consumer_heartbeat_interval_ms;
+    /* security */
+    char *authorizer_class_name; /* "": none */
+    char *super_users;
+    bool allow_everyone_if_no_acl_found;
     /* connect, cdc: read by those rooms */
     char *connect_listeners;
     char *connect_debezium_version;

@@ -1,6 +1,7 @@
 #include "broker/metadata.h"
 
 #include "broker/metadata_edit.h"
+#include "broker/security.h"
 #include "broker/state.h"
 
 #include <stdio.h>
@@ -56,6 +57,7 @@ void metadata_unref(const struct metadata *snapshot)
     free(m->topics_by_id);
     free(m->resources);
     broker_config_ref_put(m->config_ref);
+    security_unref(m->security);
     free(m);
 }
 
@@ -127,6 +129,12 @@ const struct config_list *metadata_resource_config(const struct metadata *m, int
     return i < 0 ? NULL : &m->resources[i]->config;
 }
 
+void metadata_set_security(struct metadata *m, const struct security *s)
+{
+    security_unref(m->security);
+    m->security = s;
+}
+
 /* -- names -- */
 
 enum kafka_error topic_name_check(struct slice name, struct err *err)
@@ -171,6 +179,7 @@ struct metadata *metadata_copy(const struct metadata *m)
            sizeof *m - offsetof(struct metadata, version));
     atomic_init(&copy->refs, 1);
     broker_config_ref_get(copy->config_ref);
+    security_ref(copy->security);
     copy->topics = xcalloc((size_t)m->topics_count + 1, sizeof *copy->topics);
     copy->topics_by_id = xcalloc((size_t)m->topics_count + 1, sizeof *copy->topics_by_id);
     copy->resources = xcalloc((size_t)m->resources_count + 1, sizeof *copy->resources);

@@ -17,7 +17,9 @@
 
 #include <stdatomic.h>
 
+struct acl_fields;
 struct broker;
+struct security;
 
 #define TOPIC_NAME_BYTES_MAX     249
 #define TOPIC_PARTITIONS_MAX     100000 /* of one topic: its array is copied when it grows */
@@ -68,6 +70,7 @@ struct metadata {
     struct broker_config_ref *config_ref;
     const struct broker_config *config; /* the file's options with the dynamic ones applied */
     int64_t producer_id_next;           /* first producer id that no block contains */
+    const struct security *security;    /* access rules; NULL: none */
     int32_t features_count;
     struct metadata_feature features[METADATA_FEATURES_MAX]; /* finalized ones; level 0: none */
 };
@@ -119,6 +122,9 @@ enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct 
  * checked against their rows; an unchanged value adds nothing. INVALID_CONFIG, UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST. */
 enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
                                             const char *value, bool validate_only, struct err *err) WARN_UNUSED;
+/* Adds an access rule; one that is there already adds nothing. Removes the rule of this id. */
+void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields *fields);
+void metadata_change_remove_acl(struct metadata_change *c, struct uuid id);
 /* Reserves count producer ids; *ret_first may be handed out after commit. */
 enum kafka_error metadata_change_producer_ids(struct metadata_change *c, int32_t count, int64_t *ret_first) WARN_UNUSED;
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "broker/metadata_edit.h"
 #include "broker/metadata_log.h"
+#include "broker/security.h"
 #include "broker/state.h"
 #include "storage/log_dir.h"
 
@@ -338,6 +339,36 @@ enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t ty
     add_config_record(c, type, resource, name, value);
     c->broker_config_changed |= type == CONFIG_RESOURCE_BROKER;
     return KAFKA_NONE;
+}
+
+/* -- access rules -- */
+
+void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields *fields)
+{
+    const struct security *now = c->next->security;
+    struct access_control_entry_record record;
+
+    for (int32_t i = 0; now && i < now->acls_count; i++)
+        if (acl_fields_eq(&now->acls[i]->fields, fields)) return;
+    access_control_entry_record_init(&record);
+    record.id = uuid_random();
+    record.resource_type = fields->resource_type;
+    record.resource_name = fields->resource_name;
+    record.pattern_type = fields->pattern;
+    record.principal = fields->principal;
+    record.host = fields->host;
+    record.operation = fields->operation;
+    record.permission_type = fields->permission;
+    add_record(c, METADATA_ACL, &record);
+    metadata_set_security(c->next, security_add(now, record.id, fields));
+}
+
+void metadata_change_remove_acl(struct metadata_change *c, struct uuid id)
+{
+    struct remove_access_control_entry_record record = {.id = id};
+
+    add_record(c, METADATA_REMOVE_ACL, &record);
+    metadata_set_security(c->next, security_remove(c->next->security, id));
 }
 
 enum kafka_error metadata_change_producer_ids(struct metadata_change *c, int32_t count, int64_t *ret_first)

@@ -26,6 +26,8 @@ void metadata_put_topic(struct metadata *m, struct metadata_topic *t);
 struct metadata_topic *metadata_topic_own(struct metadata *m, struct uuid id);
 void metadata_remove_topic(struct metadata *m, struct uuid id);
 
+/* Takes over the reference. */
+void metadata_set_security(struct metadata *m, const struct security *s);
 /* value NULL removes. Not for topics. */
 void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice name, const char *key, const char *value);
 /* Applies the broker's dynamic options: config from the file's options; topics' log_config are the caller's business. */

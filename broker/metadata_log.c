@@ -1,5 +1,6 @@
 #include "broker/metadata_log.h"
 
+#include "broker/security.h"
 #include "base/log.h"
 #include "protocol/record_batch.h"
 #include "storage/log_dir.h"
@@ -247,7 +248,24 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
         r->state->producer_id_next = MAX(r->state->producer_id_next, p->next_producer_id);
         return 0;
     }
-    default: return 0; /* registrations, access rules, quotas: known, valid, and without meaning for this state */
+    case METADATA_ACL: {
+        const struct access_control_entry_record *a = message;
+        const struct acl_fields fields = {.resource_name = a->resource_name,
+                                          .principal = a->principal,
+                                          .host = a->host,
+                                          .resource_type = a->resource_type,
+                                          .pattern = a->pattern_type,
+                                          .operation = a->operation,
+                                          .permission = a->permission_type};
+        metadata_set_security(r->state, security_add(r->state->security, a->id, &fields));
+        return 0;
+    }
+    case METADATA_REMOVE_ACL: {
+        const struct remove_access_control_entry_record *a = message;
+        metadata_set_security(r->state, security_remove(r->state->security, a->id));
+        return 0;
+    }
+    default: return 0; /* registrations, quotas: known, valid, and without meaning for this state */
     }
 }
 

@@ -8,6 +8,7 @@
 #include "broker/limits.h"
 #include "broker/metadata.h"
 #include "broker/network.h"
+#include "broker/security.h"
 #include "protocol/api_handlers.h"
 #include "protocol/messages.h"
 
@@ -126,9 +127,32 @@ void request_advertised(const struct request *rq, struct slice *ret_host, int32_
     *ret_port = address_port(&c->local);
 }
 
+static bool authorizer_is_on(const struct metadata *m)
+{
+    return m->config->authorizer_class_name && *m->config->authorizer_class_name;
+}
+
 bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type, struct slice name)
 {
-    return true; /* without an authorizer everything is allowed */
+    const struct metadata *m = request_metadata((struct request *)(uintptr_t)rq);
+    if (!authorizer_is_on(m)) return true;
+    const struct authorizer a = {.super_users = m->config->super_users,
+                                 .allow_if_no_acl_found = m->config->allow_everyone_if_no_acl_found};
+    return security_authorize(m->security, &a, rq->principal, request_peer_host(rq), operation, type, name);
+}
+
+bool request_has_authorizer(struct request *rq)
+{
+    return authorizer_is_on(request_metadata(rq));
+}
+
+struct slice request_peer_host(const struct request *rq)
+{
+    const char *address = rq->client_address;
+    const char *port = strrchr(address, ':');
+    uint32_t length = (uint32_t)(port ? (size_t)(port - address) : strlen(address));
+    bool brackets = length > 1 && address[0] == '[' && address[length - 1] == ']';
+    return slice_make(address + brackets, length - (brackets ? 2 : 0));
 }
 
 void request_renew(struct request *rq)

@@ -78,6 +78,11 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         set_error(rq, out, KAFKA_UNKNOWN_SERVER_ERROR, "no memory");
         return;
     }
+    if (!request_authorize(rq, ACL_CREATE, RESOURCE_CLUSTER, SLICE("kafka-cluster")) &&
+        !request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name)) {
+        set_error(rq, out, KAFKA_TOPIC_AUTHORIZATION_FAILED, "Authorization failed.");
+        return;
+    }
     if (stands_twice(in, at)) {
         set_error(rq, out, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
         return;
@@ -103,7 +108,11 @@ static void create_one(struct request *rq, struct metadata_change *change, const
     out->topic_id = in->validate_only ? (struct uuid){{0}} : t->id;
     out->num_partitions = t->partitions_count;
     out->replication_factor = 1;
-    if (rq->version >= 5) add_configs(rq, metadata_change_view(change), t, out);
+    if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_TOPIC, asked->name)) {
+        out->topic_config_error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+        out->num_partitions = -1;
+        out->replication_factor = -1;
+    } else if (rq->version >= 5) add_configs(rq, metadata_change_view(change), t, out);
 }
 
 static void committed(void *arg, enum kafka_error error)

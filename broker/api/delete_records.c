@@ -37,11 +37,13 @@ enum api_result api_handle_delete_records(struct request *rq, const struct delet
         topic->partitions = arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
         if (!topic->partitions) return API_CLOSE;
         topic->partitions_count = asked->partitions_count;
+        bool allowed = request_authorize(rq, ACL_DELETE, RESOURCE_TOPIC, asked->name);
         for (int32_t k = 0; k < asked->partitions_count; k++) {
             delete_records_response_partition_result_init(&topic->partitions[k]);
             topic->partitions[k].partition_index = asked->partitions[k].partition_index;
             topic->partitions[k].low_watermark = -1;
-            delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
+            if (!allowed) topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            else delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
         }
     }
     return API_REPLY;

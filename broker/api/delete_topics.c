@@ -22,6 +22,13 @@ static void delete_one(struct request *rq, struct metadata_change *change, struc
         return;
     }
     const struct metadata_topic *t = slice_is_null(name) ? metadata_topic_by_id(view, id) : metadata_topic(view, name);
+    struct slice topic = t ? slice_of(t->name) : name;
+    bool described = slice_is_null(topic) || request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, topic);
+    if (!described || (!slice_is_null(topic) && !request_authorize(rq, ACL_DELETE, RESOURCE_TOPIC, topic))) {
+        if (t && described) out->name = arena_slice_dup(&rq->arena, topic);
+        set_error(rq, out, KAFKA_TOPIC_AUTHORIZATION_FAILED, "Authorization failed.");
+        return;
+    }
     if (!t) {
         bool by_id = slice_is_null(name);
         set_error(rq, out, by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION,

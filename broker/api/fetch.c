@@ -261,6 +261,7 @@ static enum kafka_error plan_item(struct fetch *f, const struct metadata *m, str
     int16_t error = KAFKA_NONE;
 
     if (!t && f->rq->version >= VERSION_OF_IDS) return KAFKA_UNKNOWN_TOPIC_ID;
+    if (!request_authorize(f->rq, ACL_READ, RESOURCE_TOPIC, t ? slice_of(t->name) : i->topic)) return KAFKA_TOPIC_AUTHORIZATION_FAILED;
     struct partition_log *log = partition_of(t, i->index, &error);
     if (!log) return (enum kafka_error)error;
     if (f->rq->version < VERSION_OF_ZSTD && t->log_config.compression_codec == COMPRESSION_ZSTD) return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;

@@ -12,9 +12,14 @@ struct find {
     struct find_coordinator_response *out;
 };
 
-static void fill(struct request *rq, const struct find *f, enum kafka_error error, const char *text,
+static void fill(struct request *rq, struct slice key, enum kafka_error error, const char *text,
                  struct find_coordinator_response_coordinator *ret)
 {
+    if (error == KAFKA_NONE && !request_authorize(rq, ACL_DESCRIBE, RESOURCE_GROUP, key)) {
+        error = KAFKA_GROUP_AUTHORIZATION_FAILED;
+        text = kafka_error_text(error);
+    }
+    ret->key = key;
     ret->error_code = (int16_t)error;
     ret->error_message = error == KAFKA_NONE ? SLICE_EMPTY : slice_of(text);
     ret->node_id = -1;
@@ -37,21 +42,15 @@ static void answer(void *arg, enum kafka_error error)
     }
     if (rq->version < 4) {
         struct find_coordinator_response_coordinator one;
-        fill(rq, f, error, text, &one);
+        fill(rq, f->in->key, error, text, &one);
         f->out->error_code = one.error_code;
         f->out->error_message = one.error_message;
         f->out->node_id = one.node_id;
         f->out->host = one.host;
         f->out->port = one.port;
     }
-    for (int32_t i = 0; i < f->out->coordinators_count; i++) {
-        struct slice key = f->in->coordinator_keys[i];
-        fill(rq, f, error, text, &f->out->coordinators[i]);
-        f->out->coordinators[i].key = key;
-        if (error == KAFKA_NONE && !request_authorize(rq, ACL_DESCRIBE, RESOURCE_GROUP, key))
-            fill(rq, f, KAFKA_GROUP_AUTHORIZATION_FAILED, kafka_error_text(KAFKA_GROUP_AUTHORIZATION_FAILED),
-                 &f->out->coordinators[i]);
-    }
+    for (int32_t i = 0; i < f->out->coordinators_count; i++)
+        fill(rq, f->in->coordinator_keys[i], error, text, &f->out->coordinators[i]);
     api_wait_done(f->wait);
 }
 

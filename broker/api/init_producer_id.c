@@ -32,6 +32,16 @@ static enum kafka_error refuse_transactional(struct request *rq, const struct in
     return KAFKA_UNSUPPORTED_VERSION;
 }
 
+/* Who may write to some topic may do so without repeats. */
+static bool may_write(struct request *rq)
+{
+    const struct metadata *m = request_metadata(rq);
+    if (request_authorize(rq, ACL_IDEMPOTENT_WRITE, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) return true;
+    for (int32_t i = 0; i < m->topics_count; i++)
+        if (request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, slice_of(m->topics[i]->name))) return true;
+    return false;
+}
+
 API_HANDLER(init_producer_id)
 {
     out->producer_id = -1;
@@ -40,7 +50,7 @@ API_HANDLER(init_producer_id)
         out->error_code = (int16_t)refuse_transactional(rq, in);
         return API_REPLY;
     }
-    if (!request_authorize(rq, ACL_IDEMPOTENT_WRITE, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
+    if (!may_write(rq)) {
         out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
         return API_REPLY;
     }

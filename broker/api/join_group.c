@@ -42,14 +42,10 @@ static void answer(struct classic_join_call *call, const struct classic_join_ans
     api_wait_done(j->wait);
 }
 
-/* Java's text for an address, which tools print: "/1.2.3.4", of client_address "1.2.3.4:567" or "[::1]:567". */
+/* Java's text for an address, which tools print. */
 static struct slice client_host(struct request *rq)
 {
-    const char *address = rq->client_address;
-    const char *port = strrchr(address, ':');
-    int length = port ? (int)(port - address) : (int)strlen(address);
-    bool brackets = length > 1 && address[0] == '[' && address[length - 1] == ']';
-    return slice_of(arena_printf(&rq->arena, "/%.*s", brackets ? length - 2 : length, address + brackets));
+    return slice_of(arena_printf(&rq->arena, "/" SLICE_FMT, SLICE_ARG(request_peer_host(rq))));
 }
 
 API_HANDLER(join_group)

@@ -92,11 +92,13 @@ enum api_result api_handle_list_offsets(struct request *rq, const struct list_of
         if (!topic->partitions) break;
         topic->partitions_count = asked->partitions_count;
         out->topics_count++;
+        bool allowed = request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, asked->name);
         for (int32_t k = 0; k < asked->partitions_count; k++) {
             struct list_offsets_response_partition_response *p = &topic->partitions[k];
             list_offsets_response_partition_response_init(p);
             p->partition_index = asked->partitions[k].partition_index;
-            if (asked->partitions_count <= DUPLICATE_CHECK_MAX && is_duplicate(asked, k)) p->error_code = KAFKA_INVALID_REQUEST;
+            if (!allowed) p->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            else if (asked->partitions_count <= DUPLICATE_CHECK_MAX && is_duplicate(asked, k)) p->error_code = KAFKA_INVALID_REQUEST;
             else list_partition(rq, in, t, &asked->partitions[k], p);
         }
     }

@@ -1,6 +1,7 @@
 /* Metadata, key 3: brokers, topics, leaders. Network thread; a topic that is to be created is made on the control thread,
  * and the answer waits until it is there (Kafka answers UNKNOWN_TOPIC_OR_PARTITION and lets the client ask again). */
 #include "broker/api.h"
+#include "broker/api/authorized.h"
 #include "broker/partition.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
@@ -37,14 +38,6 @@ static bool add_partitions(struct request *rq, const struct metadata_topic *t, s
     return true;
 }
 
-/* The operations that everyone may do, as bits: all of a topic, all of the cluster. */
-#define TOPIC_OPERATIONS                                                                                               \
-    (1 << ACL_READ | 1 << ACL_WRITE | 1 << ACL_CREATE | 1 << ACL_DELETE | 1 << ACL_ALTER | 1 << ACL_DESCRIBE |         \
-     1 << ACL_DESCRIBE_CONFIGS | 1 << ACL_ALTER_CONFIGS)
-#define CLUSTER_OPERATIONS                                                                                             \
-    (1 << ACL_CREATE | 1 << ACL_ALTER | 1 << ACL_DESCRIBE | 1 << ACL_CLUSTER_ACTION | 1 << ACL_DESCRIBE_CONFIGS |      \
-     1 << ACL_ALTER_CONFIGS | 1 << ACL_IDEMPOTENT_WRITE)
-
 static bool add_topic(struct request *rq, const struct metadata_request *in, const struct metadata_topic *t,
                       struct metadata_response_topic *out)
 {
@@ -52,7 +45,7 @@ static bool add_topic(struct request *rq, const struct metadata_request *in, con
     out->name = arena_slice_dup(&rq->arena, slice_of(t->name));
     out->topic_id = t->id;
     out->is_internal = t->internal;
-    if (in->include_topic_authorized_operations) out->topic_authorized_operations = TOPIC_OPERATIONS;
+    if (in->include_topic_authorized_operations) out->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, slice_of(t->name));
     return out->name.ptr && add_partitions(rq, t, out);
 }
 
@@ -83,16 +76,21 @@ static bool add_topics(struct request *rq, const struct metadata_request *in, st
 
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(count, 1), sizeof *out->topics);
     if (!out->topics) return false;
-    out->topics_count = count;
     for (int32_t i = 0; i < count; i++) {
         const struct metadata_topic *t = all ? m->topics[i] : asked_topic(m, &in->topics[i]);
-        if (t) {
-            if (!add_topic(rq, in, t, &out->topics[i])) return false;
+        struct slice name = t ? slice_of(t->name) : in->topics[i].name;
+        bool allowed = slice_is_null(name) || request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name);
+        if (all && !allowed) continue;
+        struct metadata_response_topic *o = &out->topics[out->topics_count++];
+        if (t && allowed) {
+            if (!add_topic(rq, in, t, o)) return false;
             continue;
         }
         const struct metadata_request_topic *asked = &in->topics[i];
-        enum kafka_error error = slice_is_null(asked->name) ? KAFKA_UNKNOWN_TOPIC_ID : topic_name_check(asked->name, NULL);
-        add_unknown(asked, error == KAFKA_NONE ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : error, &out->topics[i]);
+        enum kafka_error error = !allowed                     ? KAFKA_TOPIC_AUTHORIZATION_FAILED
+                                 : slice_is_null(asked->name) ? KAFKA_UNKNOWN_TOPIC_ID
+                                                              : topic_name_check(asked->name, NULL);
+        add_unknown(asked, error == KAFKA_NONE ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : error, o);
     }
     return true;
 }
@@ -111,7 +109,8 @@ static enum api_result answer(struct request *rq)
     out->brokers_count = 1;
     out->cluster_id = slice_of(log_dir_cluster_id(rq->broker->dir));
     out->controller_id = rq->broker->node_id;
-    if (in->include_cluster_authorized_operations) out->cluster_authorized_operations = CLUSTER_OPERATIONS;
+    if (in->include_cluster_authorized_operations)
+        out->cluster_authorized_operations = authorized_operations(rq, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
     return API_REPLY;
 }
 
@@ -145,7 +144,9 @@ static bool wants_creation(struct request *rq, const struct metadata_request_top
 {
     return !slice_is_null(asked->name) && !topic_name_is_internal(asked->name) && !metadata_topic(request_metadata(rq), asked->name) &&
            topic_name_check(asked->name, NULL) == KAFKA_NONE &&
-           request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name);
+           request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, asked->name) &&
+           (request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name) ||
+            request_authorize(rq, ACL_CREATE, RESOURCE_CLUSTER, SLICE("kafka-cluster")));
 }
 
 static bool create_missing(struct request *rq, const struct metadata_request *in)

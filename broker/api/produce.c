@@ -187,8 +187,14 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
     for (int32_t i = 0; i < in->topic_data_count; i++) {
         const struct produce_request_topic_produce_data *asked = &in->topic_data[i];
         const struct metadata_topic *t = by_id ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, asked->name);
+        bool allowed = request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, t ? slice_of(t->name) : asked->name);
         for (int32_t k = 0; k < asked->partition_data_count; k++) {
             struct produce_response_partition_produce_response *p = &out->responses[i].partition_responses[k];
+            if (!allowed) {
+                p->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+                p->base_offset = -1;
+                continue;
+            }
             append(rq, in, t, &asked->partition_data[k], p, &wait);
             if (by_id && !t) p->error_code = KAFKA_UNKNOWN_TOPIC_ID;
         }

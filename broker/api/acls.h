@@ -1,0 +1,35 @@
+/* broker/api/acls.h: what DescribeAcls, CreateAcls and DeleteAcls share: numbers and texts of rules as the protocol has
+ * them. */
+#ifndef OTTLA_API_ACLS_H
+#define OTTLA_API_ACLS_H
+
+#include "broker/api.h"
+#include "broker/security.h"
+#include "protocol/kafka_error.h"
+
+/* NONE: rules are in force and the principal may do operation (DESCRIBE or ALTER) on the cluster. *ret_text says why
+ * not. */
+static inline enum kafka_error acls_check(struct request *rq, enum acl_operation operation, struct slice *ret_text)
+{
+    enum kafka_error error = KAFKA_NONE;
+    if (!request_has_authorizer(rq)) {
+        *ret_text = SLICE("No Authorizer is configured on the broker");
+        return KAFKA_SECURITY_DISABLED;
+    }
+    if (!request_authorize(rq, operation, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME))) {
+        error = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+        *ret_text = slice_of(kafka_error_text(error));
+    }
+    return error;
+}
+
+/* Numbers that this protocol does not have; Kafka closes the connection for them. */
+static inline bool acls_filter_is_known(const struct acl_filter *f)
+{
+    const struct acl_fields *a = &f->fields;
+    return a->resource_type >= ACL_ANY && a->resource_type <= ACL_RESOURCE_MAX && a->pattern >= ACL_PATTERN_ANY &&
+           a->pattern <= ACL_PATTERN_PREFIXED && a->operation >= ACL_ANY && a->operation <= ACL_OPERATION_MAX &&
+           a->permission >= ACL_PERMISSION_ANY && a->permission <= ACL_PERMISSION_ALLOW;
+}
+
+#endif
