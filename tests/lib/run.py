@@ -190,7 +190,7 @@ def part_goldens(run):
 
 def part_crash(run):
     histories = 2000000 if run.long else 5000
-    text = run.command("journal model, %d histories" % histories, ["build/tests/journal_model", "--histories", str(histories)], 7200)
+    text = run.command("journal model, %d histories" % histories, ["build/tests/crash/journal_model", "--histories", str(histories)], 7200)
     for line in text.splitlines()[-3:]:
         run.figure(line)
     kills, restarts = (200, 20) if run.long else (20, 2)
