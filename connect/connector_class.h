@@ -73,7 +73,7 @@ struct connector_class {
     void (*pause)(void *instance);
     void (*resume)(void *instance);
     void (*stop)(void *instance);
-    /* A malloc'd array of malloc'd names of the topics written to since the start or the last reset. */
+    /* A malloc'd array (may be NULL when empty) of malloc'd names of the topics written to since the start or reset. */
     uint32_t (*topics)(void *instance, char ***ret_topics);
     void (*topics_reset)(void *instance);
     /* The stored position: two new JSON objects. false: none. */

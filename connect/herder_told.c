@@ -1,5 +1,5 @@
-/* connect/herder_told.c: what connectors told, and its records: put into an outbox in the order of their making, written
- * by whoever holds no lock; nobody waits for them. */
+/* connect/herder_told.c: what connectors told, and its records: put into an outbox in the order of their making,
+ * written by whoever holds no lock; nobody waits for them. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "connect/herder_internal.h"
@@ -87,7 +87,7 @@ void connector_tasks_commit(struct connector *c, json_t *config, const char *tas
 /* Takes over the names of the topics that the instance has written to. */
 void connector_topics_collect(struct connector *c)
 {
-    char **names;
+    char **names = NULL;
 
     if (!c->instance || !c->config) return;
     uint32_t count = c->class->topics(c->instance, &names);
@@ -103,7 +103,7 @@ void connector_topics_collect(struct connector *c)
         HASH_ADD_KEYPTR(hh, c->topics, t->name, strlen(t->name), t);
         herder_outbox_put(c->herder, record_of_topic(c->name, t->name, clock_wall_ms(&clock_system)));
     }
-    if (count) free(names);
+    free(names);
 }
 
 bool connector_offsets_of(struct connector *c, const json_t *config, json_t **ret_partition, json_t **ret_offset)
