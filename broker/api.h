@@ -63,6 +63,8 @@ struct request {
     /* Set before API_PENDING is answered: all effects have happened, only the answer waits; the connection's next request may
      * begin. Answers keep their order. */
     bool lets_pass;
+    /* Why the connection is dropped, for the log line of API_CLOSE; NULL: there was no memory. */
+    const char *cause;
 
     /* -- the rest belongs to api.c and connection.c -- */
     atomic_int refs;
@@ -74,6 +76,7 @@ struct request {
     void *out;
     const struct metadata *metadata;
     struct buf reply;
+    int64_t decoded_bytes; /* counted as memory of requests beside the frame */
     enum api_result result;
     bool on_control; /* the handler's thread is the control thread */
     bool is_parked;  /* the handler runs or has parked it; touched on the handler's thread */

@@ -29,8 +29,8 @@
  * twice as fast at 64 KiB). */
 #define FETCH_COPY_BYTES_MAX (16 * 1024)
 
-/* Partitions that all fetch sessions hold together: 48 bytes each. */
-#define FETCH_SESSION_PARTITIONS_MAX (1 << 20)
+/* Partitions that all fetch sessions hold together: about 160 bytes each. */
+#define FETCH_SESSION_PARTITIONS_MAX (1 << 18)
 
 /* A fetch session that was not used for so long may be evicted for a new one. */
 #define FETCH_SESSION_EVICT_MS 120000
@@ -40,6 +40,9 @@
 
 /* How often connections are looked at for idleness and stalls. */
 #define CONNECTION_SWEEP_MS 5000
+
+/* Partitions that one request may create, as in Kafka: their logs are opened one after the other on the control thread. */
+#define PARTITIONS_PER_CHANGE_MAX 10000
 
 /* How long a stop waits for requests in work. */
 #define STOP_WAIT_MS 10000

@@ -8,6 +8,7 @@
 #include "broker/metadata.h"
 
 #include "base/log.h"
+#include "broker/limits.h"
 #include "broker/metadata_edit.h"
 #include "broker/metadata_log.h"
 #include "broker/security.h"
@@ -106,6 +107,8 @@ static enum kafka_error open_logs(struct metadata_change *c, struct metadata_top
 {
     uint32_t opened_before = c->opened_count;
 
+    if (opened_before + (uint32_t)(t->partitions_count - first) > PARTITIONS_PER_CHANGE_MAX)
+        return err_set(err, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request.");
     c->opened = xrealloc(c->opened, (opened_before + (size_t)(t->partitions_count - first)) * sizeof *c->opened);
     for (int32_t i = first; i < t->partitions_count; i++) {
         struct partition_log *log;

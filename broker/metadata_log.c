@@ -167,6 +167,7 @@ struct replay {
     bool in_transaction;
     struct batch_builder held; /* records of an open metadata transaction, their values copied */
     int64_t last_offset;
+    int64_t records_count; /* without control records */
 };
 
 static int damaged(struct replay *r, const char *what)
@@ -322,6 +323,7 @@ static int take_record(struct replay *r, const struct record *record)
     int type = frame_type(record->value);
 
     r->last_offset = record->offset;
+    r->records_count++;
     switch (type) {
     case METADATA_BEGIN_TRANSACTION:
         if (r->in_transaction) return damaged(r, "a transaction within a transaction");
@@ -391,12 +393,12 @@ static int read_range(const struct log_read *read, uint8_t *bytes)
 static int replay_log(struct metadata_log *ml, struct replay *r)
 {
     struct log_marks marks = partition_log_marks(ml->log);
-    int64_t offset = marks.log_start;
+    int64_t offset = MAX(marks.log_start, r->state->version); /* goes on where an earlier call ended */
     int result = 0;
 
-    if (offset > 0)
+    if (marks.log_start > 0)
         return err_set(r->err, -ENOTSUP, "%s-0 begins at offset %" PRId64 ": what came before is in a snapshot of Kafka, which this "
-                       "version of ottla does not read", METADATA_LOG_TOPIC, offset);
+                       "version of ottla does not read", METADATA_LOG_TOPIC, marks.log_start);
     while (result == 0 && offset < marks.log_end) {
         struct log_read read = {0};
         enum kafka_error error = partition_log_read(ml->log, offset, REPLAY_READ_BYTES, true, READ_LOG_END, &read);
@@ -423,35 +425,34 @@ static int has_metadata_version(const struct metadata *m)
     return false;
 }
 
-/* Waits for the disk; only before the threads run. */
-static int sync_wait(struct metadata_log *ml, struct err *err)
-{
-    struct partition_log *log = ml->log;
-    int r = partition_log_sync(&log, 1);
-    return r < 0 ? err_set(err, r, "%s-0 cannot be synced: %s", METADATA_LOG_TOPIC, strerror(-r)) : 0;
-}
-
-/* The first two batches of a new log. */
-static int bootstrap(struct metadata_log *ml, int32_t node_id, struct uuid directory_id, struct err *err)
+/* The first two batches of a new log, each when it is missing: nobody waits for them to be on disk, and a power cut may leave
+ * the first alone. */
+static int begin_quorum(struct metadata_log *ml, int32_t node_id, struct uuid directory_id, struct err *err)
 {
     struct batch_builder builder;
-    struct feature_level_record feature;
-    int64_t now_ms = clock_wall_ms(ml->clock), end;
-    enum kafka_error error = KAFKA_NONE;
+    int64_t end;
 
     batch_builder_init(&builder);
-    append_quorum(&builder, now_ms, node_id, directory_id);
-    error = append_batch(ml, &builder, RECORD_BATCH_CONTROL, &end);
-    if (error == KAFKA_NONE) {
-        feature_level_record_init(&feature);
-        feature.name = SLICE("metadata.version");
-        feature.feature_level = METADATA_VERSION_MAX;
-        metadata_log_record(&builder, now_ms, METADATA_FEATURE_LEVEL, &feature);
-        error = append_batch(ml, &builder, 0, &end);
-    }
+    append_quorum(&builder, clock_wall_ms(ml->clock), node_id, directory_id);
+    enum kafka_error error = append_batch(ml, &builder, RECORD_BATCH_CONTROL, &end);
     batch_builder_done(&builder);
-    if (error != KAFKA_NONE) return err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
-    return sync_wait(ml, err);
+    return error == KAFKA_NONE ? 0 : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
+}
+
+static int begin_records(struct metadata_log *ml, struct err *err)
+{
+    struct feature_level_record feature;
+    struct batch_builder builder;
+    int64_t end;
+
+    batch_builder_init(&builder);
+    feature_level_record_init(&feature);
+    feature.name = SLICE("metadata.version");
+    feature.feature_level = METADATA_VERSION_MAX;
+    metadata_log_record(&builder, clock_wall_ms(ml->clock), METADATA_FEATURE_LEVEL, &feature);
+    enum kafka_error error = append_batch(ml, &builder, 0, &end);
+    batch_builder_done(&builder);
+    return error == KAFKA_NONE ? 0 : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
 }
 
 int metadata_log_open(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
@@ -473,10 +474,14 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
 
     arena_init(&r.arena, REPLAY_ARENA_BYTES);
     batch_builder_init(&r.held);
-    if (partition_log_marks(ml->log).log_end == 0) result = bootstrap(ml, (int32_t)file->node_id, log_dir_directory_id(dir), err);
+    if (partition_log_marks(ml->log).log_end == 0) result = begin_quorum(ml, (int32_t)file->node_id, log_dir_directory_id(dir), err);
     if (result == 0) {
         r.state = metadata_new(config);
         result = replay_log(ml, &r);
+    }
+    if (result == 0 && r.records_count == 0) {
+        result = begin_records(ml, err);
+        if (result == 0) result = replay_log(ml, &r);
     }
     if (result == 0 && !has_metadata_version(r.state))
         result = err_set(err, -EBADMSG, "%s-0 has no record of metadata.version", METADATA_LOG_TOPIC);

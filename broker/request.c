@@ -69,7 +69,7 @@ void request_free(struct request *rq)
     buf_done(&rq->reply);
     metadata_unref(rq->metadata);
     rq->metadata = NULL;
-    if (rq->block) frame_bytes_add(l->network, -(int64_t)rq->block->size);
+    if (rq->block) frame_bytes_add(l->network, -(int64_t)rq->block->size - rq->decoded_bytes);
     block_unref(rq->block);
     rq->block = NULL;
     if (!l->spare_request && !l->stopping) {
@@ -209,6 +209,7 @@ static void finish(struct request *rq, enum api_result result)
 {
     rq->result = result;
     rq->is_parked = false;
+    if (result == API_CLOSE && !rq->client_gone) refuse(rq, rq->cause ? rq->cause : "no memory for the answer");
     if (result == API_REPLY && !rq->client_gone) encode_reply(rq, rq->version);
     if (rq->finished) rq->finished(rq);
     if (!rq->on_control) {
@@ -256,6 +257,7 @@ static void cancel_on_control(void *arg)
 
     if (rq->is_parked && rq->cancel) {
         rq->cancel(rq);
+        rq->client_gone = true;
         finish(rq, API_CLOSE);
     }
     bool posted = mailbox_post(&l->mailbox, cancel_done, rq);
@@ -341,6 +343,8 @@ static bool decode(struct request *rq, uint32_t size, const char **ret_cause)
     if (!rq->in) return *ret_cause = "no memory", false;
     rq->api->request->init(rq->in);
     if (!rq->api->request->decode(&r, rq->version, rq->in)) return *ret_cause = r.error ? r.error : "malformed", false;
+    rq->decoded_bytes = (int64_t)rq->arena.size;
+    frame_bytes_add(rq->loop->network, rq->decoded_bytes);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* CreateTopics, key 19. Control thread; the answer waits until the metadata is on disk. v4: defaults (KIP-464); v5: the new
  * topic's configs (KIP-525). Texts are Kafka's, as tools print them. */
 #include "broker/api.h"
+#include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
@@ -21,6 +22,8 @@ static int32_t check_assignments(const struct request *rq, const struct create_t
     if (asked->num_partitions != -1 || asked->replication_factor != -1)
         return err_set(err, KAFKA_INVALID_REQUEST, "A manual partition assignment was specified, but %s was not set to -1.",
                        asked->num_partitions != -1 ? "numPartitions" : "replication factor"), -1;
+    if (count > PARTITIONS_PER_CHANGE_MAX)
+        return err_set(err, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request."), -1;
     for (int32_t i = 0; i < count; i++) {
         const struct create_topics_request_creatable_replica_assignment *a = &asked->assignments[i];
         if (a->partition_index < 0 || a->partition_index >= count)
@@ -56,8 +59,11 @@ static void add_configs(struct request *rq, const struct metadata *view, const s
     }
 }
 
+#define DUPLICATE_CHECK_MAX 1000 /* topics; of more the second one fails because it exists */
+
 static bool stands_twice(const struct create_topics_request *in, int32_t at)
 {
+    if (in->topics_count > DUPLICATE_CHECK_MAX) return false;
     for (int32_t i = 0; i < in->topics_count; i++)
         if (i != at && slice_eq(in->topics[i].name, in->topics[at].name)) return true;
     return false;

@@ -72,7 +72,7 @@ static bool is_duplicate(const struct list_offsets_request_topic *t, int32_t at)
     return false;
 }
 
-#define DUPLICATE_CHECK_MAX 2000 /* partitions of one topic, beyond which the comparison would cost too much */
+#define DUPLICATE_CHECK_MAX 256 /* partitions of one topic, beyond which the comparison would cost too much */
 
 enum api_result api_handle_list_offsets(struct request *rq, const struct list_offsets_request *in, struct list_offsets_response *out)
 {

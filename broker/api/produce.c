@@ -129,7 +129,7 @@ static void append(struct request *rq, const struct produce_request *in, const s
             out->current_leader.leader_id = rq->broker->node_id;
             out->current_leader.leader_epoch = partition_log_marks(log).leader_epoch;
         }
-        log_debug("produce", "batch refused partition=%s client=%s error=%s cause=\"%s\"", partition_log_name(log), rq->client_address,
+        log_info("produce", "batch refused partition=%s client=%s error=%s cause=\"%s\"", partition_log_name(log), rq->client_address,
                   kafka_error_name(error), a.error_message ? a.error_message : "");
         return;
     }
@@ -179,8 +179,7 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
     bool by_id = rq->version >= 13;
 
     if (rq->version < 3) {
-        log_warn("network", "request refused, connection closed client=%s api=Produce version=%d cause=\"message sets are not taken\"",
-                 rq->client_address, rq->version);
+        rq->cause = "message sets are not taken";
         return API_CLOSE;
     }
     if (!prepare(rq, in, out)) return API_CLOSE;
@@ -201,8 +200,8 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
     }
     if (in->acks == 0) {
         if (!has_error(out)) return API_SILENT;
-        log_info("produce", "a batch without acknowledgement was refused, connection closed client=%s", rq->client_address);
-        return API_CLOSE; /* the only way to tell */
+        rq->cause = "a batch without acknowledgement was refused"; /* there is no other way to tell */
+        return API_CLOSE;
     }
     if (!wait) return API_REPLY;
     rq->parked = wait;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 struct scratch {
     char path[64];
@@ -182,6 +183,31 @@ Test(metadata_log, a_transaction_counts_whole_or_not_at_all)
     scratch_reopen(&s);
     cr_assert_eq(s.state->topics_count, 1);
     cr_assert_eq(metadata_topic(s.state, SLICE("kept"))->partitions_count, 1);
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
+Test(metadata_log, a_power_cut_behind_the_first_batch_is_no_damage)
+{
+    struct scratch s;
+
+    scratch_new(&s);
+    scratch_close(&s);
+    char path[128];
+    snprintf(path, sizeof path, "%s/__cluster_metadata-0/00000000000000000000.log", s.path);
+    struct stat st;
+    cr_assert_eq(stat(path, &st), 0);
+    /* The second batch is a header of 61 bytes, a record's frame and lengths, and the name of the feature. */
+    cr_assert_eq(truncate(path, st.st_size - 10), 0);
+    /* What a clean stop wrote would make it damage. */
+    static const char *const written[] = {".kafka_cleanshutdown", "recovery-point-offset-checkpoint", "ottla.partitions"};
+    for (size_t i = 0; i < countof(written); i++) {
+        snprintf(path, sizeof path, "%s/%s", s.path, written[i]);
+        cr_assert_eq(unlink(path), 0);
+    }
+    cr_assert_eq(scratch_open(&s), 0, "%s", s.err.text);
+    cr_assert_eq(s.state->features_count, 1);
+    cr_assert_eq(s.state->version, 4);
     scratch_close(&s);
     scratch_done(&s);
 }
