@@ -210,7 +210,7 @@ static enum kafka_error append_locked(struct partition_log *log, struct append *
     if (error != KAFKA_NONE || a->duplicate) return error;
     if (p->size > MIN(p->config.segment_bytes, SEGMENT_BYTES_MAX))
         return refuse(p, KAFKA_RECORD_LIST_TOO_LARGE, "the batches are larger than segment.bytes");
-    if (a->origin == APPEND_CLIENT && atomic_load(&log->dir->space_low)) return storage_error(p, -ENOSPC);
+    if (a->origin != APPEND_INTERNAL && atomic_load(&log->dir->space_low)) return storage_error(p, -ENOSPC);
 
     int64_t base = atomic_load(&log->log_end), next = base;
     for (uint32_t i = 0; i < p->count; i++) {

@@ -260,18 +260,38 @@ static int take_clean_mark(struct log_dir *dir, struct err *err)
     return r ? err_set(err, r, "%s is not writable: %s", dir->path, strerror(-r)) : 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+struct open_names {
+    const char **names; /* sorted */
+    uint32_t count;
+};
+
 /* Is this a partition's folder that this run has not opened, and so not recovered? Ends the listing. */
 static int find_unopened(void *arg, const char *name)
 {
-    struct log_dir *dir = arg;
-    struct partition_log *log;
+    const struct open_names *open = arg;
     size_t len = strlen(name), digits = 0;
 
     while (digits < len && name[len - 1 - digits] >= '0' && name[len - 1 - digits] <= '9') digits++;
     if (!digits || digits + 1 >= len || name[len - 1 - digits] != '-') return 0;
-    LIST_FOREACH(log, &dir->logs, link)
-        if (!strcmp(log->name, name)) return 0;
-    return 1;
+    return !open->count || !bsearch(&name, open->names, open->count, sizeof *open->names, compare_names);
+}
+
+/* Returns 0; 1: there is a partition's folder that is not open; -errno. No other thread uses the directory. */
+static int has_unopened(struct log_dir *dir)
+{
+    struct open_names open = {.names = xmalloc((dir->logs_count + 1) * sizeof *open.names)};
+    struct partition_log *log;
+
+    LIST_FOREACH(log, &dir->logs, link) open.names[open.count++] = log->name;
+    if (open.count) qsort(open.names, open.count, sizeof *open.names, compare_names);
+    int r = dir->io->list(dir->fd, ".", find_unopened, &open);
+    free(open.names);
+    return r;
 }
 
 static int open_directory(struct log_dir *dir, struct err *err)
@@ -286,7 +306,7 @@ static int open_directory(struct log_dir *dir, struct err *err)
     if (!r) r = check_format(dir, &new_format, err);
     if (!r) r = check_meta(dir, &new_meta, err);
     /* A directory without logs has nothing to check. In one that we take over Kafka's own mark counts. */
-    if (!r && new_format) dir->was_clean = dir->io->list(dir->fd, ".", find_unopened, dir) == 0;
+    if (!r && new_format) dir->was_clean = has_unopened(dir) == 0;
     if (!r) r = take_clean_mark(dir, err);
     if (!r && (new_meta || new_format)) r = write_identity(dir, new_meta, new_format, err);
     if (!r) r = known_offsets_load(dir, RECOVERY_POINT_FILE, &dir->recovery_points, err);
@@ -352,9 +372,10 @@ int log_dir_open(const struct log_dir_options *o, struct log_dir **ret_dir, stru
 
     int r = open_directory(dir, err);
     if (!r) {
-        sync_service_init(&dir->sync);
-        r = housekeeper_start(dir);
+        r = sync_service_init(&dir->sync);
+        if (!r) r = housekeeper_start(dir);
         if (r) err_set(err, r, "cannot start a thread: %s", strerror(-r));
+        if (r) sync_service_stop(&dir->sync);
     }
     if (r) {
         free_dir(dir);
@@ -666,7 +687,7 @@ void log_dir_close(struct log_dir *dir)
     log_dir_remove_due(dir, true);
     int r = log_dir_write_checkpoints(dir);
     /* A mark says that all is well; what was not recovered in this run must be recovered in the next. */
-    if (good && !r && !dir->was_clean) good = dir->io->list(dir->fd, ".", find_unopened, dir) == 0;
+    if (good && !r && !dir->was_clean) good = has_unopened(dir) == 0;
     if (good && !r) r = write_clean_mark(dir);
     if (!good || r) log_error("storage", "the stop was not clean: the next start will check the logs path=%s", dir->path);
     while ((log = LIST_FIRST(&dir->logs))) {

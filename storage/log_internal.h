@@ -69,7 +69,7 @@ struct partition_log {
 
     /* Guarded by lock. */
     bool loaded;       /* segments and producers are known */
-    bool closed;       /* by log_dir_close() or deletion */
+    atomic_bool closed; /* by log_dir_close() or deletion; written under lock */
     bool epochs_dirty; /* the file does not say what epochs says */
     bool epochs_unsynced; /* the file is written and not synced */
     bool dir_unsynced; /* entries of the folder were made or removed since it was synced */
@@ -215,7 +215,8 @@ bool log_parse_marker(const struct record_batch *b, struct producer_marker *ret_
 /* -- sync.c -- */
 /* Begins to sync all that the log has; nobody waits for it. */
 void log_sync_soon(struct partition_log *log);
-void sync_service_init(struct sync_service *s);
+/* Starts the first thread. Returns 0 or -errno. */
+int sync_service_init(struct sync_service *s) WARN_UNUSED;
 /* Finishes what is queued, then ends the threads. */
 void sync_service_stop(struct sync_service *s);
 

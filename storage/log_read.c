@@ -148,6 +148,7 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
     struct segment_hints hints;
 
     *ret_read = read;
+    if (log->closed) return KAFKA_NOT_LEADER_OR_FOLLOWER;
     if (offset < read.marks.log_start || offset > read.marks.log_end) return KAFKA_OFFSET_OUT_OF_RANGE;
     int64_t limit = limit_of(&read.marks, isolation), end_offset;
     if (offset >= limit || (!size_max && !at_least_one)) return KAFKA_NONE;

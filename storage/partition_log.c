@@ -201,8 +201,8 @@ void partition_log_set_hold(struct partition_log *log, int64_t offset)
     pthread_mutex_lock(&log->lock);
     if (!log->closed && (log->loaded || log_ready(log) == KAFKA_NONE)) {
         log->hold = offset;
-        /* At open, before anyone reads, the visible end may go back. */
-        publish(log, visible_end(log));
+        /* At open, before anyone reads, a hold may take the visible end back; nothing else may. */
+        publish(log, MIN(offset, MAX(visible_end(log), atomic_load(&log->high_watermark))));
         log_wake(log, false);
     }
     pthread_mutex_unlock(&log->lock);

@@ -119,7 +119,8 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
                                     enum read_isolation isolation, struct log_read *ret_read) WARN_UNUSED;
 void log_read_done(struct log_read *r);
 
-/* The first record with a timestamp >= timestamp_ms, by offset. Not found: *ret_offset = -1. */
+/* The first record with a timestamp >= timestamp_ms, by offset. Not found: *ret_offset = -1. It may lie beyond the mark that
+ * the asker may see: compare. */
 enum kafka_error partition_log_offset_for_time(struct partition_log *log, int64_t timestamp_ms, int64_t *ret_offset,
                                                int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch) WARN_UNUSED;
 /* The record with the largest timestamp (ListOffsets -3). Empty: -1, -1. */

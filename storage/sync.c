@@ -228,11 +228,14 @@ static void *sync_thread(void *arg)
     return NULL;
 }
 
-void sync_service_init(struct sync_service *s)
+int sync_service_init(struct sync_service *s)
 {
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     STAILQ_INIT(&s->queue);
+    int r = thread_start(&s->threads[0], "ottla-sync", sync_thread, s);
+    if (!r) s->threads_count = 1;
+    return r;
 }
 
 void sync_service_stop(struct sync_service *s)
@@ -252,14 +255,10 @@ static void enqueue(struct sync_service *s, struct partition_log *log)
     pthread_mutex_lock(&s->lock);
     STAILQ_INSERT_TAIL(&s->queue, log, sync_link);
     s->queued_count++;
-    /* Threads are made as work finds none idle: an idle broker has none. */
+    /* More threads are made as work finds none idle; without them it only waits longer. */
     if (s->queued_count > s->idle_count && s->threads_count < LOG_SYNC_THREADS &&
         !thread_start(&s->threads[s->threads_count], "ottla-sync", sync_thread, s))
         s->threads_count++;
-    if (!s->threads_count) {
-        log_error("storage", "cannot start a thread for syncing");
-        abort();
-    }
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
 }

@@ -1,7 +1,10 @@
 /* The promises of partition_log.h: appending, reading, marks, holds, waiters, durability. */
 #include "scratch.h"
 
+#include "base/log.h"
+
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -348,5 +351,107 @@ Test(partition_log, an_idle_log_is_synced_in_the_background)
         }
         cr_assert_eq(point, 5 * round, "the recovery point follows");
     }
+    scratch_done(&s);
+}
+
+static atomic_bool no_space;
+static int scratch_statvfs(int fd, struct statvfs *ret_stat)
+{
+    int r = io_posix.statvfs(fd, ret_stat);
+    if (atomic_load(&no_space)) ret_stat->f_bavail = 100;
+    return r;
+}
+
+Test(partition_log, a_full_disk_refuses_produce_keeps_room_for_the_broker_and_goes_on)
+{
+    struct scratch s;
+    struct log_append a;
+    struct io_ops io = io_posix;
+    scratch_init(&s);
+    io.statvfs = scratch_statvfs;
+    s.options.io = &io;
+    scratch_open(&s);
+    scratch_fill(s.log, 1, 10, 1);
+    atomic_store(&no_space, true);
+    log_dir_flush_dirty(s.dir);
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){0}, &a), KAFKA_STORAGE_ERROR);
+    cr_assert(strstr(a.error_message, "space"));
+    cr_assert_eq(scratch_append(s.log, APPEND_CDC, &(struct batch_spec){0}, &a), KAFKA_STORAGE_ERROR);
+    cr_assert_eq(scratch_append(s.log, APPEND_INTERNAL, &(struct batch_spec){0}, &a), KAFKA_NONE);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 2);
+    atomic_store(&no_space, false);
+    log_dir_flush_dirty(s.dir);
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){0}, &a), KAFKA_NONE);
+    scratch_done(&s);
+}
+
+Test(partition_log, a_deleted_log_answers_so_everywhere)
+{
+    struct scratch s;
+    struct log_read r;
+    int64_t offset, timestamp;
+    int32_t epoch;
+    scratch_init(&s);
+    scratch_open(&s);
+    scratch_fill(s.log, 3, 10, 1);
+    cr_assert_eq(log_dir_delete_log(s.dir, s.log), 0);
+    cr_assert_eq(partition_log_read(s.log, 3, 100, true, READ_UNCOMMITTED, &r), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    cr_assert_eq(partition_log_read(s.log, 0, 100, true, READ_UNCOMMITTED, &r), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    cr_assert_eq(partition_log_offset_for_time(s.log, 0, &offset, &timestamp, &epoch), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    cr_assert_neq(partition_log_sync(&s.log, 1), 0);
+    cr_assert_neq(log_dir_delete_log(s.dir, s.log), 0);
+    scratch_done(&s);
+}
+
+static atomic_int syncs, syncs_to_fail;
+static int counted_sync(int fd)
+{
+    atomic_fetch_add(&syncs, 1);
+    return atomic_fetch_sub(&syncs_to_fail, 1) == 1 ? -EIO : 0;
+}
+
+Test(partition_log, a_failed_sync_is_not_repeated_and_stops_writes)
+{
+    struct scratch s;
+    struct io_ops io = io_posix;
+    scratch_init(&s);
+    io.fdatasync = counted_sync;
+    s.options.io = &io;
+    scratch_open(&s);
+    scratch_fill(s.log, 3, 10, 1);
+    cr_assert_eq(partition_log_sync(&s.log, 1), 0);
+    scratch_fill(s.log, 3, 10, 1);
+    atomic_store(&syncs_to_fail, 1);
+    log_level_max = LOG_ERROR;
+    cr_assert_eq(partition_log_sync(&s.log, 1), -EIO);
+    int before = atomic_load(&syncs);
+    cr_assert_eq(partition_log_sync(&s.log, 1), -EIO);
+    log_dir_flush_dirty(s.dir);
+    cr_assert_eq(atomic_load(&syncs), before);
+    cr_assert_eq(partition_log_marks(s.log).durable_end, 3);
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){0}, NULL), KAFKA_STORAGE_ERROR);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 6, "what was read before stays readable");
+    scratch_close(&s);
+    s.options.io = NULL;
+    scratch_open(&s);
+    cr_assert_not(log_dir_was_clean(s.dir));
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){0}, NULL), KAFKA_NONE);
+    scratch_done(&s);
+}
+
+Test(partition_log, requests_of_one_moment_share_a_sync)
+{
+    struct scratch s;
+    struct io_ops io = io_posix;
+    scratch_init(&s);
+    io.fdatasync = counted_sync;
+    s.options.io = &io;
+    scratch_open(&s);
+    struct partition_log *same[50];
+    scratch_fill(s.log, 5, 10, 1);
+    atomic_store(&syncs, 0);
+    for (uint32_t i = 0; i < countof(same); i++) same[i] = s.log;
+    cr_assert_eq(partition_log_sync(same, countof(same)), 0);
+    cr_assert_lt(atomic_load(&syncs), 25, "%d syncs", atomic_load(&syncs));
     scratch_done(&s);
 }
