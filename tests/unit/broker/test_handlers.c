@@ -1,0 +1,417 @@
+/* What clients rely on in Produce, Fetch, ListOffsets and Metadata, asked over a socket with our own codec. */
+#include "scratch_broker.h"
+
+#include "base/clock.h"
+#include "protocol/batch_builder.h"
+#include "tests/lib/kafka_client.h"
+
+#include <pthread.h>
+
+struct fixture {
+    struct scratch_broker s;
+    struct kafka_client c;
+};
+
+static void fixture_new(struct fixture *f, int32_t partitions)
+{
+    struct err err;
+    scratch_broker_new(&f->s);
+    cr_assert_eq(broker_topic_create(f->s.broker, "t", partitions, NULL, 0, &err), KAFKA_NONE);
+    cr_assert(kafka_client_open(&f->c, broker_address(f->s.broker)));
+}
+
+static void fixture_done(struct fixture *f)
+{
+    kafka_client_close(&f->c);
+    scratch_broker_done(&f->s);
+}
+
+/* -- produce -- */
+
+static struct produce_response_partition_produce_response produce(struct fixture *f, int16_t version, int32_t partition, struct slice records,
+                                                                  int16_t acks)
+{
+    struct produce_request_partition_produce_data data = {.index = partition, .records.slice = records};
+    struct produce_request_topic_produce_data topic = {.name = SLICE("t"), .partition_data = &data, .partition_data_count = 1};
+    struct produce_request in = {.acks = acks, .timeout_ms = 1000, .topic_data = &topic, .topic_data_count = 1};
+    struct produce_response out;
+
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_PRODUCE, version, &in, &out));
+    cr_assert(out.responses_count == 1 && out.responses[0].partition_responses_count == 1);
+    return out.responses[0].partition_responses[0];
+}
+
+/* A batch of `count` records whose values have `size` bytes; lives in the builder. */
+static struct slice make_batch(struct batch_builder *b, int count, uint32_t size, int64_t timestamp_ms)
+{
+    struct batch_fields fields = BATCH_FIELDS_PLAIN;
+    struct slice batch;
+    AUTO_FREE char *value = xcalloc(1, size + 1);
+
+    batch_builder_reset(b);
+    for (int i = 0; i < count; i++) batch_builder_append(b, timestamp_ms + i, SLICE("k"), slice_make(value, size), NULL, 0);
+    cr_assert_eq(batch_builder_finish(b, &fields, &batch), 0);
+    return batch;
+}
+
+static void produce_batches(struct fixture *f, int32_t partition, int batches, int records, uint32_t size)
+{
+    struct batch_builder b;
+
+    batch_builder_init(&b);
+    for (int i = 0; i < batches; i++)
+        cr_assert_eq(produce(f, 7, partition, make_batch(&b, records, size, 1000 + i * 100), 1).error_code, KAFKA_NONE);
+    batch_builder_done(&b);
+}
+
+Test(handlers, produce_answers_offsets_and_refusals_with_texts)
+{
+    struct fixture f;
+    struct batch_builder b;
+    struct produce_response_partition_produce_response p;
+    AUTO_FREE uint8_t *damaged = NULL;
+
+    fixture_new(&f, 1);
+    batch_builder_init(&b);
+    p = produce(&f, 9, 0, make_batch(&b, 3, 10, 1000), -1);
+    cr_expect(p.error_code == 0 && p.base_offset == 0 && p.log_start_offset == 0 && p.log_append_time_ms == -1);
+    p = produce(&f, 9, 0, make_batch(&b, 1, 10, 1000), 1);
+    cr_expect_eq(p.base_offset, 3);
+
+    cr_expect_eq(produce(&f, 9, 1, make_batch(&b, 1, 10, 1000), 1).error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    cr_expect_eq(produce(&f, 9, 0, make_batch(&b, 1, 10, 1000), 7).error_code, KAFKA_INVALID_REQUIRED_ACKS);
+    p = produce(&f, 9, 0, SLICE_EMPTY, 1);
+    cr_expect(p.error_code == KAFKA_INVALID_RECORD && p.base_offset == -1 && p.error_message.len > 0);
+    cr_expect_eq(produce(&f, 9, 0, make_batch(&b, 1, 2000000, 1000), 1).error_code, KAFKA_MESSAGE_TOO_LARGE);
+    struct slice good = make_batch(&b, 1, 10, 1000);
+    damaged = xmalloc(good.len * 2);
+    memcpy(damaged, good.ptr, good.len);
+    damaged[good.len - 1] ^= 1;
+    cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len), 1).error_code, KAFKA_CORRUPT_MESSAGE);
+    memcpy(damaged, good.ptr, good.len);
+    memcpy(damaged + good.len, good.ptr, good.len);
+    cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len * 2), 1).error_code, KAFKA_INVALID_RECORD, "one batch per partition");
+    damaged[16] = 1; /* magic */
+    cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len), 1).error_code, KAFKA_INVALID_RECORD);
+    cr_expect_eq(produce(&f, 9, 0, make_batch(&b, 1, 10, 1000), 1).base_offset, 4, "what was refused left nothing");
+    batch_builder_done(&b);
+    fixture_done(&f);
+}
+
+Test(handlers, acks_0_is_silent_and_an_error_closes)
+{
+    struct fixture f;
+    struct batch_builder b;
+    struct produce_request_partition_produce_data data = {0};
+    struct produce_request_topic_produce_data topic = {.name = SLICE("t"), .partition_data = &data, .partition_data_count = 1};
+    struct produce_request in = {.acks = 0, .topic_data = &topic, .topic_data_count = 1};
+    struct produce_response out;
+
+    fixture_new(&f, 1);
+    batch_builder_init(&b);
+    data.records.slice = make_batch(&b, 1, 10, 1000);
+    cr_assert(kafka_client_send(&f.c, KAFKA_API_PRODUCE, 7, &in));
+    cr_assert_eq(produce(&f, 7, 0, make_batch(&b, 1, 10, 1000), 1).base_offset, 1, "the next request is answered, the first is not");
+    data.index = 5;
+    cr_assert(kafka_client_send(&f.c, KAFKA_API_PRODUCE, 7, &in));
+    cr_assert(!kafka_client_receive(&f.c, KAFKA_API_PRODUCE, 7, &out));
+    batch_builder_done(&b);
+    fixture_done(&f);
+}
+
+/* -- fetch -- */
+
+struct fetch_ask {
+    int32_t partitions;
+    int64_t offset;
+    int32_t max_bytes, partition_max_bytes;
+    int32_t min_bytes, max_wait_ms;
+    int32_t session_id, session_epoch;
+    bool no_topics;
+};
+
+static struct fetch_response fetch(struct fixture *f, int16_t version, const struct fetch_ask *ask)
+{
+    struct fetch_request_partition partitions[4];
+    struct fetch_request_topic topic = {.topic = SLICE("t"), .partitions = partitions, .partitions_count = ask->partitions};
+    struct fetch_request in;
+    struct fetch_response out;
+
+    fetch_request_init(&in);
+    for (int i = 0; i < ask->partitions; i++) {
+        fetch_request_partition_init(&partitions[i]);
+        partitions[i].partition = i;
+        partitions[i].fetch_offset = ask->offset;
+        partitions[i].partition_max_bytes = ask->partition_max_bytes ? ask->partition_max_bytes : 1 << 20;
+    }
+    if (version >= 13) {
+        const struct metadata *m = broker_metadata(f->s.broker);
+        topic.topic_id = metadata_topic(m, SLICE("t"))->id;
+        metadata_unref(m);
+    }
+    in.max_bytes = ask->max_bytes ? ask->max_bytes : 50 << 20;
+    in.min_bytes = ask->min_bytes;
+    in.max_wait_ms = ask->max_wait_ms;
+    in.session_id = ask->session_id;
+    in.session_epoch = ask->session_epoch;
+    in.topics = &topic;
+    in.topics_count = ask->no_topics ? 0 : 1;
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_FETCH, version, &in, &out));
+    return out;
+}
+
+#define FETCH_ONE(...) fetch(&f, 11, &(struct fetch_ask){.partitions = 1, .session_epoch = -1, __VA_ARGS__})
+
+static int64_t base_offset(struct slice records)
+{
+    return records.len < 8 ? -1 : (int64_t)be64_load(records.ptr);
+}
+
+Test(handlers, fetch_returns_the_whole_batch_that_holds_the_offset)
+{
+    struct fixture f;
+
+    fixture_new(&f, 1);
+    produce_batches(&f, 0, 3, 5, 100);
+    for (int16_t version = 4; version <= 17; version++) {
+        struct fetch_response out = fetch(&f, version, &(struct fetch_ask){.partitions = 1, .offset = 7, .session_epoch = -1});
+        struct fetch_response_partition_data *d = &out.responses[0].partitions[0];
+        cr_assert(d->error_code == 0 && d->high_watermark == 15 && d->last_stable_offset == 15, "version %d", version);
+        cr_assert_eq(base_offset(d->records.slice), 5);
+        cr_assert_eq(d->aborted_transactions_count, -1, "null for read_uncommitted");
+    }
+    struct fetch_response out = FETCH_ONE(.offset = 15);
+    cr_assert(out.responses[0].partitions[0].records.slice.ptr && out.responses[0].partitions[0].records.slice.len == 0, "empty, not null");
+    out = FETCH_ONE(.offset = 16);
+    cr_assert_eq(out.responses[0].partitions[0].error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    cr_assert_eq(out.responses[0].partitions[0].high_watermark, -1);
+    fixture_done(&f);
+}
+
+Test(handlers, the_first_batch_comes_whole_whatever_the_limits)
+{
+    struct fixture f;
+
+    fixture_new(&f, 2);
+    produce_batches(&f, 0, 3, 1, 1000);
+    produce_batches(&f, 1, 3, 1, 1000);
+    struct fetch_response out = fetch(&f, 11, &(struct fetch_ask){.partitions = 2, .max_bytes = 10, .session_epoch = -1});
+    uint32_t one = out.responses[0].partitions[0].records.slice.len;
+    cr_assert(one > 1000 && one < 1200);
+    cr_assert_eq(out.responses[0].partitions[1].records.slice.len, 0, "nothing is left for the second");
+    out = fetch(&f, 11, &(struct fetch_ask){.partitions = 2, .partition_max_bytes = (int32_t)(2 * one), .session_epoch = -1});
+    cr_assert_eq(out.responses[0].partitions[0].records.slice.len, 2 * one);
+    cr_assert_eq(out.responses[0].partitions[1].records.slice.len, 2 * one);
+    fixture_done(&f);
+}
+
+Test(handlers, long_ranges_arrive_as_they_were_stored)
+{
+    struct fixture f;
+
+    fixture_new(&f, 1);
+    produce_batches(&f, 0, 8, 3, 100000); /* beyond what is copied: sendfile */
+    struct fetch_response out = FETCH_ONE(.offset = 0);
+    struct slice rest = out.responses[0].partitions[0].records.slice;
+    struct record_batch b;
+    int count = 0;
+    while (record_batch_next(&rest, &b) == RECORD_BATCH_OK) {
+        cr_assert(record_batch_crc_ok(&b) && b.base_offset == 3 * count);
+        count++;
+    }
+    cr_assert_geq(count, 3);
+    fixture_done(&f);
+}
+
+static int64_t now_ms(void)
+{
+    return clock_mono_ms(&clock_system);
+}
+
+static void *produce_later(void *arg)
+{
+    struct fixture *f = arg;
+    struct fixture other = {.s = f->s};
+
+    usleep(50000);
+    cr_assert(kafka_client_open(&other.c, broker_address(f->s.broker)));
+    produce_batches(&other, 0, 1, 1, 10);
+    kafka_client_close(&other.c);
+    return NULL;
+}
+
+Test(handlers, a_fetch_waits_until_there_is_enough_or_the_time_is_over)
+{
+    struct fixture f;
+    pthread_t thread;
+
+    fixture_new(&f, 1);
+    int64_t begin = now_ms();
+    struct fetch_response out = FETCH_ONE(.min_bytes = 1, .max_wait_ms = 100);
+    cr_expect(now_ms() - begin >= 95 && out.responses[0].partitions[0].records.slice.len == 0);
+
+    begin = now_ms();
+    pthread_create(&thread, NULL, produce_later, &f);
+    out = FETCH_ONE(.min_bytes = 1, .max_wait_ms = 20000);
+    pthread_join(thread, NULL);
+    cr_expect(now_ms() - begin < 5000 && out.responses[0].partitions[0].records.slice.len > 0);
+
+    begin = now_ms();
+    pthread_create(&thread, NULL, produce_later, &f);
+    out = FETCH_ONE(.offset = 1, .min_bytes = 100000, .max_wait_ms = 300);
+    pthread_join(thread, NULL);
+    cr_expect(now_ms() - begin >= 295 && out.responses[0].partitions[0].records.slice.len > 0, "too little to be woken for");
+    begin = now_ms();
+    out = FETCH_ONE(.offset = 99, .min_bytes = 1, .max_wait_ms = 20000);
+    cr_expect(now_ms() - begin < 5000, "an error is answered at once");
+    fixture_done(&f);
+}
+
+Test(handlers, a_deleted_topic_ends_the_waiting)
+{
+    struct fixture f;
+    struct fetch_request_partition partition;
+    struct fetch_request_topic topic = {.topic = SLICE("t"), .partitions = &partition, .partitions_count = 1};
+    struct fetch_request in;
+    struct fetch_response out;
+    struct err err;
+
+    fixture_new(&f, 1);
+    fetch_request_init(&in);
+    fetch_request_partition_init(&partition);
+    partition.partition_max_bytes = 100;
+    in.min_bytes = 1;
+    in.max_wait_ms = 60000;
+    in.topics = &topic;
+    in.topics_count = 1;
+    cr_assert(kafka_client_send(&f.c, KAFKA_API_FETCH, 11, &in));
+    usleep(30000);
+    cr_assert_eq(broker_topic_delete(f.s.broker, "t", &err), KAFKA_NONE);
+    cr_assert(kafka_client_receive(&f.c, KAFKA_API_FETCH, 11, &out));
+    cr_assert_eq(out.responses[0].partitions[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    fixture_done(&f);
+}
+
+Test(handlers, incremental_sessions_tell_only_what_is_new)
+{
+    struct fixture f;
+
+    fixture_new(&f, 3);
+    produce_batches(&f, 1, 1, 1, 10);
+    struct fetch_response out = fetch(&f, 11, &(struct fetch_ask){.partitions = 3});
+    int32_t id = out.session_id;
+    cr_assert(id > 0 && out.responses[0].partitions_count == 3, "the first answer is full");
+    out = fetch(&f, 11, &(struct fetch_ask){.session_id = id, .session_epoch = 1, .no_topics = true});
+    cr_assert(out.error_code == 0 && out.session_id == id && out.responses_count == 1 && out.responses[0].partitions_count == 1,
+              "the data is there still, as the offset was not moved on");
+    cr_assert_eq(out.responses[0].partitions[0].partition_index, 1);
+
+    /* Moving on: partition 1 from offset 1. */
+    struct fetch_request_partition moved;
+    struct fetch_request_topic topic = {.topic = SLICE("t"), .partitions = &moved, .partitions_count = 1};
+    struct fetch_request in;
+    fetch_request_init(&in);
+    fetch_request_partition_init(&moved);
+    moved.partition = 1;
+    moved.fetch_offset = 1;
+    moved.partition_max_bytes = 1000;
+    in.session_id = id;
+    in.session_epoch = 2;
+    in.topics = &topic;
+    in.topics_count = 1;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_FETCH, 11, &in, &out));
+    cr_assert(out.error_code == 0 && out.responses_count == 0, "nothing is new");
+    produce_batches(&f, 2, 1, 1, 10);
+    out = fetch(&f, 11, &(struct fetch_ask){.session_id = id, .session_epoch = 3, .no_topics = true});
+    cr_assert(out.responses_count == 1 && out.responses[0].partitions[0].partition_index == 2);
+
+    out = fetch(&f, 11, &(struct fetch_ask){.session_id = id, .session_epoch = 9, .no_topics = true});
+    cr_assert_eq(out.error_code, KAFKA_INVALID_FETCH_SESSION_EPOCH);
+    out = fetch(&f, 13, &(struct fetch_ask){.session_id = id, .session_epoch = 4, .no_topics = true});
+    cr_assert_eq(out.error_code, KAFKA_FETCH_SESSION_TOPIC_ID_ERROR);
+    out = fetch(&f, 11, &(struct fetch_ask){.partitions = 3, .session_id = id, .session_epoch = -1});
+    cr_assert(out.session_id == 0 && out.responses[0].partitions_count == 3, "closed, and a full answer");
+    out = fetch(&f, 11, &(struct fetch_ask){.session_id = id, .session_epoch = 4, .no_topics = true});
+    cr_assert_eq(out.error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+    fixture_done(&f);
+}
+
+/* -- offsets, metadata -- */
+
+static struct list_offsets_response_partition_response list_offset(struct fixture *f, int16_t version, int64_t timestamp)
+{
+    struct list_offsets_request_partition p;
+    struct list_offsets_request_topic topic = {.name = SLICE("t"), .partitions = &p, .partitions_count = 1};
+    struct list_offsets_request in;
+    struct list_offsets_response out;
+
+    list_offsets_request_init(&in);
+    list_offsets_request_partition_init(&p);
+    p.timestamp = timestamp;
+    in.topics = &topic;
+    in.topics_count = 1;
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_LIST_OFFSETS, version, &in, &out));
+    return out.topics[0].partitions[0];
+}
+
+Test(handlers, offsets_by_timestamp)
+{
+    static const struct {
+        int16_t version;
+        int64_t timestamp, offset, found;
+        enum kafka_error error;
+    } cases[] = {
+        {1, -1, 6, -1, 0},    {1, -2, 0, -1, 0},    {1, 1000, 0, 1000, 0}, {1, 1002, 2, 1002, 0}, {1, 1003, 3, 1100, 0},
+        {1, 1102, 5, 1102, 0}, {1, 1103, -1, -1, 0}, {7, -3, 5, 1102, 0},   {8, -4, 0, -1, 0},     {9, -5, -1, -1, 0},
+        {6, -3, -1, -1, KAFKA_UNSUPPORTED_VERSION}, {9, -6, -1, -1, KAFKA_UNSUPPORTED_VERSION},
+    };
+    struct fixture f;
+
+    fixture_new(&f, 1);
+    produce_batches(&f, 0, 2, 3, 10); /* timestamps 1000 1001 1002 1100 1101 1102 */
+    for (size_t i = 0; i < countof(cases); i++) {
+        struct list_offsets_response_partition_response p = list_offset(&f, cases[i].version, cases[i].timestamp);
+        cr_expect(p.error_code == (int16_t)cases[i].error && p.offset == cases[i].offset && p.timestamp == cases[i].found,
+                  "%zu: error %d offset %d timestamp %d", i, p.error_code, (int)p.offset, (int)p.timestamp);
+    }
+    fixture_done(&f);
+}
+
+static struct metadata_response ask_metadata(struct fixture *f, int16_t version, const char *name, bool create)
+{
+    struct metadata_request_topic topic = {.name = slice_of(name)};
+    struct metadata_request in;
+    struct metadata_response out;
+
+    metadata_request_init(&in);
+    in.topics = &topic;
+    in.topics_count = name ? 1 : version == 0 ? 0 : -1;
+    in.allow_auto_topic_creation = create;
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_METADATA, version, &in, &out));
+    return out;
+}
+
+Test(handlers, metadata_answers_every_version_and_creates_when_asked)
+{
+    struct fixture f;
+    struct metadata_response out;
+
+    fixture_new(&f, 2);
+    for (int16_t version = 0; version <= 13; version++) {
+        out = ask_metadata(&f, version, NULL, false);
+        cr_assert(out.brokers_count == 1 && out.topics_count == 1 && out.topics[0].partitions_count == 2, "version %d", version);
+        cr_assert(slice_eq_text(out.brokers[0].host, "127.0.0.1") && out.brokers[0].port == atoi(strrchr(broker_address(f.s.broker), ':') + 1));
+        cr_assert(version < 1 || out.controller_id == 1);
+        cr_assert(version < 2 || out.cluster_id.len == 22);
+    }
+    out = ask_metadata(&f, 9, "new", false);
+    cr_assert_eq(out.topics[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    out = ask_metadata(&f, 9, "new", true);
+    cr_assert(out.topics[0].error_code == KAFKA_NONE && out.topics[0].partitions_count == 1);
+    out = ask_metadata(&f, 9, "no/slash", true);
+    cr_assert_eq(out.topics[0].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
+    out = ask_metadata(&f, 9, "n.e_w", true);
+    out = ask_metadata(&f, 9, "n_e.w", true);
+    cr_assert_eq(out.topics[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "collides, and so is not created");
+    fixture_done(&f);
+}
