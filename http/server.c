@@ -110,7 +110,7 @@ static void exchange_log(struct http_exchange *x)
     char client[80];
     enum log_level level = x->reply.status == 404 ? LOG_DEBUG : LOG_WARN;
 
-    if (x->reply.status < 400 || level > log_level_max) return;
+    if (x->reply.status < 400 || !log_is_on(level)) return;
     client_text(x, client, sizeof client);
     log_write(level, x->server->options->name, "request refused client=%s method=%s path=%s status=%d cause=%.*s",
               client, x->method, x->request.path, x->reply.status, CAUSE_LOGGED_CHARS,
