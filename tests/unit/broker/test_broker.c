@@ -1,5 +1,5 @@
 /* The promises of broker.h and metadata.h: topics, configs and records in the same process, over restarts. */
-#include "scratch_broker.h"
+#include "tests/unit/broker/scratch_broker.h"
 
 #include "protocol/record.h"
 

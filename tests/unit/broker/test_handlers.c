@@ -1,5 +1,5 @@
 /* What clients rely on in Produce, Fetch, ListOffsets and Metadata, asked over a socket with our own codec. */
-#include "scratch_broker.h"
+#include "tests/unit/broker/scratch_broker.h"
 
 #include "base/clock.h"
 #include "protocol/batch_builder.h"
