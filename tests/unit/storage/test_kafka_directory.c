@@ -1,6 +1,6 @@
 /* A data directory of a real Kafka 4.1.1 (one node; tests/golden/kafka-datadir.tar.gz, made by its own tools) is opened as it
  * stands, after its clean stop and as if it had been killed. Expected figures: kafka-dump-log's, in the archive's dump/. */
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
