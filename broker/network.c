@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <time.h>
 #include <sys/socket.h>
 
 #define ACCEPTS_PER_WAKE_UP 16
@@ -340,12 +341,25 @@ void network_stop(struct network *n)
     for (int i = 0; i < n->loops_count; i++) mailbox_post(&n->loops[i].mailbox, loop_stop, &n->loops[i]);
 }
 
+bool network_wait(struct network *n)
+{
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += STOP_WAIT_MS / 1000;
+    for (int i = 0; i < n->loops_count; i++)
+        if (pthread_timedjoin_np(n->loops[i].thread, NULL, &deadline) != 0) {
+            log_error("network", "a loop does not end: a request was never completed loop=%d connections=%d", i,
+                      atomic_load(&n->loops[i].connections_count));
+            return false;
+        }
+    return true;
+}
+
 void network_free(struct network *n)
 {
-    if (!n) return;
     for (int i = 0; i < n->loops_count; i++) {
         struct loop *l = &n->loops[i];
-        pthread_join(l->thread, NULL);
         ev_unref(l->ev);
         mailbox_close(&l->mailbox);
         mailbox_done(&l->mailbox);

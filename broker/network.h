@@ -111,7 +111,9 @@ int network_bind(struct broker *b, struct network **ret_network, struct err *err
 int network_serve(struct network *n, struct err *err) WARN_UNUSED;
 /* Closes listeners and connections; loops go on for what is still parked. */
 void network_stop(struct network *n);
-/* Waits for the loops' ends and frees all; requests that nobody completed by then are an error of ours. */
+/* Waits until the loops have ended. false: not within STOP_WAIT_MS, because somebody never completed a request. */
+bool network_wait(struct network *n) WARN_UNUSED;
+/* After network_wait(). */
 void network_free(struct network *n);
 
 /* -- connection.c -- */
