@@ -37,6 +37,8 @@ Test(connector_config, errors_have_connects_texts)
          "The 'slot.name' value is invalid: Valid replication slot name must contain only digits, lowercase characters "
          "and underscores with length <= 63"},
         {"max.batch.size", "many", "The 'max.batch.size' value is invalid: An integer is expected"},
+        {"time.precision.mode", "Structured",
+         "The 'time.precision.mode' value is invalid: \"structured\" is not supported yet"},
         {"tombstones.on.delete", "perhaps",
          "The 'tombstones.on.delete' value is invalid: Either 'true' or 'false' is expected"},
     };
