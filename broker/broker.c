@@ -96,7 +96,12 @@ static int start_control(struct broker *b, struct err *err)
 static void dismantle(struct broker *b)
 {
     if (b->groups) groups_close(b);
-    network_free(b->network);
+    if (b->network && !network_wait(b->network)) {
+        /* A loop still uses the rest: it is left to the end of the process, but for the files. */
+        log_dir_close(b->dir);
+        return;
+    }
+    if (b->network) network_free(b->network);
     if (b->control_loop) {
         mailbox_close(&b->control);
         mailbox_done(&b->control);

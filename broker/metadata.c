@@ -2,7 +2,6 @@
 
 #include "broker/metadata_edit.h"
 #include "broker/security.h"
-#include "broker/shared_set.h"
 #include "broker/state.h"
 
 #include <stdio.h>
@@ -57,8 +56,6 @@ void metadata_unref(const struct metadata *snapshot)
     free(m->topics);
     free(m->topics_by_id);
     free(m->resources);
-    shared_set_unref(m->scram);
-    shared_set_unref(m->quotas);
     broker_config_ref_put(m->config_ref);
     security_unref(m->security);
     free(m);
@@ -170,8 +167,6 @@ struct metadata *metadata_new(struct broker_config_ref *config)
     atomic_init(&m->refs, 1);
     m->config_ref = broker_config_ref_get(config);
     m->config = broker_config_ref_config(config);
-    m->scram = shared_set_new();
-    m->quotas = shared_set_new();
     return m;
 }
 
@@ -193,8 +188,6 @@ struct metadata *metadata_copy(const struct metadata *m)
         copy->topics_by_id[i] = m->topics_by_id[i];
     }
     for (int32_t i = 0; i < m->resources_count; i++) copy->resources[i] = resource_ref(m->resources[i]);
-    shared_set_ref(copy->scram);
-    shared_set_ref(copy->quotas);
     return copy;
 }
 

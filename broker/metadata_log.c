@@ -1,7 +1,5 @@
 #include "broker/metadata_log.h"
 
-#include "broker/quota_store.h"
-#include "broker/scram_store.h"
 #include "broker/security.h"
 #include "base/log.h"
 #include "protocol/record_batch.h"
@@ -268,14 +266,23 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
         metadata_set_security(r->state, security_remove(r->state->security, a->id));
         return 0;
     }
-    case METADATA_USER_SCRAM_CREDENTIAL:
-        return scram_replay(r->state, message) ? 0 : damaged(r, "a SCRAM credential that is not valid");
-    case METADATA_REMOVE_USER_SCRAM_CREDENTIAL: {
-        const struct remove_user_scram_credential_record *u = message;
-        return scram_replay_removal(r->state, u->name, u->mechanism) ? 0 : damaged(r, "the end of a SCRAM credential that is not there");
+    case METADATA_SCRAM: {
+        const struct user_scram_credential_record *u = message;
+        const struct scram_fields fields = {.user = u->name,
+                                            .salt = u->salt,
+                                            .stored_key = u->stored_key,
+                                            .server_key = u->server_key,
+                                            .iterations = u->iterations,
+                                            .mechanism = u->mechanism};
+        metadata_set_security(r->state, security_set_scram(r->state->security, &fields));
+        return 0;
     }
-    case METADATA_CLIENT_QUOTA: return quota_replay(r->state, message) ? 0 : damaged(r, "a quota that is not valid");
-    default: return 0; /* registrations, delegation tokens: known, valid, and without meaning for this state */
+    case METADATA_REMOVE_SCRAM: {
+        const struct remove_user_scram_credential_record *u = message;
+        metadata_set_security(r->state, security_remove_scram(r->state->security, u->name, u->mechanism));
+        return 0;
+    }
+    default: return 0; /* registrations, quotas: known, valid, and without meaning for this state */
     }
 }
 

@@ -16,8 +16,6 @@
 #define METADATA_VERSION_MIN   7  /* 3.3-IV3, the first of KRaft in production */
 #define METADATA_VERSION_MAX   27 /* 4.1-IV1 */
 #define METADATA_BATCH_BYTES_MAX (8u << 20) /* Kafka's own limit of one batch of this log */
-#define METADATA_RECORD_BYTES_MAX (256u << 10) /* more than any record of names (32 KiB each) takes */
-#define METADATA_CHANGE_RECORDS_MAX 10000 /* of rules, credentials, quotas; Kafka's limit of one operation */
 
 /* Types of metadata records. */
 enum metadata_record_type {
@@ -25,13 +23,12 @@ enum metadata_record_type {
     METADATA_PARTITION = 3,
     METADATA_CONFIG = 4,
     METADATA_REMOVE_TOPIC = 9,
-    METADATA_USER_SCRAM_CREDENTIAL = 11,
+    METADATA_SCRAM = 11,
     METADATA_FEATURE_LEVEL = 12,
-    METADATA_CLIENT_QUOTA = 14,
     METADATA_PRODUCER_IDS = 15,
     METADATA_ACL = 18,
     METADATA_REMOVE_ACL = 19,
-    METADATA_REMOVE_USER_SCRAM_CREDENTIAL = 22,
+    METADATA_REMOVE_SCRAM = 22,
     METADATA_BEGIN_TRANSACTION = 23,
     METADATA_END_TRANSACTION = 24,
     METADATA_ABORT_TRANSACTION = 25,

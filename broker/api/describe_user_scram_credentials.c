@@ -1,82 +1,70 @@
-/* DescribeUserScramCredentials, key 50 (KIP-554). Control thread. Which mechanisms a user has, with their iterations; never
- * a key or a salt. No users named: all. */
+/* DescribeUserScramCredentials, key 50 (KIP-554). Control thread (metadata). Mechanisms and iterations, never secrets.
+ */
 #include "broker/api.h"
 #include "broker/metadata.h"
-#include "broker/scram_store.h"
+#include "broker/security.h"
 #include "protocol/api_handlers.h"
+#include "protocol/kafka_error.h"
 
-/* The user whose credentials begin at index `first`. false: the arena is full. */
-static bool add_infos(struct request *rq, const struct shared_set *scram, int32_t first, int32_t count,
-                      struct describe_user_scram_credentials_response_result *o)
+/* Fills what the user has; false: memory is out. */
+static bool fill(struct request *rq, struct slice user, struct describe_user_scram_credentials_response_result *o)
 {
-    o->credential_infos = arena_calloc(&rq->arena, (size_t)count + 1, sizeof o->credential_infos[0]);
+    const struct security *s = request_metadata(rq)->security;
+    o->user = user;
+    o->error_message = SLICE_NULL;
+    o->credential_infos = arena_calloc(&rq->arena, SCRAM_SHA_512 + 1, sizeof o->credential_infos[0]);
     if (!o->credential_infos) return false;
-    for (int32_t i = 0; i < count; i++)
-        o->credential_infos[o->credential_infos_count++] = (struct describe_user_scram_credentials_response_credential_info){
-            .mechanism = scram_at(scram, first + i)->mechanism, .iterations = scram_at(scram, first + i)->iterations};
-    return true;
-}
-
-static bool add_all(struct request *rq, const struct metadata *m, struct describe_user_scram_credentials_response *out)
-{
-    int32_t first, count;
-
-    out->results = arena_calloc(&rq->arena, (size_t)m->scram->count + 1, sizeof out->results[0]);
-    if (!out->results) return false;
-    for (int32_t i = 0; i < m->scram->count; i += count) {
-        struct describe_user_scram_credentials_response_result *o = &out->results[out->results_count++];
-        describe_user_scram_credentials_response_result_init(o);
-        o->user = scram_at(m->scram, i)->name;
-        count = scram_of_user(m, o->user, &first);
-        if (!add_infos(rq, m->scram, first, count, o)) return false;
+    for (int8_t mechanism = SCRAM_SHA_256; mechanism <= SCRAM_SHA_512; mechanism++) {
+        const struct scram_fields *f = security_scram(s, user, mechanism);
+        if (!f) continue;
+        o->credential_infos[o->credential_infos_count++] =
+            (struct describe_user_scram_credentials_response_credential_info){.mechanism = mechanism,
+                                                                              .iterations = f->iterations};
     }
     return true;
 }
 
-static int compare_names(const void *a, const void *b)
+static bool is_listed(const struct describe_user_scram_credentials_response *out, struct slice user)
 {
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+    for (int32_t i = 0; i < out->results_count; i++)
+        if (slice_eq(out->results[i].user, user)) return true;
+    return false;
 }
 
-/* Names in order, so that one that is there twice stands beside itself. */
-static bool add_named(struct request *rq, const struct metadata *m, const struct describe_user_scram_credentials_request *in,
-                      struct describe_user_scram_credentials_response *out)
+static bool fill_all(struct request *rq, struct describe_user_scram_credentials_response *out)
 {
-    struct slice *names = arena_calloc(&rq->arena, (size_t)in->users_count + 1, sizeof *names);
-
-    out->results = arena_calloc(&rq->arena, (size_t)in->users_count + 1, sizeof out->results[0]);
-    if (!names || !out->results) return false;
-    for (int32_t i = 0; i < in->users_count; i++) names[i] = in->users[i].name;
-    qsort(names, (size_t)in->users_count, sizeof *names, compare_names);
-    for (int32_t i = 0, same; i < in->users_count; i += same) {
-        struct describe_user_scram_credentials_response_result *o = &out->results[out->results_count++];
-        const char *format = NULL;
-        int32_t first, count = scram_of_user(m, names[i], &first);
-        for (same = 1; i + same < in->users_count && slice_eq(names[i], names[i + same]);) same++;
-        describe_user_scram_credentials_response_result_init(o);
-        o->user = names[i];
-        if (same > 1) {
-            o->error_code = KAFKA_DUPLICATE_RESOURCE;
-            format = "Cannot describe SCRAM credentials for the same user twice in a single request: " SLICE_FMT;
-        } else if (count == 0) {
-            o->error_code = KAFKA_RESOURCE_NOT_FOUND;
-            format = "Attempt to describe a user credential that does not exist: " SLICE_FMT;
-        } else if (!add_infos(rq, m->scram, first, count, o)) {
-            return false;
-        }
-        if (format) o->error_message = slice_of(arena_printf(&rq->arena, format, SLICE_ARG(names[i])));
+    const struct security *s = request_metadata(rq)->security;
+    out->results = arena_calloc(&rq->arena, (size_t)(s ? s->scram_count : 0) + 1, sizeof out->results[0]);
+    if (!out->results) return false;
+    for (int32_t i = 0; s && i < s->scram_count; i++) {
+        struct slice user = s->scram[i]->fields.user;
+        if (!is_listed(out, user) && !fill(rq, user, &out->results[out->results_count++])) return false;
     }
     return true;
 }
 
 API_HANDLER(describe_user_scram_credentials)
 {
-    const struct metadata *m = request_metadata(rq);
-
-    if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
+    out->error_message = SLICE_NULL;
+    if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME))) {
         out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        out->error_message = slice_of(kafka_error_text(KAFKA_CLUSTER_AUTHORIZATION_FAILED));
         return API_REPLY;
     }
-    return (in->users_count > 0 ? add_named(rq, m, in, out) : add_all(rq, m, out)) ? API_REPLY : API_CLOSE;
+    if (in->users_count <= 0) return fill_all(rq, out) ? API_REPLY : API_CLOSE;
+    out->results = arena_calloc(&rq->arena, (size_t)in->users_count, sizeof out->results[0]);
+    if (!out->results) return API_CLOSE;
+    for (int32_t i = 0; i < in->users_count; i++) {
+        struct slice user = in->users[i].name;
+        int times = 0;
+        if (is_listed(out, user)) continue;
+        for (int32_t k = 0; k < in->users_count; k++) times += slice_eq(in->users[k].name, user);
+        struct describe_user_scram_credentials_response_result *o = &out->results[out->results_count++];
+        if (!fill(rq, user, o)) return API_CLOSE;
+        if (times == 1 && o->credential_infos_count > 0) continue;
+        o->error_code = times > 1 ? KAFKA_DUPLICATE_RESOURCE : KAFKA_RESOURCE_NOT_FOUND;
+        o->error_message = times > 1 ? SLICE("The user is named twice in the request.")
+                                     : SLICE("Attempt to describe a user credential that does not exist.");
+        o->credential_infos_count = 0;
+    }
+    return API_REPLY;
 }

@@ -65,6 +65,19 @@ Test(connector_config, errors_have_connects_texts)
     cr_expect_str_eq(problems[0].name, "transforms.x.type");
 }
 
+Test(connector_config, a_mask_that_we_cannot_do_is_refused)
+{
+    const struct cdc_pair pairs[] = {{"topic.prefix", "p"},
+                                     {"database.hostname", "h"},
+                                     {"database.user", "u"},
+                                     {"database.dbname", "d"},
+                                     {"column.mask.with.5.chars", "public.t.secret"}};
+    struct cdc_problem problems[20];
+
+    cr_assert_eq(check(pairs, countof(pairs), problems), 1);
+    cr_expect_str_eq(problems[0].name, "column.mask.with.5.chars");
+}
+
 Test(connector_config, unknown_and_old_names_are_accepted)
 {
     struct pg_connector_config *c = test_config(
