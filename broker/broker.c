@@ -10,6 +10,7 @@
 #include "broker/metadata_log.h"
 #include "broker/network.h"
 #include "broker/state.h"
+#include "broker/txn_store.h"
 #include "protocol/batch_builder.h"
 #include "storage/log_dir.h"
 
@@ -96,12 +97,8 @@ static int start_control(struct broker *b, struct err *err)
 static void dismantle(struct broker *b)
 {
     if (b->groups) groups_close(b);
-    if (b->network && !network_wait(b->network)) {
-        /* A loop still uses the rest: it is left to the end of the process, but for the files. */
-        log_dir_close(b->dir);
-        return;
-    }
-    if (b->network) network_free(b->network);
+    if (b->txns) txns_close(b); /* after the groups: their producer ids are handed out no more */
+    network_free(b->network);
     if (b->control_loop) {
         mailbox_close(&b->control);
         mailbox_done(&b->control);
@@ -144,6 +141,7 @@ int broker_open(struct broker_config *config, struct broker **ret_broker, struct
     }
     if (r == 0) {
         groups_open(b);
+        txns_open(b);
         r = start_control(b, err);
     }
     if (r < 0) {

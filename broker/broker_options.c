@@ -140,6 +140,13 @@ const struct option broker_options[] = {
      FIELD(transaction_state_log_num_partitions), "Partitions of __transaction_state."},
     {"transaction.state.log.segment.bytes", OPTION_INT, "bytes", "104857600", 1, INT_MAX_BOUND, NULL, 0,
      FIELD(transaction_state_log_segment_bytes), "Segment size of __transaction_state."},
+    {"transaction.abort.timed.out.transaction.cleanup.interval.ms", OPTION_INT, "ms", "10000", 1, INT_MAX_BOUND, NULL, 0,
+     FIELD(transaction_abort_interval_ms), "How often transactions that are out of time are aborted."},
+    {"transaction.remove.expired.transaction.cleanup.interval.ms", OPTION_INT, "ms", "3600000", 1, INT_MAX_BOUND, NULL, 0,
+     FIELD(transaction_remove_interval_ms), "How often idle transactional ids are looked for."},
+    {"transaction.partition.verification.enable", OPTION_BOOL, NULL, "true", ANY, NULL, OPTION_LIVE,
+     FIELD(transaction_partition_verification_enable),
+     "A transactional batch is taken only when its partition was added to the transaction."},
 
     /* groups */
     {"group.initial.rebalance.delay.ms", OPTION_INT, "ms", "3000", 0, INT_MAX_BOUND, NULL, 0,

@@ -115,6 +115,9 @@ struct broker_config {
     int64_t transaction_max_timeout_ms;
     int64_t transaction_state_log_num_partitions;
     int64_t transaction_state_log_segment_bytes;
+    int64_t transaction_abort_interval_ms;
+    int64_t transaction_remove_interval_ms;
+    bool transaction_partition_verification_enable;
     /* groups */
     int64_t group_initial_rebalance_delay_ms;
     int64_t group_min_session_timeout_ms;

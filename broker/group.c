@@ -122,10 +122,12 @@ enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const s
     return KAFKA_NONE;
 }
 
-void group_commit(struct group *g, struct offset_commit *commits, uint32_t count)
+/* The commits without an error, as changes. *ret_count 0: there are none. For the caller to free. */
+static struct group_change *commit_changes(struct group *g, struct offset_commit *commits, uint32_t count,
+                                           uint32_t *ret_count)
 {
-    uint32_t changes_count = 0;
-    AUTO_FREE struct group_change *changes = xcalloc(count ? count : 1, sizeof *changes);
+    struct group_change *changes = xcalloc(count ? count : 1, sizeof *changes);
+    *ret_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct offset_commit *c = &commits[i];
         if (c->error != KAFKA_NONE) continue;
@@ -133,9 +135,16 @@ void group_commit(struct group *g, struct offset_commit *commits, uint32_t count
             c->error = KAFKA_INVALID_COMMIT_OFFSET_SIZE;
             continue;
         }
-        changes[changes_count++] = (struct group_change){
+        changes[(*ret_count)++] = (struct group_change){
             .type = GROUP_CHANGE_OFFSET, .topic = c->topic, .partition = c->partition, .offset = &c->value};
     }
+    return changes;
+}
+
+void group_commit(struct group *g, struct offset_commit *commits, uint32_t count)
+{
+    uint32_t changes_count;
+    AUTO_FREE struct group_change *changes = commit_changes(g, commits, count, &changes_count);
     if (!changes_count) return;
 
     enum kafka_error error = g->groups->host->append(g->groups->host, g, changes, changes_count);
@@ -144,6 +153,26 @@ void group_commit(struct group *g, struct offset_commit *commits, uint32_t count
         if (commits[i].error != KAFKA_NONE) continue;
         if (error == KAFKA_NONE)
             offsets_set(&g->offsets, commits[i].topic, commits[i].partition, &commits[i].value);
+        else
+            commits[i].error = error;
+    }
+    count_offsets(g, bytes);
+}
+
+void group_commit_in_txn(struct group *g, int64_t producer_id, int16_t epoch, struct offset_commit *commits,
+                         uint32_t count)
+{
+    uint32_t changes_count;
+    AUTO_FREE struct group_change *changes = commit_changes(g, commits, count, &changes_count);
+    if (!changes_count) return;
+
+    struct group_host *h = g->groups->host;
+    enum kafka_error error = h->append_in_txn(h, g, producer_id, epoch, changes, changes_count);
+    size_t bytes = g->offsets.bytes;
+    for (uint32_t i = 0; i < count; i++) {
+        if (commits[i].error != KAFKA_NONE) continue;
+        if (error == KAFKA_NONE)
+            offsets_pend(&g->offsets, producer_id, commits[i].topic, commits[i].partition, &commits[i].value);
         else
             commits[i].error = error;
     }
@@ -283,8 +312,8 @@ void groups_restore_offset(struct groups *gs, struct slice id, struct slice topi
     count_offsets(g, bytes);
 }
 
-void groups_restore_marker(struct groups *gs, int32_t partition, int32_t partitions_count, int64_t producer_id,
-                           bool commit)
+void groups_apply_marker(struct groups *gs, int32_t partition, int32_t partitions_count, int64_t producer_id,
+                         bool commit)
 {
     for (struct group *g = gs->by_id; g; g = g->hh.next) {
         if (!g->offsets.pending || group_partition(group_id(g), partitions_count) != partition) continue;

@@ -61,6 +61,9 @@ struct group_host {
      * before it returns. error: NONE, or as append. */
     void (*when_durable)(struct group_host *h, struct group *g, void (*done)(void *arg, enum kafka_error error),
                          void *arg);
+    /* append() as part of a producer's transaction; INVALID_PRODUCER_EPOCH: a newer producer was there. */
+    enum kafka_error (*append_in_txn)(struct group_host *h, struct group *g, int64_t producer_id, int16_t epoch,
+                                      const struct group_change *changes, uint32_t count);
 };
 
 static inline void group_timer_init(struct group_timer *t, struct group_host *host, void (*fire)(struct group_timer *t))
@@ -92,6 +95,7 @@ struct group_caller {
     struct slice member_id;   /* empty: not a member */
     struct slice instance_id; /* null: dynamic */
     int32_t generation_id;    /* of the classic protocol; member epoch of others; -1: not a member */
+    bool in_txn;              /* commits in a transaction, which may be without membership and during a rebalance */
 };
 
 /* A group protocol. */
@@ -175,6 +179,12 @@ enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const s
                                      enum kafka_error missing, struct group **ret_group);
 /* Appends the commits and applies them. Promised only when group_host.when_durable says so. */
 void group_commit(struct group *g, struct offset_commit *commits, uint32_t count);
+/* The same in a transaction: they wait for its marker. */
+void group_commit_in_txn(struct group *g, int64_t producer_id, int16_t epoch, struct offset_commit *commits,
+                         uint32_t count);
+/* A transaction marker was appended to, or is read from, a partition of the log. */
+void groups_apply_marker(struct groups *gs, int32_t partition, int32_t partitions_count, int64_t producer_id,
+                         bool commit);
 
 struct offset_delete {
     struct slice topic;
@@ -197,9 +207,6 @@ void groups_topic_deleted(struct groups *gs, struct slice topic);
 /* value NULL: the offset was removed. producer_id -1: not in a transaction. */
 void groups_restore_offset(struct groups *gs, struct slice id, struct slice topic, int32_t partition,
                            const struct offset_value *value, int64_t producer_id);
-/* A transaction marker in a partition of the log. */
-void groups_restore_marker(struct groups *gs, int32_t partition, int32_t partitions_count, int64_t producer_id,
-                           bool commit);
 /* The group's protocol state was removed. Offsets that follow make a simple group of it. */
 void groups_restore_removed(struct groups *gs, struct slice id);
 /* The partition has been read to its end: its groups come to life. Not ok: it could not be, and they are forgotten. */

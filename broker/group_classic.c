@@ -981,12 +981,13 @@ static enum kafka_error check_commit(struct group *g, const struct group_caller 
 {
     struct classic_group *c = classic_group_of(g);
     if (caller->generation_id < 0 && c->state == CLASSIC_EMPTY) return KAFKA_NONE;
-    if (caller->generation_id < 0 && !caller->member_id.len && !caller->instance_id.ptr) return KAFKA_UNKNOWN_MEMBER_ID;
+    if (caller->generation_id < 0 && !caller->member_id.len && !caller->instance_id.ptr)
+        return caller->in_txn ? KAFKA_NONE : KAFKA_UNKNOWN_MEMBER_ID;
     struct classic_member *m;
     enum kafka_error error = member_check(c, caller->member_id, caller->instance_id, &m);
     if (error != KAFKA_NONE) return error;
     if (caller->generation_id != c->generation_id) return KAFKA_ILLEGAL_GENERATION;
-    if (c->state == CLASSIC_COMPLETING_REBALANCE) return KAFKA_REBALANCE_IN_PROGRESS;
+    if (c->state == CLASSIC_COMPLETING_REBALANCE && !caller->in_txn) return KAFKA_REBALANCE_IN_PROGRESS;
     session_restart(m);
     return KAFKA_NONE;
 }

@@ -73,17 +73,18 @@ static struct partition_log *log_of(const struct store *s, const struct group *g
 }
 
 /* Ends the batch in the builder and moves it behind the others. */
-static bool batch_end(struct store *s)
+static bool batch_end(struct store *s, const struct batch_fields *fields)
 {
     struct slice batch;
     if (!s->builder.records_count) return true;
-    if (batch_builder_finish(&s->builder, &BATCH_FIELDS_PLAIN, &batch) < 0) return false;
+    if (batch_builder_finish(&s->builder, fields, &batch) < 0) return false;
     bytes_append(&s->batches, batch.ptr, batch.len);
     batch_builder_reset(&s->builder);
     return !s->batches.failed;
 }
 
-static bool batches_build(struct store *s, struct group *g, const struct group_change *changes, uint32_t count)
+static bool batches_build(struct store *s, struct group *g, const struct batch_fields *fields,
+                          const struct group_change *changes, uint32_t count)
 {
     int64_t now_ms = clock_wall_ms(s->host.clock);
     for (uint32_t i = 0; i < count; i++) {
@@ -91,12 +92,12 @@ static bool batches_build(struct store *s, struct group *g, const struct group_c
         bytes_reset(&s->key);
         bytes_reset(&s->value);
         if (!group_record_encode(g, &changes[i], &s->key, &s->value, &tombstone)) return false;
-        if (batch_builder_size(&s->builder) + s->key.len + s->value.len > STORE_BATCH_BYTES_MAX && !batch_end(s))
+        if (batch_builder_size(&s->builder) + s->key.len + s->value.len > STORE_BATCH_BYTES_MAX && !batch_end(s, fields))
             return false;
         batch_builder_append(&s->builder, now_ms, slice_make(s->key.ptr, s->key.len),
                              tombstone ? SLICE_NULL : slice_make(s->value.ptr, s->value.len), NULL, 0);
     }
-    return batch_end(s);
+    return batch_end(s, fields);
 }
 
 /* What a coordinator answers when its log does not take a record. */
@@ -106,18 +107,19 @@ static enum kafka_error coordinator_error(enum kafka_error error)
     case KAFKA_NONE: return KAFKA_NONE;
     case KAFKA_MESSAGE_TOO_LARGE:
     case KAFKA_RECORD_LIST_TOO_LARGE: return KAFKA_INVALID_COMMIT_OFFSET_SIZE;
+    case KAFKA_INVALID_PRODUCER_EPOCH: return error;
     default: return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
 }
 
-static enum kafka_error store_append(struct group_host *h, struct group *g, const struct group_change *changes,
-                                     uint32_t count)
+static enum kafka_error append_batches(struct group_host *h, struct group *g, const struct batch_fields *fields,
+                                       const struct group_change *changes, uint32_t count)
 {
     struct store *s = container_of(h, struct store, host);
     struct partition_log *log = log_of(s, g);
     if (!log) return KAFKA_COORDINATOR_NOT_AVAILABLE;
     enum kafka_error error = KAFKA_INVALID_COMMIT_OFFSET_SIZE;
-    if (batches_build(s, g, changes, count)) {
+    if (batches_build(s, g, fields, changes, count)) {
         struct log_append a = {.origin = APPEND_INTERNAL, .batches = s->batches.ptr, .size = s->batches.len};
         error = coordinator_error(partition_log_append(log, &a));
         if (error != KAFKA_NONE)
@@ -127,6 +129,22 @@ static enum kafka_error store_append(struct group_host *h, struct group *g, cons
     bytes_reset(&s->batches);
     bytes_trim(&s->batches, STORE_SCRATCH_BYTES);
     return error;
+}
+
+static enum kafka_error store_append(struct group_host *h, struct group *g, const struct group_change *changes,
+                                     uint32_t count)
+{
+    return append_batches(h, g, &BATCH_FIELDS_PLAIN, changes, count);
+}
+
+static enum kafka_error store_append_in_txn(struct group_host *h, struct group *g, int64_t producer_id, int16_t epoch,
+                                            const struct group_change *changes, uint32_t count)
+{
+    struct batch_fields fields = BATCH_FIELDS_PLAIN;
+    fields.producer_id = producer_id;
+    fields.producer_epoch = epoch;
+    fields.attributes = RECORD_BATCH_TRANSACTIONAL;
+    return append_batches(h, g, &fields, changes, count);
 }
 
 struct durable_wait {
@@ -176,7 +194,7 @@ static bool apply_marker(struct store *s, const struct record_batch *batch, stru
 {
     if (key.len < 4) return false;
     bool commit = be16_load(key.ptr + 2) == 1; /* int16 version, int16 type: 0 abort, 1 commit */
-    groups_restore_marker(&s->groups, s->loading, s->parts_count, batch->producer_id, commit);
+    groups_apply_marker(&s->groups, s->loading, s->parts_count, batch->producer_id, commit);
     return true;
 }
 
@@ -294,6 +312,7 @@ void groups_open(struct broker *b)
                                   .timer_start = store_timer_start,
                                   .timer_stop = store_timer_stop,
                                   .append = store_append,
+                                  .append_in_txn = store_append_in_txn,
                                   .when_durable = store_when_durable};
     groups_init(&s->groups, &s->host);
     producer_ids_init(&s->producer_ids, b);
@@ -364,6 +383,22 @@ struct groups *groups_for_all(struct request *rq, enum kafka_error *ret_error)
 struct producer_ids *groups_producer_ids(struct broker *b)
 {
     return &store_of(b)->producer_ids;
+}
+
+bool groups_partition_of(struct broker *b, struct slice id, int32_t *ret_partition)
+{
+    struct store *s = store_of(b);
+    if (!s->parts) return false;
+    *ret_partition = group_partition(id, s->parts_count);
+    return true;
+}
+
+void groups_transaction_end(struct broker *b, int32_t partition, int64_t producer_id, bool commit)
+{
+    struct store *s = store_of(b);
+    /* What is still being read comes to the marker by itself. */
+    if (s->parts && partition < s->parts_count && s->parts[partition] == PART_READY)
+        groups_apply_marker(&s->groups, partition, s->parts_count, producer_id, commit);
 }
 
 /* -- making the log -- */

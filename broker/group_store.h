@@ -28,6 +28,11 @@ struct groups *groups_for_all(struct request *rq, enum kafka_error *ret_error);
 
 struct producer_ids *groups_producer_ids(struct broker *b);
 
+/* Which partition of the log keeps a group; false: there is no log yet. */
+bool groups_partition_of(struct broker *b, struct slice id, int32_t *ret_partition);
+/* A transaction marker was appended to a partition of the log: what it ends takes effect. */
+void groups_transaction_end(struct broker *b, int32_t partition, int64_t producer_id, bool commit);
+
 /* Makes sure that the log exists; done(arg, error) on the control thread, maybe before it returns. */
 void groups_log_ensure(struct broker *b, void (*done)(void *arg, enum kafka_error error), void *arg);
 

@@ -266,22 +266,6 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
         metadata_set_security(r->state, security_remove(r->state->security, a->id));
         return 0;
     }
-    case METADATA_SCRAM: {
-        const struct user_scram_credential_record *u = message;
-        const struct scram_fields fields = {.user = u->name,
-                                            .salt = u->salt,
-                                            .stored_key = u->stored_key,
-                                            .server_key = u->server_key,
-                                            .iterations = u->iterations,
-                                            .mechanism = u->mechanism};
-        metadata_set_security(r->state, security_set_scram(r->state->security, &fields));
-        return 0;
-    }
-    case METADATA_REMOVE_SCRAM: {
-        const struct remove_user_scram_credential_record *u = message;
-        metadata_set_security(r->state, security_remove_scram(r->state->security, u->name, u->mechanism));
-        return 0;
-    }
     default: return 0; /* registrations, quotas: known, valid, and without meaning for this state */
     }
 }
@@ -455,17 +439,24 @@ static int begin_quorum(struct metadata_log *ml, int32_t node_id, struct uuid di
     return error == KAFKA_NONE ? 0 : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
 }
 
-static int begin_records(struct metadata_log *ml, struct err *err)
+static void append_feature(struct metadata_log *ml, struct batch_builder *builder, const char *name, int16_t level)
 {
     struct feature_level_record feature;
+
+    feature_level_record_init(&feature);
+    feature.name = slice_of(name);
+    feature.feature_level = level;
+    metadata_log_record(builder, clock_wall_ms(ml->clock), METADATA_FEATURE_LEVEL, &feature);
+}
+
+static int begin_records(struct metadata_log *ml, struct err *err)
+{
     struct batch_builder builder;
     int64_t end;
 
     batch_builder_init(&builder);
-    feature_level_record_init(&feature);
-    feature.name = SLICE("metadata.version");
-    feature.feature_level = METADATA_VERSION_MAX;
-    metadata_log_record(&builder, clock_wall_ms(ml->clock), METADATA_FEATURE_LEVEL, &feature);
+    append_feature(ml, &builder, "metadata.version", METADATA_VERSION_MAX);
+    append_feature(ml, &builder, "transaction.version", TRANSACTION_VERSION_MAX);
     enum kafka_error error = append_batch(ml, &builder, 0, &end);
     batch_builder_done(&builder);
     return error == KAFKA_NONE ? 0 : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));

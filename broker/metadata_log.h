@@ -15,6 +15,7 @@
 #define METADATA_LOG_TOPIC     "__cluster_metadata"
 #define METADATA_VERSION_MIN   7  /* 3.3-IV3, the first of KRaft in production */
 #define METADATA_VERSION_MAX   27 /* 4.1-IV1 */
+#define TRANSACTION_VERSION_MAX 2 /* KIP-890, both parts */
 #define METADATA_BATCH_BYTES_MAX (8u << 20) /* Kafka's own limit of one batch of this log */
 
 /* Types of metadata records. */
@@ -23,12 +24,10 @@ enum metadata_record_type {
     METADATA_PARTITION = 3,
     METADATA_CONFIG = 4,
     METADATA_REMOVE_TOPIC = 9,
-    METADATA_SCRAM = 11,
     METADATA_FEATURE_LEVEL = 12,
     METADATA_PRODUCER_IDS = 15,
     METADATA_ACL = 18,
     METADATA_REMOVE_ACL = 19,
-    METADATA_REMOVE_SCRAM = 22,
     METADATA_BEGIN_TRANSACTION = 23,
     METADATA_END_TRANSACTION = 24,
     METADATA_ABORT_TRANSACTION = 25,

@@ -14,6 +14,7 @@ struct groups;
 struct metadata_change;
 struct metadata_log;
 struct network;
+struct txns;
 
 struct broker {
     struct broker_config *config; /* as given at start */
@@ -39,6 +40,7 @@ struct broker {
     bool metadata_failed; /* the metadata log could not be synced */
 
     struct groups *groups;             /* control: group coordinator, its offsets and producer ids (group.h) */
+    struct txns *txns;                 /* control: transaction coordinator (txn_store.h) */
     LIST_HEAD(, topic_watch) watches;  /* control */
 };
 

@@ -138,6 +138,12 @@ static const struct record_batch *previous_of_producer(const struct append *p, u
     return NULL;
 }
 
+static bool txn_is_open(const struct partition_log *log, const struct record_batch *b)
+{
+    const struct producer *known = producer_state_find(log->producers, b->producer_id);
+    return known && known->txn_first_offset >= 0 && known->epoch == b->producer_epoch;
+}
+
 static enum kafka_error check_producers(struct partition_log *log, struct append *p)
 {
     enum producer_check check = p->io->origin == APPEND_INTERNAL ? PRODUCER_CHECK_EPOCH : PRODUCER_CHECK_SEQUENCE;
@@ -162,6 +168,10 @@ static enum kafka_error check_producers(struct partition_log *log, struct append
         }
         if (error == KAFKA_DUPLICATE_SEQUENCE_NUMBER) error = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
         if (error != KAFKA_NONE) return error;
+        if (p->io->txn_must_be_open && record_batch_is_transactional(b) && !txn_is_open(log, b)) {
+            p->io->txn_not_open = true;
+            return refuse(p, KAFKA_INVALID_TXN_STATE, "the partition was not added to the transaction");
+        }
     }
     return KAFKA_NONE;
 }
@@ -274,6 +284,7 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
     struct append p = {.io = a, .bytes = a->batches, .size = a->size};
 
     a->duplicate = false;
+    a->txn_not_open = false;
     a->error_message = NULL;
     a->record_errors_count = 0;
     batch_builder_init(&p.builder);

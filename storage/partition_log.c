@@ -288,6 +288,26 @@ bool partition_log_producer_last(struct partition_log *log, int64_t producer_id,
     return p != NULL;
 }
 
+enum kafka_error partition_log_producers(struct partition_log *log, struct producer_info **ret_producers, uint32_t *ret_count)
+{
+    pthread_mutex_lock(&log->lock);
+    enum kafka_error error = log_ready(log);
+    if (error == KAFKA_NONE) {
+        struct producer_info *to = *ret_producers = xcalloc(HASH_COUNT(log->producers->producers) + 1, sizeof *to);
+        *ret_count = HASH_COUNT(log->producers->producers);
+        for (const struct producer *p = log->producers->producers; p; p = p->hh.next)
+            *to++ = (struct producer_info){
+                .producer_id = p->id,
+                .last_timestamp_ms = p->last_timestamp_ms,
+                .txn_first_offset = p->txn_first_offset,
+                .last_sequence = p->batches_count ? p->batches[p->batches_count - 1].last_sequence : -1,
+                .coordinator_epoch = p->coordinator_epoch,
+                .epoch = p->epoch};
+    }
+    pthread_mutex_unlock(&log->lock);
+    return error;
+}
+
 /* -- waiters -- */
 
 static bool is_satisfied(const struct partition_log *log, const struct log_waiter *w)

@@ -68,12 +68,14 @@ struct log_append {
     enum append_origin origin;
     uint8_t *batches; /* whole v2 batches back to back; base offset and leader epoch are rewritten in place */
     uint32_t size;    /* [bytes] */
+    bool txn_must_be_open; /* a transactional batch is taken only when its producer's transaction is open here */
     /* out, set on KAFKA_NONE */
     int64_t base_offset;        /* of the first record; of the earlier batch when duplicate */
     int64_t last_offset;
     int64_t log_append_time_ms; /* -1 unless LogAppendTime */
     bool duplicate;             /* the producer sent this batch before: nothing was appended */
     /* out, on an error: what Produce v8+ tells */
+    bool txn_not_open; /* INVALID_TXN_STATE, because of txn_must_be_open */
     const char *error_message; /* static text or NULL */
     struct record_error record_errors[4]; /* the first ones */
     int32_t record_errors_count;
@@ -114,7 +116,7 @@ struct log_read {
 
 /* Finds the batches that hold offset and what follows, up to size_max bytes, within one segment, below the mark of
  * isolation. at_least_one: the first batch is returned even when larger than size_max (KIP-74).
- * Returns KAFKA_NONE (no data at the end), OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
+ * Returns KAFKA_NONE (no data at the end), OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR. */
 enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
                                     enum read_isolation isolation, struct log_read *ret_read) WARN_UNUSED;
 void log_read_done(struct log_read *r);
@@ -159,6 +161,17 @@ struct producer_last {
     int64_t last_offset;
 };
 bool partition_log_producer_last(struct partition_log *log, int64_t producer_id, struct producer_last *ret_last);
+/* All producers that the log knows: malloc'd, for the caller to free. Errors as of a read. */
+struct producer_info {
+    int64_t producer_id;
+    int64_t last_timestamp_ms;
+    int64_t txn_first_offset; /* -1: no open transaction */
+    int32_t last_sequence;    /* -1: none */
+    int32_t coordinator_epoch; /* of its last marker; -1: none */
+    int16_t epoch;
+};
+enum kafka_error partition_log_producers(struct partition_log *log, struct producer_info **ret_producers,
+                                         uint32_t *ret_count) WARN_UNUSED;
 /* The offset of the producer's first record whose sequence is >= sequence; log end when there is none. For holds. */
 int64_t partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence);
 /* Cuts everything at and above offset: only for an unfinished snapshot above the visible end (design section 7). */
@@ -180,8 +193,7 @@ void partition_log_wait_cancel(struct partition_log *log, struct log_waiter *w);
 /* -- durability -- */
 
 /* Calls done(arg, error) on a sync thread when everything below end_offset is on disk; several calls share one sync.
- * error: 0 or -errno (the log is then failed and refuses writes until reopened). On a log that is closed or deleted done is
- * called at once with -ESTALE. */
+ * error: 0 or -errno (the log is then failed and refuses writes until reopened). */
 void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error), void *arg);
 /* The same for several logs, waiting; in parallel. Returns 0 or the first -errno. */
 int partition_log_sync(struct partition_log *const *logs, uint32_t count) WARN_UNUSED;

@@ -20,25 +20,43 @@ static bool is_software_name(struct slice s)
     return true;
 }
 
+/* The features whose levels mean something here. */
+static const struct {
+    const char *name;
+    int16_t min, max;
+} features[] = {
+    {"metadata.version", METADATA_VERSION_MIN, METADATA_VERSION_MAX},
+    {"transaction.version", 0, TRANSACTION_VERSION_MAX},
+};
+
+static bool is_supported(const char *name)
+{
+    for (size_t i = 0; i < countof(features); i++)
+        if (strcmp(features[i].name, name) == 0) return true;
+    return false;
+}
+
 static bool add_features(struct request *rq, struct api_versions_response *out)
 {
     const struct metadata *m = request_metadata(rq);
-    struct api_versions_response_supported_feature_key *supported = arena_calloc(&rq->arena, 1, sizeof *supported);
+    struct api_versions_response_supported_feature_key *supported =
+        arena_calloc(&rq->arena, countof(features), sizeof *supported);
     struct api_versions_response_finalized_feature_key *finalized =
         arena_calloc(&rq->arena, (size_t)m->features_count + 1, sizeof *finalized);
 
     if (!supported || !finalized) return false;
-    supported->name = SLICE("metadata.version");
-    supported->min_version = METADATA_VERSION_MIN;
-    supported->max_version = METADATA_VERSION_MAX;
     out->supported_features = supported;
-    out->supported_features_count = 1;
+    for (size_t i = 0; i < countof(features); i++) {
+        /* Below version 4 a client takes a lower bound of 0 for an error, and is not told of the feature (KIP-584). */
+        if (features[i].min == 0 && rq->version < 4) continue;
+        supported[out->supported_features_count++] = (struct api_versions_response_supported_feature_key){
+            .name = slice_of(features[i].name), .min_version = features[i].min, .max_version = features[i].max};
+    }
     out->finalized_features = finalized;
     for (int32_t i = 0; i < m->features_count; i++) {
-        if (m->features[i].level == 0) continue;
+        if (m->features[i].level == 0 || !is_supported(m->features[i].name)) continue;
         struct slice name = arena_slice_dup(&rq->arena, slice_of(m->features[i].name));
-        /* transaction.version 2 would promise the second part of KIP-890. */
-        if (!name.ptr || !slice_eq_text(name, "metadata.version")) continue;
+        if (!name.ptr) return false;
         struct api_versions_response_finalized_feature_key *f = &finalized[out->finalized_features_count++];
         f->name = name;
         f->min_version_level = f->max_version_level = m->features[i].level;

@@ -1,7 +1,9 @@
-/* FindCoordinator, key 10. Control thread (makes `__consumer_offsets` for the first group). v4+ asks for several keys.
- * This broker coordinates all groups. Transactions and share groups have no coordinator: the text says so. */
+/* FindCoordinator, key 10. Control thread (makes `__consumer_offsets` for the first group, `__transaction_state` for the
+ * first transactional id). v4+ asks for several keys. This broker coordinates all groups and transactions. Share groups
+ * have no coordinator: the text says so. */
 #include "broker/api/wait.h"
 #include "broker/group_store.h"
+#include "broker/txn_store.h"
 #include "protocol/api_handlers.h"
 
 enum key_type { KEY_GROUP = 0, KEY_TRANSACTION = 1, KEY_SHARE = 2 };
@@ -12,11 +14,13 @@ struct find {
     struct find_coordinator_response *out;
 };
 
-static void fill(struct request *rq, struct slice key, enum kafka_error error, const char *text,
+static void fill(struct request *rq, const struct find_coordinator_request *in, struct slice key,
+                 enum kafka_error error, const char *text,
                  struct find_coordinator_response_coordinator *ret)
 {
-    if (error == KAFKA_NONE && !request_authorize(rq, ACL_DESCRIBE, RESOURCE_GROUP, key)) {
-        error = KAFKA_GROUP_AUTHORIZATION_FAILED;
+    bool txn = in->key_type == KEY_TRANSACTION;
+    if (error == KAFKA_NONE && !request_authorize(rq, ACL_DESCRIBE, txn ? RESOURCE_TRANSACTIONAL_ID : RESOURCE_GROUP, key)) {
+        error = txn ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : KAFKA_GROUP_AUTHORIZATION_FAILED;
         text = kafka_error_text(error);
     }
     ret->key = key;
@@ -35,14 +39,14 @@ static void answer(void *arg, enum kafka_error error)
     struct find *f = arg;
     struct request *rq = f->wait->rq;
     const char *text = error == KAFKA_NONE ? NULL : kafka_error_text(error);
-    if (error == KAFKA_NONE && f->in->key_type != KEY_GROUP) {
-        error = f->in->key_type == KEY_TRANSACTION ? KAFKA_UNSUPPORTED_VERSION : KAFKA_INVALID_REQUEST;
-        text = f->in->key_type == KEY_TRANSACTION ? "This broker does not support transactions."
-                                                  : "This broker has no coordinator of this type.";
+    bool txn = f->in->key_type == KEY_TRANSACTION;
+    if (error == KAFKA_NONE && !txn && f->in->key_type != KEY_GROUP) {
+        error = KAFKA_INVALID_REQUEST;
+        text = "This broker has no coordinator of this type.";
     }
     if (rq->version < 4) {
         struct find_coordinator_response_coordinator one;
-        fill(rq, f->in->key, error, text, &one);
+        fill(rq, f->in, f->in->key, error, text, &one);
         f->out->error_code = one.error_code;
         f->out->error_message = one.error_message;
         f->out->node_id = one.node_id;
@@ -50,7 +54,7 @@ static void answer(void *arg, enum kafka_error error)
         f->out->port = one.port;
     }
     for (int32_t i = 0; i < f->out->coordinators_count; i++)
-        fill(rq, f->in->coordinator_keys[i], error, text, &f->out->coordinators[i]);
+        fill(rq, f->in, f->in->coordinator_keys[i], error, text, &f->out->coordinators[i]);
     api_wait_done(f->wait);
 }
 
@@ -68,6 +72,8 @@ API_HANDLER(find_coordinator)
     *f = (struct find){.wait = w, .in = in, .out = out};
     if (in->key_type == KEY_GROUP)
         groups_log_ensure(rq->broker, answer, f);
+    else if (in->key_type == KEY_TRANSACTION)
+        txns_log_ensure(rq->broker, answer, f);
     else
         answer(f, KAFKA_NONE);
     return api_wait_result(w);

@@ -1,24 +1,47 @@
 /* Produce, key 0: appends record batches. Network thread; in strict durability the answer waits for the disk.
  *
+ * A transactional batch is appended here when its producer's transaction is open in the partition. The first batch of a
+ * transaction goes to the control thread, which owns transactions: there the coordinator says whether the partition was
+ * added (v12+: adds it), and there it is appended, so that no marker can come in between (KIP-890).
+ *
  * Each partition holds exactly one batch of magic 2; what the log refuses comes back with its text (v8+). Versions 0 to 2
  * are advertised, because old librdkafka needs to see them, and close the connection, as Kafka 4 does. */
 #include "broker/api.h"
 #include "broker/partition.h"
 #include "broker/state.h"
+#include "broker/txn_store.h"
 #include "protocol/api_handlers.h"
 #include "protocol/record_batch.h"
 
 #include "base/log.h"
 
-#define VERSION_OF_ZSTD     7
-#define ADMIN_CLIENT_ID     "__admin_client"
+#define ADMIN_CLIENT_ID "__admin_client"
 
-/* -- answers that wait for the disk -- */
+#define VERSION_OF_ZSTD      7
+#define VERSION_OF_ABORTABLE 11 /* knows TRANSACTION_ABORTABLE */
+#define VERSION_OF_TXN_2     12 /* adds partitions to transactions by itself */
+#define VERSION_OF_TOPIC_ID  13
+
+/* The first batch of a transaction in a partition. */
+struct first_batch {
+    struct partition_log *log; /* a reference */
+    struct slice topic;
+    int32_t partition;
+    struct slice records;
+    struct record_batch batch;
+    bool strict; /* the answer waits for the disk */
+    struct produce_response_partition_produce_response *out;
+};
+
+/* -- answers that wait for the disk, or for the coordinator -- */
 
 struct produce_wait {
     struct request *rq;
-    atomic_int left; /* partitions that are being synced, and one for the caller */
+    atomic_int left; /* partitions that are being synced, the coordinator, and one for the caller */
     atomic_bool failed;
+    struct first_batch *firsts; /* room for all partitions, in the arena */
+    uint32_t firsts_count;
+    struct txn_call call;
 };
 
 static void fail_all(struct produce_response *out)
@@ -32,19 +55,36 @@ static void fail_all(struct produce_response *out)
         }
 }
 
-static void reply_synced(struct request *rq)
+static bool has_error(const struct produce_response *out)
+{
+    for (int32_t i = 0; i < out->responses_count; i++)
+        for (int32_t k = 0; k < out->responses[i].partition_responses_count; k++)
+            if (out->responses[i].partition_responses[k].error_code != KAFKA_NONE) return true;
+    return false;
+}
+
+/* Everything is said in out. */
+static enum api_result reply(struct request *rq, const struct produce_request *in, const struct produce_response *out)
+{
+    if (in->acks != 0) return API_REPLY;
+    if (!has_error(out)) return API_SILENT;
+    rq->cause = "a batch without acknowledgement was refused"; /* there is no other way to tell */
+    return API_CLOSE;
+}
+
+static void reply_waited(struct request *rq)
 {
     struct produce_wait *w = rq->parked;
 
     /* Which of the partitions failed does not matter to a client: it sends them all again, and none is taken twice. */
     if (atomic_load(&w->failed)) fail_all(rq->out);
     free(w);
-    request_complete(rq, API_REPLY);
+    request_complete(rq, reply(rq, rq->in, rq->out));
 }
 
 static void wait_step(struct produce_wait *w)
 {
-    if (atomic_fetch_sub(&w->left, 1) == 1) request_post(w->rq, reply_synced);
+    if (atomic_fetch_sub(&w->left, 1) == 1) request_post(w->rq, reply_waited);
 }
 
 static void synced(void *arg, int error) /* sync thread */
@@ -54,15 +94,20 @@ static void synced(void *arg, int error) /* sync thread */
     wait_step(w);
 }
 
-static void await_sync(struct request *rq, struct produce_wait **w, struct partition_log *log, int64_t end)
+static struct produce_wait *wait_of(struct request *rq, struct produce_wait **w)
 {
     if (!*w) {
         *w = xcalloc(1, sizeof **w);
         (*w)->rq = rq;
         atomic_init(&(*w)->left, 1);
     }
-    atomic_fetch_add(&(*w)->left, 1);
-    partition_log_sync_async(log, end, synced, *w);
+    return *w;
+}
+
+static void await_sync(struct produce_wait *w, struct partition_log *log, int64_t end)
+{
+    atomic_fetch_add(&w->left, 1);
+    partition_log_sync_async(log, end, synced, w);
 }
 
 /* -- one partition -- */
@@ -79,15 +124,16 @@ static void set_text(struct request *rq, struct produce_response_partition_produ
     }
 }
 
-static enum kafka_error check_batch(struct request *rq, const struct produce_request *in, struct slice records, const char **ret_text)
+/* *ret_batch: as far as it can be parsed. */
+static enum kafka_error check_batch(struct request *rq, const struct produce_request *in, struct slice records,
+                                    struct record_batch *ret_batch, const char **ret_text)
 {
-    struct record_batch batch;
-
+    *ret_batch = (struct record_batch){.producer_id = -1};
     if (records.len == 0) return *ret_text = "a produce request holds one record batch per partition, not none", KAFKA_INVALID_RECORD;
-    if (record_batch_parse(records, &batch) != RECORD_BATCH_OK) return KAFKA_NONE; /* the log says what is wrong */
-    if (record_batch_codec(&batch) == COMPRESSION_ZSTD && rq->version < VERSION_OF_ZSTD)
+    if (record_batch_parse(records, ret_batch) != RECORD_BATCH_OK) return KAFKA_NONE; /* the log says what is wrong */
+    if (record_batch_codec(ret_batch) == COMPRESSION_ZSTD && rq->version < VERSION_OF_ZSTD)
         return *ret_text = "zstd needs version 7 of Produce", KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
-    if (record_batch_is_transactional(&batch) && slice_is_null(in->transactional_id))
+    if (record_batch_is_transactional(ret_batch) && slice_is_null(in->transactional_id))
         return *ret_text = "a transactional batch without a transactional id", KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     return KAFKA_NONE;
 }
@@ -103,25 +149,18 @@ static enum kafka_error check_topic(struct request *rq, const struct produce_req
     return KAFKA_NONE;
 }
 
-static void append(struct request *rq, const struct produce_request *in, const struct metadata_topic *t,
-                   const struct produce_request_partition_produce_data *data, struct produce_response_partition_produce_response *out,
-                   struct produce_wait **wait)
+/* Appends one batch and fills out. *ret_not_open: nothing happened, the coordinator is to be asked. */
+static void append_batch(struct request *rq, struct partition_log *log, struct slice records, bool must_be_open,
+                         struct produce_response_partition_produce_response *out, int64_t *ret_end, bool *ret_not_open)
 {
-    struct partition_log *log = partition_of(t, data->index, &out->error_code);
-    struct slice records = data->records.slice;
-    const char *text = NULL;
+    struct log_append a = {.origin = APPEND_CLIENT,
+                           .batches = (uint8_t *)(uintptr_t)records.ptr,
+                           .size = records.len,
+                           .txn_must_be_open = must_be_open};
+    enum kafka_error error = partition_log_append(log, &a);
 
-    out->base_offset = -1;
-    if (!log) return;
-    enum kafka_error error = check_topic(rq, in, t, &text);
-    if (error == KAFKA_NONE) error = check_batch(rq, in, records, &text);
-    if (error != KAFKA_NONE) {
-        out->error_code = (int16_t)error;
-        out->error_message = slice_of(text);
-        return;
-    }
-    struct log_append a = {.origin = APPEND_CLIENT, .batches = (uint8_t *)(uintptr_t)records.ptr, .size = records.len};
-    error = partition_log_append(log, &a);
+    *ret_not_open = error != KAFKA_NONE && a.txn_not_open;
+    if (*ret_not_open) return;
     out->error_code = (int16_t)error;
     if (error != KAFKA_NONE) {
         set_text(rq, out, &a);
@@ -136,18 +175,150 @@ static void append(struct request *rq, const struct produce_request *in, const s
     out->base_offset = a.base_offset;
     out->log_append_time_ms = a.log_append_time_ms;
     out->log_start_offset = partition_log_marks(log).log_start;
-    if (t->log_config.strict && in->acks == -1) await_sync(rq, wait, log, a.last_offset + 1);
+    *ret_end = a.last_offset + 1;
+}
+
+/* Keeps a batch for the control thread. */
+static bool defer(struct request *rq, const struct produce_request *in, struct produce_wait **wait, const struct first_batch *first)
+{
+    struct produce_wait *w = wait_of(rq, wait);
+    size_t count = 0;
+
+    if (!w->firsts) {
+        for (int32_t i = 0; i < in->topic_data_count; i++) count += (size_t)in->topic_data[i].partition_data_count;
+        w->firsts = arena_calloc(&rq->arena, count, sizeof w->firsts[0]);
+        if (!w->firsts) return false;
+    }
+    struct first_batch *f = &w->firsts[w->firsts_count];
+    *f = *first;
+    f->topic = arena_slice_dup(&rq->arena, first->topic);
+    if (!f->topic.ptr) return false;
+    partition_log_ref(f->log);
+    w->firsts_count++;
+    return true;
+}
+
+static void append(struct request *rq, const struct produce_request *in, const struct metadata_topic *t,
+                   const struct produce_request_partition_produce_data *data, struct produce_response_partition_produce_response *out,
+                   struct produce_wait **wait)
+{
+    struct partition_log *log = partition_of(t, data->index, &out->error_code);
+    struct slice records = data->records.slice;
+    struct record_batch batch;
+    const char *text = NULL;
+
+    out->base_offset = -1;
+    if (!log) return;
+    enum kafka_error error = check_topic(rq, in, t, &text);
+    if (error == KAFKA_NONE) error = check_batch(rq, in, records, &batch, &text);
+    if (error != KAFKA_NONE) {
+        out->error_code = (int16_t)error;
+        out->error_message = slice_of(text);
+        return;
+    }
+    bool must_be_open =
+        rq->version >= VERSION_OF_TXN_2 || request_metadata(rq)->config->transaction_partition_verification_enable;
+    bool strict = t->log_config.strict && in->acks == -1;
+    int64_t end = -1;
+    bool not_open;
+    append_batch(rq, log, records, must_be_open, out, &end, &not_open);
+    if (not_open) {
+        struct first_batch first = {.log = log, .topic = slice_of(t->name), .partition = data->index, .records = records,
+                                    .batch = batch, .strict = strict, .out = out};
+        if (!defer(rq, in, wait, &first)) out->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+    } else if (strict && end >= 0) {
+        await_sync(wait_of(rq, wait), log, end);
+    }
+}
+
+/* -- first batches: control thread -- */
+
+/* What the coordinator says, in words that this version of Produce knows. */
+static enum kafka_error coordinator_error(const struct request *rq, enum kafka_error error)
+{
+    switch (error) {
+    case KAFKA_CONCURRENT_TRANSACTIONS: return rq->version >= VERSION_OF_TXN_2 ? error : KAFKA_NOT_ENOUGH_REPLICAS;
+    case KAFKA_COORDINATOR_LOAD_IN_PROGRESS:
+    case KAFKA_COORDINATOR_NOT_AVAILABLE:
+    case KAFKA_NOT_COORDINATOR: return KAFKA_NOT_ENOUGH_REPLICAS; /* which every client tries again */
+    case KAFKA_PRODUCER_FENCED: return KAFKA_INVALID_PRODUCER_EPOCH;
+    case KAFKA_TRANSACTION_ABORTABLE: return rq->version >= VERSION_OF_ABORTABLE ? error : KAFKA_INVALID_TXN_STATE;
+    default: return error;
+    }
+}
+
+static void first_append(struct produce_wait *w, struct first_batch *f, enum kafka_error error)
+{
+    struct producer_last last;
+    int64_t end = -1;
+    bool not_open;
+
+    /* In version 2 an unknown producer begins with its first batch, or some of its batches were lost on the way. */
+    if (error == KAFKA_NONE && w->rq->version >= VERSION_OF_TXN_2 && f->batch.base_sequence != 0 &&
+        !partition_log_producer_last(f->log, f->batch.producer_id, &last))
+        error = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    if (error == KAFKA_NONE)
+        append_batch(w->rq, f->log, f->records, false, f->out, &end, &not_open);
+    else
+        f->out->error_code = (int16_t)coordinator_error(w->rq, error);
+    if (f->strict && end >= 0) await_sync(w, f->log, end);
+    partition_log_unref(f->log);
+}
+
+static struct txn_producer producer_of(const struct produce_wait *w, const struct first_batch *f)
+{
+    const struct produce_request *in = w->rq->in;
+    return (struct txn_producer){
+        .id = in->transactional_id, .producer_id = f->batch.producer_id, .epoch = f->batch.producer_epoch};
+}
+
+static void firsts_added(struct txn_call *call, const struct txn_result *result)
+{
+    struct produce_wait *w = container_of(call, struct produce_wait, call);
+    for (uint32_t i = 0; i < w->firsts_count; i++) {
+        struct first_batch *f = &w->firsts[i];
+        bool same = f->batch.producer_id == w->firsts[0].batch.producer_id &&
+                    f->batch.producer_epoch == w->firsts[0].batch.producer_epoch; /* as the coordinator was asked */
+        first_append(w, f, same || result->error != KAFKA_NONE ? result->error : KAFKA_INVALID_PRODUCER_ID_MAPPING);
+    }
+    wait_step(w);
+}
+
+static void firsts_run(void *arg)
+{
+    struct produce_wait *w = arg;
+    struct request *rq = w->rq;
+    const struct produce_request *in = rq->in;
+    enum kafka_error error;
+    struct txns *ts = txns_for(rq, in->transactional_id, ACL_WRITE, &error);
+    struct txn_producer who = producer_of(w, &w->firsts[0]);
+
+    w->call.answer = firsts_added;
+    if (!ts) {
+        firsts_added(&w->call, &(struct txn_result){.error = error});
+    } else if (rq->version < VERSION_OF_TXN_2) {
+        for (uint32_t i = 0; i < w->firsts_count; i++) {
+            struct first_batch *f = &w->firsts[i];
+            who = producer_of(w, f);
+            first_append(w, f, txn_verify(ts, &who, f->topic, f->partition));
+        }
+        wait_step(w);
+    } else {
+        AUTO_FREE struct txn_add_partition *partitions = xcalloc(w->firsts_count, sizeof *partitions);
+        for (uint32_t i = 0; i < w->firsts_count; i++)
+            partitions[i] = (struct txn_add_partition){.topic = w->firsts[i].topic, .partition = w->firsts[i].partition};
+        txn_add(ts, &who, TXN_VERSION_2, partitions, w->firsts_count, &w->call);
+    }
+}
+
+static void firsts_start(struct produce_wait *w)
+{
+    atomic_fetch_add(&w->left, 1);
+    if (broker_control_post(w->rq->broker, firsts_run, w)) return;
+    firsts_added(&w->call, &(struct txn_result){.error = KAFKA_COORDINATOR_NOT_AVAILABLE}); /* the broker stops */
 }
 
 /* -- the request -- */
-
-static bool has_error(const struct produce_response *out)
-{
-    for (int32_t i = 0; i < out->responses_count; i++)
-        for (int32_t k = 0; k < out->responses[i].partition_responses_count; k++)
-            if (out->responses[i].partition_responses[k].error_code != KAFKA_NONE) return true;
-    return false;
-}
 
 static bool prepare(struct request *rq, const struct produce_request *in, struct produce_response *out)
 {
@@ -176,7 +347,7 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
 {
     const struct metadata *m = request_metadata(rq);
     struct produce_wait *wait = NULL;
-    bool by_id = rq->version >= 13;
+    bool by_id = rq->version >= VERSION_OF_TOPIC_ID;
 
     if (rq->version < 3) {
         rq->cause = "message sets are not taken";
@@ -198,14 +369,10 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
             if (by_id && !t) p->error_code = KAFKA_UNKNOWN_TOPIC_ID;
         }
     }
-    if (in->acks == 0) {
-        if (!has_error(out)) return API_SILENT;
-        rq->cause = "a batch without acknowledgement was refused"; /* there is no other way to tell */
-        return API_CLOSE;
-    }
-    if (!wait) return API_REPLY;
+    if (!wait) return reply(rq, in, out);
     rq->parked = wait;
-    rq->lets_pass = true; /* what follows is appended behind it */
+    rq->lets_pass = wait->firsts_count == 0; /* what follows is appended behind it */
+    if (wait->firsts_count) firsts_start(wait);
     wait_step(wait);
     return API_PENDING;
 }

@@ -49,19 +49,11 @@ def _chown(path):
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def _folder():
-    """A new folder of the server's user that says which process it belongs to."""
-    folder = tempfile.mkdtemp(prefix="ottla-pg-", dir="/var/tmp")
-    with open(os.path.join(folder, "owner"), "w") as f:
-        f.write(str(os.getpid()))
-    os.chmod(folder, 0o755)
-    _chown(folder)
-    return folder
-
-
 def _template(version):
     if version not in _templates:
-        folder = _folder()
+        folder = tempfile.mkdtemp(prefix="ottla-pg-template-", dir="/var/tmp")
+        os.chmod(folder, 0o755)
+        _chown(folder)
         data = os.path.join(folder, "data")
         _run([os.path.join(binaries(version), "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
               "--locale=C.UTF-8", "--no-sync"])
@@ -86,7 +78,9 @@ class Postgres:
         if not self.bin:
             raise RuntimeError("PostgreSQL %s is not installed" % version)
         template = _template(version)
-        self.folder = _folder()
+        self.folder = tempfile.mkdtemp(prefix="ottla-pg-", dir="/var/tmp")
+        os.chmod(self.folder, 0o755)
+        _chown(self.folder)
         self.data = os.path.join(self.folder, "data")
         _run(["cp", "-a", "--reflink=auto", template, self.data])
         self.port = free_port()
@@ -143,12 +137,7 @@ class Postgres:
 
 
 def remove_leftovers():
-    """Folders of test processes that were killed, unless a server still uses one."""
+    """Folders of runs that were killed. Only those that no running server uses."""
     for folder in glob.glob("/var/tmp/ottla-pg-*"):
-        try:
-            with open(os.path.join(folder, "owner")) as f:
-                owner = int(f.read())
-        except (OSError, ValueError):
-            continue
-        if not os.path.exists("/proc/%d" % owner) and not os.path.exists(os.path.join(folder, "data", "postmaster.pid")):
+        if not glob.glob(os.path.join(folder, "data", "postmaster.pid")):
             shutil.rmtree(folder, ignore_errors=True)

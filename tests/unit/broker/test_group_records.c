@@ -201,9 +201,9 @@ Test(group_records, commits_in_a_transaction_wait)
     cr_assert(group_record_apply(&groups, hex(offset_key), hex(offset_six), 77));
     struct group *g = groups_find(&groups, SLICE("sample-group"));
     cr_expect_null(offsets_get(&g->offsets, SLICE("tuned"), 2));
-    groups_restore_marker(&groups, (part + 1) % 50, 50, 77, true);
+    groups_apply_marker(&groups, (part + 1) % 50, 50, 77, true);
     cr_expect_null(offsets_get(&g->offsets, SLICE("tuned"), 2), "a marker of another partition");
-    groups_restore_marker(&groups, part, 50, 77, true);
+    groups_apply_marker(&groups, part, 50, 77, true);
     cr_expect_eq(offsets_get(&g->offsets, SLICE("tuned"), 2)->offset, 6);
 }
 

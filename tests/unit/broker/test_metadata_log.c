@@ -116,17 +116,19 @@ static void append(struct scratch *s)
     cr_assert_eq(metadata_log_append(s->log, &s->builder, &end), KAFKA_NONE);
 }
 
-Test(metadata_log, a_new_log_begins_with_a_quorum_of_one_and_the_metadata_version)
+Test(metadata_log, a_new_log_begins_with_a_quorum_of_one_and_its_features)
 {
     struct scratch s;
 
     scratch_new(&s);
-    cr_assert_eq(s.state->version, 4, "leader change, kraft.version, voters, feature level");
-    cr_assert_eq(s.state->features_count, 1);
+    cr_assert_eq(s.state->version, 5, "leader change, kraft.version, voters, two feature levels");
+    cr_assert_eq(s.state->features_count, 2);
     cr_assert_str_eq(s.state->features[0].name, "metadata.version");
     cr_assert_eq(s.state->features[0].level, METADATA_VERSION_MAX);
+    cr_assert_str_eq(s.state->features[1].name, "transaction.version");
+    cr_assert_eq(s.state->features[1].level, TRANSACTION_VERSION_MAX);
     scratch_reopen(&s);
-    cr_assert_eq(s.state->version, 4, "the second start adds nothing");
+    cr_assert_eq(s.state->version, 5, "the second start adds nothing");
     scratch_close(&s);
     scratch_done(&s);
 }
@@ -158,9 +160,7 @@ Test(metadata_log, the_state_is_the_fold_of_the_records)
     const struct metadata_topic *t = metadata_topic(s.state, SLICE("b"));
     cr_assert(t && t->partitions_count == 2 && t->config.count == 1);
     cr_assert_str_eq(config_list_get(&t->config, "segment.ms"), "6");
-    cr_assert_str_eq(
-        config_list_get(metadata_resource_config(s.state, CONFIG_RESOURCE_BROKER, SLICE_EMPTY), "message.max.bytes"),
-        "99");
+    cr_assert_str_eq(config_list_get(metadata_resource_config(s.state, CONFIG_RESOURCE_BROKER, SLICE_EMPTY), "message.max.bytes"), "99");
     cr_assert_eq(s.state->producer_id_next, 5000);
     scratch_close(&s);
     scratch_done(&s);
@@ -202,15 +202,14 @@ Test(metadata_log, a_power_cut_behind_the_first_batch_is_no_damage)
     /* The second batch is a header of 61 bytes, a record's frame and lengths, and the name of the feature. */
     cr_assert_eq(truncate(path, st.st_size - 10), 0);
     /* What a clean stop wrote would make it damage. */
-    static const char *const written[] = {".kafka_cleanshutdown", "recovery-point-offset-checkpoint",
-                                          "ottla.partitions"};
+    static const char *const written[] = {".kafka_cleanshutdown", "recovery-point-offset-checkpoint", "ottla.partitions"};
     for (size_t i = 0; i < countof(written); i++) {
         snprintf(path, sizeof path, "%s/%s", s.path, written[i]);
         cr_assert_eq(unlink(path), 0);
     }
     cr_assert_eq(scratch_open(&s), 0, "%s", s.err.text);
-    cr_assert_eq(s.state->features_count, 1);
-    cr_assert_eq(s.state->version, 4);
+    cr_assert_eq(s.state->features_count, 2);
+    cr_assert_eq(s.state->version, 5);
     scratch_close(&s);
     scratch_done(&s);
 }
@@ -254,7 +253,7 @@ Test(metadata_log, records_that_contradict_the_state_are_refused)
     scratch_new(&s);
     add_partition(&s, 9, 0);
     append(&s);
-    expect_refused(&s, -EBADMSG, "offset 4: a partition of an unknown topic");
+    expect_refused(&s, -EBADMSG, "offset 5: a partition of an unknown topic");
 
     scratch_new(&s);
     add_topic(&s, "../../etc", 1);

@@ -1,4 +1,4 @@
-#include "tests/unit/storage/scratch.h"
+#include "scratch.h"
 
 #include "base/log.h"
 

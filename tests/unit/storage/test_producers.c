@@ -1,5 +1,5 @@
 /* Idempotence, transactions, the last stable offset, snapshots. */
-#include "tests/unit/storage/scratch.h"
+#include "scratch.h"
 
 #include "base/crc32c.h"
 

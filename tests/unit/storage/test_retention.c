@@ -1,5 +1,5 @@
 /* Rolling and what is deleted when. */
-#include "tests/unit/storage/scratch.h"
+#include "scratch.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

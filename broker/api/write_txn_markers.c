@@ -1,0 +1,47 @@
+/* WriteTxnMarkers, key 27. Control thread, as all markers. Here it is for tools alone: `kafka-transactions abort` ends a
+ * transaction of which no coordinator knows. */
+#include "broker/txn_store.h"
+#include "protocol/api_handlers.h"
+
+#include "base/log.h"
+
+static bool write_topic(struct request *rq, const struct write_txn_markers_request_writable_txn_marker *from,
+                        const struct write_txn_markers_request_writable_txn_marker_topic *topic, bool allowed,
+                        struct write_txn_markers_response_writable_txn_marker_topic_result *to)
+{
+    struct txn_marker marker = {
+        .producer_id = from->producer_id, .epoch = from->producer_epoch, .commit = from->transaction_result};
+    to->name = topic->name;
+    to->partitions = arena_calloc(&rq->arena, (size_t)MAX(topic->partition_indexes_count, 0) + 1, sizeof to->partitions[0]);
+    if (!to->partitions) return false;
+    for (int32_t p = 0; p < topic->partition_indexes_count; p++) {
+        int32_t partition = topic->partition_indexes[p];
+        enum kafka_error error = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+        if (allowed) error = txn_marker_write(rq->broker, &marker, from->coordinator_epoch, topic->name, partition);
+        to->partitions[to->partitions_count].partition_index = partition;
+        to->partitions[to->partitions_count++].error_code = (int16_t)error;
+        log_info("transaction", "marker asked for client=%s partition=%.*s-%d producer_id=%lld commit=%d error=%s",
+                 rq->client_address, (int)topic->name.len, (const char *)topic->name.ptr, partition,
+                 (long long)from->producer_id, from->transaction_result, kafka_error_name(error));
+    }
+    return true;
+}
+
+API_HANDLER(write_txn_markers)
+{
+    struct slice cluster = SLICE("kafka-cluster");
+    bool allowed = request_authorize(rq, ACL_CLUSTER_ACTION, RESOURCE_CLUSTER, cluster) ||
+                   request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, cluster);
+    out->markers = arena_calloc(&rq->arena, (size_t)MAX(in->markers_count, 0) + 1, sizeof out->markers[0]);
+    if (!out->markers) return API_CLOSE;
+    for (int32_t i = 0; i < in->markers_count; i++) {
+        const struct write_txn_markers_request_writable_txn_marker *from = &in->markers[i];
+        struct write_txn_markers_response_writable_txn_marker_result *to = &out->markers[out->markers_count++];
+        to->producer_id = from->producer_id;
+        to->topics = arena_calloc(&rq->arena, (size_t)MAX(from->topics_count, 0) + 1, sizeof to->topics[0]);
+        if (!to->topics) return API_CLOSE;
+        for (int32_t t = 0; t < from->topics_count; t++)
+            if (!write_topic(rq, from, &from->topics[t], allowed, &to->topics[to->topics_count++])) return API_CLOSE;
+    }
+    return API_REPLY;
+}
