@@ -11,14 +11,19 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-extern enum log_level log_level_max; /* lines above it are dropped; default LOG_INFO */
+extern enum log_level log_level_max; /* lines above it are dropped; default LOG_INFO. While threads run: atomically */
+
+static inline bool log_is_on(enum log_level level)
+{
+    return level <= __atomic_load_n(&log_level_max, __ATOMIC_RELAXED);
+}
 
 /* "error", "warn", "info", "debug"; false for another word. */
 bool log_level_parse(const char *word, enum log_level *ret_level);
 
 void log_write(enum log_level level, const char *subsystem, const char *format, ...) PRINTF_LIKE(3, 4);
 
-#define log_at(level, ...) ((level) <= log_level_max ? log_write(level, __VA_ARGS__) : (void)0)
+#define log_at(level, ...) (log_is_on(level) ? log_write(level, __VA_ARGS__) : (void)0)
 #define log_error(...)     log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)      log_at(LOG_WARN, __VA_ARGS__)
 #define log_info(...)      log_at(LOG_INFO, __VA_ARGS__)

@@ -120,7 +120,9 @@ bool option_check(const struct option *row, const char *text, struct err *err)
     case OPTION_LONG:
         if (parse_integer(row->type, text, &integer)) return check_bounds(row, (double)integer, text, err);
         err_set(err, -EINVAL, "%s=%s: not an integer of %d bits", row->name, text,
-                row->type == OPTION_LONG ? 64 : row->type == OPTION_INT ? 32 : 16);
+                row->type == OPTION_LONG  ? 64
+                : row->type == OPTION_INT ? 32
+                                          : 16);
         return false;
     case OPTION_DOUBLE:
         if (parse_double(text, &number)) return check_bounds(row, number, text, err);
@@ -173,9 +175,12 @@ void option_copy(const struct option *rows, size_t rows_count, void *dst, const 
         void *to = (char *)dst + rows[i].offset;
         const void *from = (const char *)src + rows[i].offset;
 
-        if (rows[i].type == OPTION_BOOL) *(bool *)to = *(const bool *)from;
-        else if (is_integer(rows[i].type)) *(int64_t *)to = *(const int64_t *)from;
-        else if (rows[i].type == OPTION_DOUBLE) *(double *)to = *(const double *)from;
+        if (rows[i].type == OPTION_BOOL)
+            *(bool *)to = *(const bool *)from;
+        else if (is_integer(rows[i].type))
+            *(int64_t *)to = *(const int64_t *)from;
+        else if (rows[i].type == OPTION_DOUBLE)
+            *(double *)to = *(const double *)from;
         else {
             const char *text = *(char *const *)from;
             *(char **)to = text ? xstrdup(text) : NULL;

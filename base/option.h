@@ -1,8 +1,8 @@
 /* base/option.h: configuration rows: one row says everything about one option.
  *
  * Parsing, range checks, DescribeConfigs, AlterConfigs, `--list-options`, `--help` and the check of conf/ come from the
- * rows. Fields: every integer option (short, int, long) is an int64_t, double a double, bool a bool; string, list, class
- * and password are an owned `char *` that may be NULL. An integer without default begins as OPTION_UNSET.
+ * rows. Fields: every integer option (short, int, long) is an int64_t, double a double, bool a bool; string, list,
+ * class and password are an owned `char *` that may be NULL. An integer without default begins as OPTION_UNSET.
  * Threads: a struct of options is written by one thread, before or unlike its readers (snapshots). */
 #ifndef OTTLA_OPTION_H
 #define OTTLA_OPTION_H
@@ -37,8 +37,8 @@ struct option {
     double min, max;          /* of numbers, both inclusive; max < min: no bounds */
     const char *choices;      /* comma separated words that are allowed (each element, of a list); NULL: any */
     unsigned flags;
-    size_t offset;            /* of the field in the struct of options */
-    const char *doc;          /* one or two sentences */
+    size_t offset;   /* of the field in the struct of options */
+    const char *doc; /* one or two sentences */
 };
 
 /* NULL: no such row. */

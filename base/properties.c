@@ -40,9 +40,12 @@ static bool read_hex4(struct parser *r, uint32_t *ret_code)
     if (r->end - r->p < 4) return false;
     for (int i = 0; i < 4; i++, r->p++) {
         uint8_t c = *r->p | 0x20;
-        if (*r->p >= '0' && *r->p <= '9') code = code << 4 | (*r->p - '0');
-        else if (c >= 'a' && c <= 'f') code = code << 4 | (c - 'a' + 10);
-        else return false;
+        if (*r->p >= '0' && *r->p <= '9')
+            code = code << 4 | (*r->p - '0');
+        else if (c >= 'a' && c <= 'f')
+            code = code << 4 | (c - 'a' + 10);
+        else
+            return false;
     }
     *ret_code = code;
     return true;
@@ -53,7 +56,8 @@ static int utf8_write(char *to, uint32_t code)
     if (code < 0x80) return to[0] = (char)code, 1;
     if (code < 0x800) return to[0] = (char)(0xc0 | code >> 6), to[1] = (char)(0x80 | (code & 0x3f)), 2;
     if (code < 0x10000)
-        return to[0] = (char)(0xe0 | code >> 12), to[1] = (char)(0x80 | (code >> 6 & 0x3f)), to[2] = (char)(0x80 | (code & 0x3f)), 3;
+        return to[0] = (char)(0xe0 | code >> 12), to[1] = (char)(0x80 | (code >> 6 & 0x3f)),
+               to[2] = (char)(0x80 | (code & 0x3f)), 3;
     to[0] = (char)(0xf0 | code >> 18), to[1] = (char)(0x80 | (code >> 12 & 0x3f));
     to[2] = (char)(0x80 | (code >> 6 & 0x3f)), to[3] = (char)(0x80 | (code & 0x3f));
     return 4;
@@ -68,14 +72,17 @@ static bool read_unicode(struct parser *r, uint32_t *ret_code)
         const uint8_t *before = r->p;
         r->p += 2;
         if (!read_hex4(r, &low)) return false;
-        if (low >= 0xdc00 && low < 0xe000) code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        else r->p = before;
+        if (low >= 0xdc00 && low < 0xe000)
+            code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        else
+            r->p = before;
     }
     *ret_code = code;
     return true;
 }
 
-/* A key (ends at a separator) or a value (ends with the line), unescaped into `to`, which has room for the whole text. */
+/* A key (ends at a separator) or a value (ends with the line), unescaped into `to`, which has room for the whole text.
+ * */
 static int read_word(struct parser *r, bool is_key, char *to)
 {
     int line = r->line;
@@ -102,7 +109,8 @@ static int read_word(struct parser *r, bool is_key, char *to)
         case 'r': *to++ = '\r'; break;
         case 'f': *to++ = '\f'; break;
         case 'u':
-            if (!read_unicode(r, &code) || code == 0) return err_set(r->err, -EINVAL, "line %d: malformed \\u escape", line);
+            if (!read_unicode(r, &code) || code == 0)
+                return err_set(r->err, -EINVAL, "line %d: malformed \\u escape", line);
             to += utf8_write(to, code);
             break;
         default: *to++ = (char)c;
@@ -164,7 +172,8 @@ int properties_read(const char *path, int (*each)(void *arg, const char *key, co
         if (n < 0) return err_set(err, -errno, "%s: %m", path);
         if (n == 0) break;
         size += (size_t)n;
-        if (size > PROPERTIES_FILE_BYTES_MAX) return err_set(err, -EFBIG, "%s: longer than %u bytes", path, PROPERTIES_FILE_BYTES_MAX);
+        if (size > PROPERTIES_FILE_BYTES_MAX)
+            return err_set(err, -EFBIG, "%s: longer than %u bytes", path, PROPERTIES_FILE_BYTES_MAX);
     }
     int r = properties_parse(slice_make(bytes, (uint32_t)size), each, arg, err);
     if (r < 0) err_prefix(err, "%s", path);

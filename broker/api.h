@@ -2,13 +2,13 @@
  *
  * A handler is one function in broker/api/NAME.c (or a file of its subject), declared by the generated api_handlers.h:
  *   enum api_result api_handle_NAME(struct request *rq, const struct NAME_request *in, struct NAME_response *out)
- * It runs on the thread that its schema names: `thread network`, the loop of the connection; `thread control`, the control
- * thread, where all state of topics, groups and timers lives. `in` and `out` live in the request's arena, `out` holds the
- * defaults of its version.
+ * It runs on the thread that its schema names: `thread network`, the loop of the connection; `thread control`, the
+ * control thread, where all state of topics, groups and timers lives. `in` and `out` live in the request's arena, `out`
+ * holds the defaults of its version.
  *
  * Life of a request: read -> decoded -> handler -> API_REPLY, or API_PENDING and later request_complete() -> encoded ->
- * sent -> freed. Encoding happens on the handler's thread before the handler's caller or request_complete() returns: what
- * `out` points to need not live longer. A connection works on one request after the other (see lets_pass).
+ * sent -> freed. Encoding happens on the handler's thread before the handler's caller or request_complete() returns:
+ * what `out` points to need not live longer. A connection works on one request after the other (see lets_pass).
  * Throttle fields stay 0 unless a quota sets them.
  *
  * Threads: a request belongs to its handler's thread from dispatch to completion. */
@@ -57,11 +57,11 @@ struct request {
      * thread. NULL: the request stays parked until it is completed, and the answer is dropped. */
     void *parked;
     void (*cancel)(struct request *rq);
-    /* Called once when the reply has been encoded or is dropped, on the handler's thread: gives back what `out` pointed to.
-     * For handlers that need more than the arena. */
+    /* Called once when the reply has been encoded or is dropped, on the handler's thread: gives back what `out` pointed
+     * to. For handlers that need more than the arena. */
     void (*finished)(struct request *rq);
-    /* Set before API_PENDING is answered: all effects have happened, only the answer waits; the connection's next request may
-     * begin. Answers keep their order. */
+    /* Set before API_PENDING is answered: all effects have happened, only the answer waits; the connection's next
+     * request may begin. Answers keep their order. */
     bool lets_pass;
     /* Why the connection is dropped, for the log line of API_CLOSE; NULL: there was no memory. */
     const char *cause;
@@ -78,24 +78,25 @@ struct request {
     struct buf reply;
     int64_t decoded_bytes; /* counted as memory of requests beside the frame */
     enum api_result result;
-    bool on_control; /* the handler's thread is the control thread */
-    bool is_parked;  /* the handler runs or has parked it; touched on the handler's thread */
+    bool on_control;  /* the handler's thread is the control thread */
+    bool is_parked;   /* the handler runs or has parked it; touched on the handler's thread */
     bool is_answered; /* waits for those before it */
     bool client_gone;
     void (*posted)(struct request *rq);
 };
 
-/* The metadata as published now; the same snapshot for the whole call of the handler. Not to be kept: after API_PENDING,
- * ask again. A callback of a parked request (a timer, a wake-up) calls request_renew() first. */
+/* The metadata as published now; the same snapshot for the whole call of the handler. Not to be kept: after
+ * API_PENDING, ask again. A callback of a parked request (a timer, a wake-up) calls request_renew() first. */
 const struct metadata *request_metadata(struct request *rq);
 /* A parked request goes on: the next request_metadata() is the newest, now_ms is now. */
 void request_renew(struct request *rq);
 
-/* Answers a parked request: encodes `out` and sends it. The request is gone afterwards. API_CLOSE and API_SILENT likewise. */
+/* Answers a parked request: encodes `out` and sends it. The request is gone afterwards. API_CLOSE and API_SILENT
+ * likewise. */
 void request_complete(struct request *rq, enum api_result result);
 /* fn(rq) runs on the request's own thread; may be called from any thread, and while the request is parked only.
- * For completions of syncs: let fn fill `out` and call request_complete(). A request with a cancel() must not be posted,
- * as it may be gone. */
+ * For completions of syncs: let fn fill `out` and call request_complete(). A request with a cancel() must not be
+ * posted, as it may be gone. */
 void request_post(struct request *rq, void (*fn)(struct request *rq));
 
 /* The loop and the mailbox of the request's own thread, for timers and wake-ups of a parked request. */
@@ -130,6 +131,7 @@ bool request_has_authorizer(struct request *rq);
 /* The client's address without its port: "1.2.3.4", "::1". Lives as long as the connection. */
 struct slice request_peer_host(const struct request *rq);
 /* Whether the principal may. The one place where an authorizer decides; without one everything is allowed. */
-bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type, struct slice name);
+bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type,
+                       struct slice name);
 
 #endif

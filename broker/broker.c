@@ -98,7 +98,12 @@ static void dismantle(struct broker *b)
 {
     if (b->groups) groups_close(b);
     if (b->txns) txns_close(b); /* after the groups: their producer ids are handed out no more */
-    network_free(b->network);
+    if (b->network && !network_wait(b->network)) {
+        /* A loop still uses the rest: it is left to the end of the process, but for the files. */
+        log_dir_close(b->dir);
+        return;
+    }
+    if (b->network) network_free(b->network);
     if (b->control_loop) {
         mailbox_close(&b->control);
         mailbox_done(&b->control);

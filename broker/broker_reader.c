@@ -37,7 +37,8 @@ static void wake(struct log_waiter *w) /* any thread, the log's lock held */
     if (on_data) on_data(arg);
 }
 
-struct broker_reader *broker_reader_new(struct broker *b, struct partition_log *log, int64_t offset, enum read_isolation isolation)
+struct broker_reader *broker_reader_new(struct broker *b, struct partition_log *log, int64_t offset,
+                                        enum read_isolation isolation)
 {
     struct broker_reader *r = xcalloc(1, sizeof *r);
     pthread_condattr_t attr;
@@ -129,10 +130,13 @@ static enum kafka_error take(struct broker_reader *r, const struct log_read *rea
 
 static int64_t mark_of(const struct broker_reader *r, const struct log_marks *m)
 {
-    return r->isolation == READ_COMMITTED ? m->last_stable : r->isolation == READ_UNCOMMITTED ? m->high_watermark : m->log_end;
+    return r->isolation == READ_COMMITTED     ? m->last_stable
+           : r->isolation == READ_UNCOMMITTED ? m->high_watermark
+                                              : m->log_end;
 }
 
-static enum kafka_error read_now(struct broker_reader *r, uint32_t size_max, struct slice *ret_batches, int64_t *ret_mark)
+static enum kafka_error read_now(struct broker_reader *r, uint32_t size_max, struct slice *ret_batches,
+                                 int64_t *ret_mark)
 {
     struct log_read read = {0};
     enum kafka_error error = partition_log_read(r->log, r->offset, size_max, true, r->isolation, &read);
@@ -165,7 +169,8 @@ static bool await(struct broker_reader *r, const struct timespec *deadline)
     return data;
 }
 
-enum kafka_error broker_reader_next(struct broker_reader *r, uint32_t size_max, int timeout_ms, struct slice *ret_batches)
+enum kafka_error broker_reader_next(struct broker_reader *r, uint32_t size_max, int timeout_ms,
+                                    struct slice *ret_batches)
 {
     struct timespec deadline;
     int64_t mark;

@@ -23,8 +23,10 @@ static int list_find(const struct config_list *l, const char *name)
         int middle = (low + high) / 2;
         int order = strcmp(l->entries[middle].name, name);
         if (order == 0) return middle;
-        if (order < 0) low = middle + 1;
-        else high = middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return ~low;
 }
@@ -70,7 +72,8 @@ struct config_list config_list_copy(const struct config_list *l)
     copy.entries = xcalloc(l->count, sizeof *copy.entries);
     copy.count = l->count;
     for (uint32_t i = 0; i < l->count; i++)
-        copy.entries[i] = (struct config_entry){.name = xstrdup(l->entries[i].name), .value = xstrdup(l->entries[i].value)};
+        copy.entries[i] =
+            (struct config_entry){.name = xstrdup(l->entries[i].name), .value = xstrdup(l->entries[i].value)};
     return copy;
 }
 
@@ -114,7 +117,8 @@ int broker_config_set(struct broker_config *c, const char *name, const char *val
     if (!row) return err_set(err, -EINVAL, "unknown option %s", name);
     if (!option_set(row, c, value, err)) return -EINVAL;
     if (strcmp(name, "authorizer.class.name") == 0 && *value && !strstr(value, "StandardAuthorizer"))
-        return err_set(err, -EINVAL, "%s=%s: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is there", name, value);
+        return err_set(err, -EINVAL, "%s=%s: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is there",
+                       name, value);
     config_list_set(&c->given, name, value);
     return 0;
 }
@@ -188,7 +192,8 @@ static void apply_dynamic(struct broker_config *c, const struct config_list *l)
     }
 }
 
-struct broker_config *broker_config_with(const struct broker_config *file, const struct config_list *all, const struct config_list *own)
+struct broker_config *broker_config_with(const struct broker_config *file, const struct config_list *all,
+                                         const struct config_list *own)
 {
     struct broker_config *c = broker_config_copy(file);
     apply_dynamic(c, all);
@@ -221,7 +226,8 @@ static char *inherited_text(const struct topic_option *t, const struct broker_co
 }
 
 /* The value in force as text; *ret_text is to be freed when not NULL. */
-static const char *topic_value(const char *name, const struct config_list *own, const struct broker_config *config, char **ret_text)
+static const char *topic_value(const char *name, const struct config_list *own, const struct broker_config *config,
+                               char **ret_text)
 {
     const struct topic_option *t = topic_option_find(name);
     const char *value = config_list_get(own, name);
@@ -239,7 +245,8 @@ int64_t topic_config_integer(const char *name, const struct config_list *own, co
     return value ? strtoll(value, NULL, 10) : OPTION_UNSET;
 }
 
-static bool topic_list_has(const char *name, const char *word, const struct config_list *own, const struct broker_config *config)
+static bool topic_list_has(const char *name, const char *word, const struct config_list *own,
+                           const struct broker_config *config)
 {
     AUTO_FREE char *text;
     return option_list_has(topic_value(name, own, config, &text), word);
@@ -271,7 +278,8 @@ void topic_config_resolve(const struct config_list *own, const struct broker_con
     ret->strict = topic_list_has("ottla.durability", DURABILITY_STRICT, own, config);
 
     enum compression_codec codec;
-    ret->compression_codec = compression_parse(topic_value("compression.type", own, config, &text), &codec) ? (int8_t)codec : -1;
+    ret->compression_codec =
+        compression_parse(topic_value("compression.type", own, config, &text), &codec) ? (int8_t)codec : -1;
 }
 
 /* -- what DescribeConfigs tells -- */
@@ -298,7 +306,8 @@ static const char *arena_text(struct describer *d, const char *text)
     return copy;
 }
 
-static void add_synonym(struct describer *d, struct config_value *v, const char *name, const char *value, enum config_source source)
+static void add_synonym(struct describer *d, struct config_value *v, const char *name, const char *value,
+                        enum config_source source)
 {
     if (v->synonyms_count == SYNONYMS_MAX) return;
     if (v->synonyms_count == 0) {
@@ -310,8 +319,8 @@ static void add_synonym(struct describer *d, struct config_value *v, const char 
 }
 
 /* The places where a broker option may have its value, in order of precedence. */
-static void add_broker_synonyms(struct describer *d, struct config_value *v, const struct option *row, int64_t multiplier,
-                                bool with_default)
+static void add_broker_synonyms(struct describer *d, struct config_value *v, const struct option *row,
+                                int64_t multiplier, bool with_default)
 {
     const struct {
         const char *value;
@@ -361,7 +370,8 @@ static struct describer describer_of(const struct metadata *m, const struct brok
     };
 }
 
-int32_t config_describe_topic(const struct metadata *m, const struct metadata_topic *t, struct arena *a, struct config_value **ret)
+int32_t config_describe_topic(const struct metadata *m, const struct metadata_topic *t, struct arena *a,
+                              struct config_value **ret)
 {
     struct describer d = describer_of(m, m->config, a);
     struct config_value *values = values_begin(&d, topic_options_count);

@@ -431,8 +431,10 @@ static void connection_writable(struct ev_loop *ev, ev_io *w, int revents)
 
 static void send_reply(struct connection *c, struct request *rq)
 {
-    if (rq->result == API_CLOSE) c->close_after_flush = true;
-    else if (rq->result == API_REPLY && !c->close_after_flush) buf_append_buf(&c->out, &rq->reply);
+    if (rq->result == API_CLOSE)
+        c->close_after_flush = true;
+    else if (rq->result == API_REPLY && !c->close_after_flush)
+        buf_append_buf(&c->out, &rq->reply);
     if (!c->out.failed) return;
     log_error("network", "no memory for a reply, connection closed client=%s", c->peer);
     buf_done(&c->out);
@@ -464,7 +466,8 @@ void connection_sweep(struct loop *l)
         int64_t idle_ms = now_ms - c->active_ms;
         if (c->fd < 0) continue;
         if (full && c->frame && idle_ms > FRAME_STALL_MS) {
-            log_warn("network", "request memory is full and a frame does not come on, connection closed client=%s", c->peer);
+            log_warn("network", "request memory is full and a frame does not come on, connection closed client=%s",
+                     c->peer);
             connection_close(c);
         } else if (idle_max_ms >= 0 && idle_ms > idle_max_ms && TAILQ_EMPTY(&c->requests)) {
             log_debug("network", "idle connection closed client=%s", c->peer);
@@ -480,7 +483,8 @@ void connection_retry_starved(struct loop *l)
     struct connection *c;
     struct network *n = l->network;
 
-    while ((c = LIST_FIRST(&l->starved)) && atomic_load_explicit(&n->request_bytes, memory_order_relaxed) < n->request_bytes_max) {
+    while ((c = LIST_FIRST(&l->starved)) &&
+           atomic_load_explicit(&n->request_bytes, memory_order_relaxed) < n->request_bytes_max) {
         set_starved(c, false);
         connection_process(c);
     }

@@ -60,7 +60,7 @@ static bool make_room(struct fetch_sessions *c, int64_t now_ms)
     struct fetch_session *s;
 
     if (c->count < c->slots_max) return true;
-    TAILQ_FOREACH(s, &c->used, link) {
+    TAILQ_FOREACH (s, &c->used, link) {
         if (now_ms - s->used_ms < FETCH_SESSION_EVICT_MS) return false;
         if (s->busy) continue;
         session_remove(s);
@@ -139,7 +139,8 @@ void fetch_session_close(struct fetch_session *s)
 
 /* -- partitions -- */
 
-static uint32_t key_make(const struct fetch_session *s, struct uuid topic_id, struct slice topic, int32_t index, uint8_t *key)
+static uint32_t key_make(const struct fetch_session *s, struct uuid topic_id, struct slice topic, int32_t index,
+                         uint8_t *key)
 {
     uint32_t len = s->by_id ? sizeof topic_id.bytes : topic.len;
     memcpy(key, s->by_id ? topic_id.bytes : topic.ptr, len);
@@ -156,7 +157,8 @@ static struct fetch_session_partition *find(struct fetch_session *s, const uint8
 
 #define KEY_BYTES_MAX (249 + sizeof(int32_t)) /* a longer name is no topic's */
 
-struct fetch_session_partition *fetch_session_add(struct fetch_session *s, struct uuid topic_id, struct slice topic, int32_t index)
+struct fetch_session_partition *fetch_session_add(struct fetch_session *s, struct uuid topic_id, struct slice topic,
+                                                  int32_t index)
 {
     uint8_t key[KEY_BYTES_MAX];
 

@@ -27,7 +27,7 @@ struct fetch_session_partition {
     struct uuid topic_id; /* with ids */
     struct slice topic;   /* else; points into key */
     uint32_t key_len;
-    uint8_t key[];        /* topic's id or name, then the index */
+    uint8_t key[]; /* topic's id or name, then the index */
 };
 
 struct fetch_session {
@@ -59,7 +59,8 @@ void fetch_session_give_back(struct fetch_session *s);
 void fetch_session_close(struct fetch_session *s);
 
 /* Finds or adds; the key is the id or the name. NULL: the partitions of all sessions have reached their limit. */
-struct fetch_session_partition *fetch_session_add(struct fetch_session *s, struct uuid topic_id, struct slice topic, int32_t index);
+struct fetch_session_partition *fetch_session_add(struct fetch_session *s, struct uuid topic_id, struct slice topic,
+                                                  int32_t index);
 void fetch_session_forget(struct fetch_session *s, struct uuid topic_id, struct slice topic, int32_t index);
 /* It gave data: it is read last next time. */
 void fetch_session_rotate(struct fetch_session *s, struct fetch_session_partition *p);

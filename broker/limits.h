@@ -11,8 +11,8 @@
 /* Most bytes read into one large frame per wake-up. */
 #define FRAME_READ_BYTES_MAX (1024 * 1024)
 
-/* Requests of one connection whose answers wait for the disk while the next ones are worked on: Kafka's clients keep 5 in
- * flight, and one sync serves all that came meanwhile. */
+/* Requests of one connection whose answers wait for the disk while the next ones are worked on: Kafka's clients keep 5
+ * in flight, and one sync serves all that came meanwhile. */
 #define REQUESTS_IN_WORK_MAX 16
 
 /* Unsent bytes in memory above which a connection's next requests wait (file ranges are not in memory). */
@@ -25,8 +25,8 @@
  * partitions takes 16 MiB. */
 #define REQUEST_ARENA_BYTES_MAX (256u << 20)
 
-/* Records of at most this many bytes are read into the response; longer ranges go by sendfile (measured: equal at 1 KiB,
- * twice as fast at 64 KiB). */
+/* Records of at most this many bytes are read into the response; longer ranges go by sendfile (measured: equal at 1
+ * KiB, twice as fast at 64 KiB). */
 #define FETCH_COPY_BYTES_MAX (16 * 1024)
 
 /* Partitions that all fetch sessions hold together: about 160 bytes each. */
@@ -41,7 +41,8 @@
 /* How often connections are looked at for idleness and stalls. */
 #define CONNECTION_SWEEP_MS 5000
 
-/* Partitions that one request may create, as in Kafka: their logs are opened one after the other on the control thread. */
+/* Partitions that one request may create, as in Kafka: their logs are opened one after the other on the control thread.
+ * */
 #define PARTITIONS_PER_CHANGE_MAX 10000
 
 /* How long a stop waits for requests in work. */

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 struct acl_fields;
+struct scram_fields;
 struct broker;
 struct security;
 
@@ -70,7 +71,7 @@ struct metadata {
     struct broker_config_ref *config_ref;
     const struct broker_config *config; /* the file's options with the dynamic ones applied */
     int64_t producer_id_next;           /* first producer id that no block contains */
-    const struct security *security;    /* access rules; NULL: none */
+    const struct security *security;    /* access rules, SCRAM credentials; NULL: none */
     int32_t features_count;
     struct metadata_feature features[METADATA_FEATURES_MAX]; /* finalized ones; level 0: none */
 };
@@ -125,6 +126,9 @@ enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t ty
 /* Adds an access rule; one that is there already adds nothing. Removes the rule of this id. */
 void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields *fields);
 void metadata_change_remove_acl(struct metadata_change *c, struct uuid id);
+/* Sets or removes the credential of a user and mechanism. */
+void metadata_change_set_scram(struct metadata_change *c, const struct scram_fields *fields);
+void metadata_change_remove_scram(struct metadata_change *c, struct slice user, int8_t mechanism);
 /* Reserves count producer ids; *ret_first may be handed out after commit. */
 enum kafka_error metadata_change_producer_ids(struct metadata_change *c, int32_t count, int64_t *ret_first) WARN_UNUSED;
 

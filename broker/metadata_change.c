@@ -344,7 +344,7 @@ enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t ty
     return KAFKA_NONE;
 }
 
-/* -- access rules -- */
+/* -- access rules, credentials -- */
 
 void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields *fields)
 {
@@ -372,6 +372,29 @@ void metadata_change_remove_acl(struct metadata_change *c, struct uuid id)
 
     add_record(c, METADATA_REMOVE_ACL, &record);
     metadata_set_security(c->next, security_remove(c->next->security, id));
+}
+
+void metadata_change_set_scram(struct metadata_change *c, const struct scram_fields *fields)
+{
+    struct user_scram_credential_record record;
+
+    user_scram_credential_record_init(&record);
+    record.name = fields->user;
+    record.mechanism = fields->mechanism;
+    record.salt = fields->salt;
+    record.stored_key = fields->stored_key;
+    record.server_key = fields->server_key;
+    record.iterations = fields->iterations;
+    add_record(c, METADATA_SCRAM, &record);
+    metadata_set_security(c->next, security_set_scram(c->next->security, fields));
+}
+
+void metadata_change_remove_scram(struct metadata_change *c, struct slice user, int8_t mechanism)
+{
+    struct remove_user_scram_credential_record record = {.name = user, .mechanism = mechanism};
+
+    add_record(c, METADATA_REMOVE_SCRAM, &record);
+    metadata_set_security(c->next, security_remove_scram(c->next->security, user, mechanism));
 }
 
 enum kafka_error metadata_change_producer_ids(struct metadata_change *c, int32_t count, int64_t *ret_first)

@@ -266,6 +266,22 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
         metadata_set_security(r->state, security_remove(r->state->security, a->id));
         return 0;
     }
+    case METADATA_SCRAM: {
+        const struct user_scram_credential_record *u = message;
+        const struct scram_fields fields = {.user = u->name,
+                                            .salt = u->salt,
+                                            .stored_key = u->stored_key,
+                                            .server_key = u->server_key,
+                                            .iterations = u->iterations,
+                                            .mechanism = u->mechanism};
+        metadata_set_security(r->state, security_set_scram(r->state->security, &fields));
+        return 0;
+    }
+    case METADATA_REMOVE_SCRAM: {
+        const struct remove_user_scram_credential_record *u = message;
+        metadata_set_security(r->state, security_remove_scram(r->state->security, u->name, u->mechanism));
+        return 0;
+    }
     default: return 0; /* registrations, quotas: known, valid, and without meaning for this state */
     }
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <time.h>
 #include <sys/socket.h>
 
 #define ACCEPTS_PER_WAKE_UP 16
@@ -19,8 +20,8 @@
 /* -- addresses of listeners -- */
 
 /* "NAME://HOST:PORT", HOST may be empty or "[ipv6]". */
-static int parse_endpoint(const char *option, struct slice text, char name[LISTENER_NAME_BYTES], char host[HOST_BYTES], int32_t *ret_port,
-                          struct err *err)
+static int parse_endpoint(const char *option, struct slice text, char name[LISTENER_NAME_BYTES], char host[HOST_BYTES],
+                          int32_t *ret_port, struct err *err)
 {
     AUTO_FREE char *copy = slice_strdup(text);
     char *separator = strstr(copy, "://");
@@ -76,7 +77,8 @@ static int open_socket(const struct addrinfo *a)
     return fd;
 }
 
-/* Every address: IPv6 with IPv4 mapped, or IPv4 alone where the kernel has no IPv6. Else the first that can be bound. */
+/* Every address: IPv6 with IPv4 mapped, or IPv4 alone where the kernel has no IPv6. Else the first that can be bound.
+ * */
 static int bind_host(const char *host, int32_t port, struct err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
@@ -112,9 +114,11 @@ static int bind_listener(struct network *n, struct slice text, struct err *err)
     if (!listener_protocol(config->listener_security_protocol_map, l.name, protocol, sizeof protocol))
         return err_set(err, -EINVAL, "listeners: %s is not in listener.security.protocol.map", l.name);
     if (strcmp(protocol, "PLAINTEXT") != 0)
-        return err_set(err, -EINVAL, "listeners: %s has the protocol %s; this version serves PLAINTEXT", l.name, protocol);
+        return err_set(err, -EINVAL, "listeners: %s has the protocol %s; this version serves PLAINTEXT", l.name,
+                       protocol);
     for (int i = 0; i < n->listeners_count; i++)
-        if (strcmp(n->listeners[i].name, l.name) == 0) return err_set(err, -EINVAL, "listeners: the name %s stands twice", l.name);
+        if (strcmp(n->listeners[i].name, l.name) == 0)
+            return err_set(err, -EINVAL, "listeners: the name %s stands twice", l.name);
 
     r = bind_host(host, l.port, err);
     if (r < 0) return r;
@@ -138,7 +142,8 @@ static int set_advertised(struct network *n, struct slice text, struct err *err)
 
     if (r < 0) return r;
     if (!*host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
-        return err_set(err, -EINVAL, "advertised.listeners=" SLICE_FMT ": clients cannot connect to that address", SLICE_ARG(text));
+        return err_set(err, -EINVAL, "advertised.listeners=" SLICE_FMT ": clients cannot connect to that address",
+                       SLICE_ARG(text));
     for (int i = 0; i < n->listeners_count; i++) {
         struct listener *l = &n->listeners[i];
         if (strcmp(l->name, name) != 0) continue;
@@ -166,9 +171,11 @@ int network_bind(struct broker *b, struct network **ret_network, struct err *err
     n->broker = b;
     n->request_size_max = b->config->socket_request_max_bytes;
     n->request_bytes_max = b->config->queued_max_request_bytes < 0 ? INT64_MAX : b->config->queued_max_request_bytes;
-    for (const char *p = b->config->listeners; r == 0 && option_list_next(&p, &element);) r = bind_listener(n, element, err);
+    for (const char *p = b->config->listeners; r == 0 && option_list_next(&p, &element);)
+        r = bind_listener(n, element, err);
     if (r == 0 && n->listeners_count == 0) r = err_set(err, -EINVAL, "listeners: there must be one");
-    for (const char *p = b->config->advertised_listeners; r == 0 && option_list_next(&p, &element);) r = set_advertised(n, element, err);
+    for (const char *p = b->config->advertised_listeners; r == 0 && option_list_next(&p, &element);)
+        r = set_advertised(n, element, err);
     if (r < 0) {
         close_listeners(n);
         free(n->listeners);
@@ -235,7 +242,8 @@ static void accept_ready(struct ev_loop *ev, ev_io *w, int revents)
         *a = (struct accepted){.loop = least_loaded(n), .listener = listener, .fd = fd, .peer = peer};
         atomic_fetch_add(&n->connections_count, 1);
         atomic_fetch_add(&a->loop->connections_count, 1);
-        if (a->loop->ev == ev) adopt(a);
+        if (a->loop->ev == ev)
+            adopt(a);
         else if (!mailbox_post(&a->loop->mailbox, adopt, a)) {
             close(fd);
             free(a);
@@ -333,12 +341,25 @@ void network_stop(struct network *n)
     for (int i = 0; i < n->loops_count; i++) mailbox_post(&n->loops[i].mailbox, loop_stop, &n->loops[i]);
 }
 
+bool network_wait(struct network *n)
+{
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += STOP_WAIT_MS / 1000;
+    for (int i = 0; i < n->loops_count; i++)
+        if (pthread_timedjoin_np(n->loops[i].thread, NULL, &deadline) != 0) {
+            log_error("network", "a loop does not end: a request was never completed loop=%d connections=%d", i,
+                      atomic_load(&n->loops[i].connections_count));
+            return false;
+        }
+    return true;
+}
+
 void network_free(struct network *n)
 {
-    if (!n) return;
     for (int i = 0; i < n->loops_count; i++) {
         struct loop *l = &n->loops[i];
-        pthread_join(l->thread, NULL);
         ev_unref(l->ev);
         mailbox_close(&l->mailbox);
         mailbox_done(&l->mailbox);

@@ -1,10 +1,10 @@
 /* broker/network.h: listeners, loops and connections. For network.c, connection.c and request.c only.
  *
- * A connection belongs to the loop that it was given to when it was accepted. It has one request in work at a time, but for
- * those that let the next one pass (Produce that only waits for the disk); answers go out in the order of the requests. What
- * the client sent meanwhile stays in its backlog, at most one read's worth, and the socket.
- * Invariants: an idle connection has no buffer; a frame's memory grows with the bytes that arrived; `request_bytes` is the
- * memory of all frames, and above `request_bytes_max` no connection begins a new one.
+ * A connection belongs to the loop that it was given to when it was accepted. It has one request in work at a time, but
+ * for those that let the next one pass (Produce that only waits for the disk); answers go out in the order of the
+ * requests. What the client sent meanwhile stays in its backlog, at most one read's worth, and the socket.
+ * Invariants: an idle connection has no buffer; a frame's memory grows with the bytes that arrived; `request_bytes` is
+ * the memory of all frames, and above `request_bytes_max` no connection begins a new one.
  * Threads: listeners are constant; a connection and the loop's lists are touched on the loop's thread only. */
 #ifndef OTTLA_NETWORK_H
 #define OTTLA_NETWORK_H
@@ -111,14 +111,17 @@ int network_bind(struct broker *b, struct network **ret_network, struct err *err
 int network_serve(struct network *n, struct err *err) WARN_UNUSED;
 /* Closes listeners and connections; loops go on for what is still parked. */
 void network_stop(struct network *n);
-/* Waits for the loops' ends and frees all; requests that nobody completed by then are an error of ours. */
+/* Waits until the loops have ended. false: not within STOP_WAIT_MS, because somebody never completed a request. */
+bool network_wait(struct network *n) WARN_UNUSED;
+/* After network_wait(). */
 void network_free(struct network *n);
 
 /* -- connection.c -- */
 void connection_new(struct loop *l, struct listener *listener, int fd, const union socket_address *peer);
 /* Drops the connection; it is freed when no request is in work any more. */
 void connection_close(struct connection *c);
-/* A request is done: its reply (in rq->reply) is sent when those before it are, or the connection closed. Frees rq then. */
+/* A request is done: its reply (in rq->reply) is sent when those before it are, or the connection closed. Frees rq
+ * then. */
 void connection_reply(struct connection *c, struct request *rq);
 void connection_sweep(struct loop *l);
 void connection_retry_starved(struct loop *l);
@@ -127,8 +130,8 @@ void address_host(const union socket_address *a, char ret_text[ADDRESS_BYTES]);
 int32_t address_port(const union socket_address *a);
 
 /* -- request.c -- */
-/* Takes over the frame and works on it. Afterwards the request is in c->requests (it is parked or elsewhere), or the reply was
- * put into c->out, or the connection was closed. */
+/* Takes over the frame and works on it. Afterwards the request is in c->requests (it is parked or elsewhere), or the
+ * reply was put into c->out, or the connection was closed. */
 void request_begin(struct connection *c, struct block *frame);
 /* The client is gone: cancels a parked request, which then is not in c->requests any more, or marks it. */
 void request_client_gone(struct request *rq);

@@ -4,8 +4,8 @@
 
 #include "broker/metadata.h"
 
-/* The log of a partition, borrowed from the snapshot. NULL: *ret_error says why: unknown topic (t NULL) or partition, or
- * KAFKA_STORAGE_ERROR for one that is offline. */
+/* The log of a partition, borrowed from the snapshot. NULL: *ret_error says why: unknown topic (t NULL) or partition,
+ * or KAFKA_STORAGE_ERROR for one that is offline. */
 static inline struct partition_log *partition_of(const struct metadata_topic *t, int32_t index, int16_t *ret_error)
 {
     if (!t || index < 0 || index >= t->partitions_count) {

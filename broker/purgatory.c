@@ -53,8 +53,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     e->expired(e->arg);
 }
 
-struct purgatory_entry *purgatory_entry_new(struct ev_loop *loop, struct mailbox *mailbox, uint32_t count, void (*woken)(void *arg),
-                                            void (*expired)(void *arg), void *arg)
+struct purgatory_entry *purgatory_entry_new(struct ev_loop *loop, struct mailbox *mailbox, uint32_t count,
+                                            void (*woken)(void *arg), void (*expired)(void *arg), void *arg)
 {
     struct purgatory_entry *e = calloc(1, sizeof *e + count * sizeof e->slots[0]);
 
@@ -69,7 +69,8 @@ struct purgatory_entry *purgatory_entry_new(struct ev_loop *loop, struct mailbox
     return e;
 }
 
-void purgatory_entry_add(struct purgatory_entry *e, struct partition_log *log, int64_t beyond_offset, enum read_isolation isolation)
+void purgatory_entry_add(struct purgatory_entry *e, struct partition_log *log, int64_t beyond_offset,
+                         enum read_isolation isolation)
 {
     assert(e->used < e->count);
     struct slot *s = &e->slots[e->used++];

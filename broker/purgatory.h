@@ -2,8 +2,8 @@
  *
  *   waiting --a log's mark passes, a log is closed--> woken(arg)  -- purgatory_rearm() --> waiting
  *           --deadline--------------------------------> expired(arg)
- * A log wakes its waiter once, on the appending thread and with its lock held: the waiter only posts a letter to the loop,
- * one at a time for the whole entry, which holds a reference; letters that come after the end are dropped.
+ * A log wakes its waiter once, on the appending thread and with its lock held: the waiter only posts a letter to the
+ * loop, one at a time for the whole entry, which holds a reference; letters that come after the end are dropped.
  * Threads: made, rearmed and freed on the loop's thread. */
 #ifndef OTTLA_PURGATORY_H
 #define OTTLA_PURGATORY_H
@@ -14,10 +14,11 @@
 struct purgatory_entry;
 
 /* Takes room for `count` logs. woken and expired run on the loop's thread; they may free the entry. */
-struct purgatory_entry *purgatory_entry_new(struct ev_loop *loop, struct mailbox *mailbox, uint32_t count, void (*woken)(void *arg),
-                                            void (*expired)(void *arg), void *arg);
+struct purgatory_entry *purgatory_entry_new(struct ev_loop *loop, struct mailbox *mailbox, uint32_t count,
+                                            void (*woken)(void *arg), void (*expired)(void *arg), void *arg);
 /* Waits for the mark of isolation to pass beyond_offset. Takes a reference on log. At most `count` times. */
-void purgatory_entry_add(struct purgatory_entry *e, struct partition_log *log, int64_t beyond_offset, enum read_isolation isolation);
+void purgatory_entry_add(struct purgatory_entry *e, struct partition_log *log, int64_t beyond_offset,
+                         enum read_isolation isolation);
 void purgatory_entry_start(struct purgatory_entry *e, int64_t timeout_ms);
 /* Waits again with the logs that have woken it meanwhile: each for its mark to pass what it is now. */
 void purgatory_entry_rearm(struct purgatory_entry *e);

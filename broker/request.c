@@ -1,7 +1,8 @@
 /* The life of a request: header, authorization, decoding, handler, reply.
  *
  * Dispatch comes from the rows of the schemas: a served API without a handler does not link.
- * References: one belongs to the connection until the reply; one to a letter that tells the control thread of a lost client. */
+ * References: one belongs to the connection until the reply; one to a letter that tells the control thread of a lost
+ * client. */
 #include "broker/api.h"
 
 #include "base/log.h"
@@ -84,8 +85,8 @@ void request_free(struct request *rq)
 
 /* -- what handlers use -- */
 
-/* The snapshot of the handler's call that runs on this thread; a parked request holds none. Calls nest: a completion sends
- * the reply, and the connection's next request may begin under it. */
+/* The snapshot of the handler's call that runs on this thread; a parked request holds none. Calls nest: a completion
+ * sends the reply, and the connection's next request may begin under it. */
 struct call {
     bool running;
     const struct metadata *metadata;
@@ -132,7 +133,8 @@ static bool authorizer_is_on(const struct metadata *m)
     return m->config->authorizer_class_name && *m->config->authorizer_class_name;
 }
 
-bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type, struct slice name)
+bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type,
+                       struct slice name)
 {
     const struct metadata *m = request_metadata((struct request *)(uintptr_t)rq);
     if (!authorizer_is_on(m)) return true;
@@ -176,8 +178,11 @@ struct mailbox *request_mailbox(const struct request *rq)
 
 static void refuse(const struct request *rq, const char *cause)
 {
-    log_warn("network", "request refused, connection closed client=%s client_id=\"" SLICE_FMT "\" api=%s key=%d version=%d cause=\"%s\"",
-             rq->client_address, SLICE_ARG(rq->client_id), rq->api ? rq->api->name : "?", rq->api_key, rq->version, cause);
+    log_warn("network",
+             "request refused, connection closed client=%s client_id=\"" SLICE_FMT
+             "\" api=%s key=%d version=%d cause=\"%s\"",
+             rq->client_address, SLICE_ARG(rq->client_id), rq->api ? rq->api->name : "?", rq->api_key, rq->version,
+             cause);
 }
 
 /* Size, header and body into rq->reply. */

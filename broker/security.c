@@ -1,4 +1,4 @@
-/* broker/security.c: see security.h. */
+/* broker/security.c: see security.h. The lists are short and changed rarely: searched and copied whole. */
 #include "broker/security.h"
 
 #include "broker/api.h"
@@ -18,36 +18,67 @@ static void acl_unref(struct acl *a)
     free(a);
 }
 
+static void scram_unref(struct scram_credential *c)
+{
+    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1) return;
+    free((void *)(uintptr_t)c->fields.user.ptr);
+    free((void *)(uintptr_t)c->fields.salt.ptr);
+    free((void *)(uintptr_t)c->fields.stored_key.ptr);
+    free((void *)(uintptr_t)c->fields.server_key.ptr);
+    free(c);
+}
+
 void security_unref(const struct security *security)
 {
     struct security *s = (struct security *)(uintptr_t)security;
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) return;
     for (int32_t i = 0; i < s->acls_count; i++) acl_unref(s->acls[i]);
+    for (int32_t i = 0; i < s->scram_count; i++) scram_unref(s->scram[i]);
+    free(s->acls);
+    free(s->scram);
     free(s);
 }
 
-/* The rules of from but the one named, and room for more. */
-static struct security *copy_without(const struct security *from, const struct uuid *without, int32_t more)
+/* What a copy leaves out. */
+struct omission {
+    const struct uuid *acl;
+    struct slice scram_user; /* null: none */
+    int8_t scram_mechanism;
+};
+
+/* Shares what from has, with room for one more of each kind. */
+static struct security *copy_without(const struct security *from, struct omission o)
 {
-    int32_t count = from ? from->acls_count : 0;
-    struct security *s = xcalloc(1, sizeof *s + (size_t)(count + more) * sizeof s->acls[0]);
+    int32_t acls_count = from ? from->acls_count : 0, scram_count = from ? from->scram_count : 0;
+    struct security *s = xcalloc(1, sizeof *s);
     atomic_init(&s->refs, 1);
-    for (int32_t i = 0; i < count; i++) {
-        if (without && uuid_eq(from->acls[i]->id, *without)) continue;
+    s->acls = xcalloc((size_t)acls_count + 1, sizeof s->acls[0]);
+    s->scram = xcalloc((size_t)scram_count + 1, sizeof s->scram[0]);
+    for (int32_t i = 0; i < acls_count; i++) {
+        if (o.acl && uuid_eq(from->acls[i]->id, *o.acl)) continue;
         atomic_fetch_add_explicit(&from->acls[i]->refs, 1, memory_order_relaxed);
         s->acls[s->acls_count++] = from->acls[i];
+    }
+    for (int32_t i = 0; i < scram_count; i++) {
+        struct scram_credential *c = from->scram[i];
+        if (slice_eq(c->fields.user, o.scram_user) && c->fields.mechanism == o.scram_mechanism) continue;
+        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+        s->scram[s->scram_count++] = c;
     }
     return s;
 }
 
 static struct slice text_copy(struct slice s)
 {
-    return slice_make(slice_strdup(s.ptr ? s : SLICE_EMPTY), s.len);
+    uint8_t *copy = xmalloc(s.len + 1);
+    if (s.len) memcpy(copy, s.ptr, s.len);
+    copy[s.len] = 0;
+    return slice_make(copy, s.len);
 }
 
 const struct security *security_add(const struct security *from, struct uuid id, const struct acl_fields *fields)
 {
-    struct security *s = copy_without(from, &id, 1);
+    struct security *s = copy_without(from, (struct omission){.acl = &id});
     struct acl *a = xcalloc(1, sizeof *a);
     atomic_init(&a->refs, 1);
     a->id = id;
@@ -61,7 +92,35 @@ const struct security *security_add(const struct security *from, struct uuid id,
 
 const struct security *security_remove(const struct security *from, struct uuid id)
 {
-    return copy_without(from, &id, 0);
+    return copy_without(from, (struct omission){.acl = &id});
+}
+
+const struct security *security_set_scram(const struct security *from, const struct scram_fields *fields)
+{
+    struct security *s =
+        copy_without(from, (struct omission){.scram_user = fields->user, .scram_mechanism = fields->mechanism});
+    struct scram_credential *c = xcalloc(1, sizeof *c);
+    atomic_init(&c->refs, 1);
+    c->fields = *fields;
+    c->fields.user = text_copy(fields->user);
+    c->fields.salt = text_copy(fields->salt);
+    c->fields.stored_key = text_copy(fields->stored_key);
+    c->fields.server_key = text_copy(fields->server_key);
+    s->scram[s->scram_count++] = c;
+    return s;
+}
+
+const struct security *security_remove_scram(const struct security *from, struct slice user, int8_t mechanism)
+{
+    return copy_without(from, (struct omission){.scram_user = user, .scram_mechanism = mechanism});
+}
+
+const struct scram_fields *security_scram(const struct security *s, struct slice user, int8_t mechanism)
+{
+    for (int32_t i = 0; s && i < s->scram_count; i++)
+        if (s->scram[i]->fields.mechanism == mechanism && slice_eq(s->scram[i]->fields.user, user))
+            return &s->scram[i]->fields;
+    return NULL;
 }
 
 bool acl_fields_eq(const struct acl_fields *a, const struct acl_fields *b)

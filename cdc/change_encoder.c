@@ -266,6 +266,9 @@ static uint32_t add_unwrap_headers(struct event *ev, enum change_op op, struct c
     return count;
 }
 
+/* The record behind a delete stands for no operation, so transforms add nothing to it. */
+#define TOMBSTONE ((enum change_op)0)
+
 /* key_header: __debezium.newkey or .oldkey with its value; a null name: none. */
 static int emit_record(struct event *ev, enum change_op op, const struct bytes *key, struct slice value,
                        struct change_header key_header)
@@ -277,7 +280,7 @@ static int emit_record(struct event *ev, enum change_op op, const struct bytes *
     if (key_header.name.ptr) headers[count++] = key_header;
     memcpy(headers + count, e->context, e->context_count * sizeof(headers[0]));
     count += e->context_count;
-    if (value.ptr || op == CHANGE_DELETE) count = add_unwrap_headers(ev, op, headers, count);
+    if (op) count = add_unwrap_headers(ev, op, headers, count);
     if (key->failed || e->value.failed)
         return err_set(ev->err, -ENOMEM, "no memory for an event of table \"%s.%s\"", ev->r->schema, ev->r->table);
     const struct change_record record = {
@@ -315,7 +318,7 @@ static int emit_delete(struct event *ev, const struct bytes *key, struct change_
         result = emit_record(ev, CHANGE_DELETE, key, p->json_null_value, key_header);
     }
     if (result != 0 || !ev->e->config->tombstones_on_delete || (p && !p->unwrap->deletes.keep_tombstone)) return result;
-    return emit_record(ev, CHANGE_TRUNCATE, key, SLICE_NULL, key_header);
+    return emit_record(ev, TOMBSTONE, key, SLICE_NULL, key_header);
 }
 
 static struct change_header header(const char *name, struct slice value)

@@ -194,6 +194,17 @@ static const char *const expression_properties[] = {
     "message.prefix.include.list", "message.prefix.exclude.list", "snapshot.include.collection.list",
 };
 
+/* Properties whose names are patterns and that hide data: to leave them out would publish it. */
+static void check_masks(struct checker *c)
+{
+    static const char *const prefixes[] = {"column.mask.", "column.truncate."};
+
+    for (uint32_t i = 0; i < c->in.pairs_count; i++)
+        for (size_t k = 0; k < countof(prefixes); k++)
+            if (strncmp(c->in.pairs[i].name, prefixes[k], strlen(prefixes[k])) == 0)
+                complain(c, c->in.pairs[i].name, "Masks of columns are not supported yet");
+}
+
 static const char *version_of(const struct input *in, const char *version_default)
 {
     const char *asked = posted(in, "connector.plugin.version");
@@ -216,6 +227,7 @@ uint32_t connector_config_check(const struct cdc_pair *pairs, uint32_t pairs_cou
     check_exclusive(&c, "column.include.list", "column.exclude.list");
     check_exclusive(&c, "message.prefix.include.list", "message.prefix.exclude.list");
     for (size_t i = 0; i < countof(expression_properties); i++) check_expressions(&c, expression_properties[i]);
+    check_masks(&c);
 
     struct key_columns_rule *rules = NULL;
     uint32_t rules_count = 0;

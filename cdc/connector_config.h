@@ -1,10 +1,9 @@
 /* cdc/connector_config.h: configuration of a PostgreSQL connector: Debezium's properties as rows, and the parsed form.
  *
  * One row says everything about a property: parsing, the checks with Connect's texts, the lists of
- * `connector-plugins/P/config` and `/config/validate`, and docs/cdc-properties.md come from it. Names, types, defaults
- * and allowed values are those of Debezium 3.7.0.Final; the removed words of 2.x are accepted too. Unknown properties
- * are never an error. Values are compared without case. Threads: a parsed configuration is not changed any more and may
- * be read by any. */
+ * `connector-plugins/P/config` and `/config/validate` come from it. Names, types, defaults and allowed values are those
+ * of Debezium 3.7.0.Final; the removed words of 2.x are accepted too. Unknown properties are never an error. Values are
+ * compared without case. Threads: a parsed configuration is not changed any more and may be read by any. */
 #ifndef OTTLA_CDC_CONNECTOR_CONFIG_H
 #define OTTLA_CDC_CONNECTOR_CONFIG_H
 

@@ -58,6 +58,15 @@ static const char *check_fraction_digits(struct slice value)
     return v < 0 || v > 1000 ? "A number between 0 and 1000 is expected" : NULL;
 }
 
+/* A value that Debezium knows and we do not: better refused than taken for the default. */
+static const char *check_known(struct slice value)
+{
+    AUTO_FREE char *word = slice_strdup(value);
+
+    if (strcasecmp(word, "custom") == 0) return "\"custom\" needs a Java class, which cannot be run here";
+    return strcasecmp(word, "structured") == 0 ? "\"structured\" is not supported yet" : NULL;
+}
+
 static const char *check_converter(struct slice value)
 {
     return slice_eq_text(value, "org.apache.kafka.connect.json.JsonConverter") || slice_eq_text(value, "JsonConverter")
@@ -210,8 +219,9 @@ const struct connector_property connector_properties[] = {
     {"read.only", PROPERTY_BOOLEAN, "false", false, IMPORTANCE_LOW, NULL, NULL, NULL, PROPERTY_IGNORED, "Postgres", 37,
      "SHORT", "Read only", "Incremental snapshots without writing to the database.", NULL},
     {"snapshot.mode", PROPERTY_STRING, "initial", false, IMPORTANCE_MEDIUM,
-     "always,initial_only,configuration_based,when_needed,initial,custom,no_data", "never,exported,schema_only", NULL,
-     PROPERTY_IMPLEMENTED, "Connector", 1, "SHORT", "Snapshot mode", "When tables are read as a whole.", NULL},
+     "always,initial_only,configuration_based,when_needed,initial,custom,no_data", "never,exported,schema_only",
+     check_known, PROPERTY_IMPLEMENTED, "Connector", 1, "SHORT", "Snapshot mode", "When tables are read as a whole.",
+     NULL},
     {"snapshot.mode.custom.name", PROPERTY_STRING, NULL, false, IMPORTANCE_MEDIUM, NULL, NULL, NULL, PROPERTY_IGNORED,
      "Connector", 2, "MEDIUM", "Custom snapshotter", "Name of a Java class, which cannot be run here.", "3.0"},
     {"snapshot.mode.configuration.based.snapshot.data", PROPERTY_BOOLEAN, "false", false, IMPORTANCE_MEDIUM, NULL, NULL,
@@ -231,16 +241,17 @@ const struct connector_property connector_properties[] = {
     {"snapshot.isolation.mode", PROPERTY_STRING, "serializable", false, IMPORTANCE_LOW,
      "read_uncommitted,repeatable_read,read_committed,serializable", NULL, NULL, PROPERTY_IMPLEMENTED, "Connector", 8,
      "SHORT", "Snapshot isolation", "Isolation of the snapshot when the slot exists already.", "3.0"},
-    {"snapshot.locking.mode", PROPERTY_STRING, "none", false, IMPORTANCE_MEDIUM, "shared,custom,none", NULL, NULL,
-     PROPERTY_IMPLEMENTED, "Connector", 9, "SHORT", "Snapshot locking",
+    {"snapshot.locking.mode", PROPERTY_STRING, "none", false, IMPORTANCE_MEDIUM, "shared,custom,none", NULL,
+     check_known, PROPERTY_IMPLEMENTED, "Connector", 9, "SHORT", "Snapshot locking",
      "Whether tables are locked against DDL while they are read.", "3.0"},
     {"snapshot.locking.mode.custom.name", PROPERTY_STRING, NULL, false, IMPORTANCE_MEDIUM, NULL, NULL, NULL,
      PROPERTY_IGNORED, "Connector", 10, "MEDIUM", "Custom locking", "Name of a Java class, which cannot be run here.",
      "3.0"},
     {"snapshot.lock.timeout.ms", PROPERTY_LONG, "10000", false, IMPORTANCE_LOW, NULL, NULL, NULL, PROPERTY_IMPLEMENTED,
      "Connector", 11, "MEDIUM", "Lock timeout (ms)", "Longest wait for these locks.", NULL},
-    {"snapshot.query.mode", PROPERTY_STRING, "select_all", false, IMPORTANCE_MEDIUM, "custom,select_all", NULL, NULL,
-     PROPERTY_IMPLEMENTED, "Connector", 12, "SHORT", "Snapshot query mode", "How the rows are selected.", "3.0"},
+    {"snapshot.query.mode", PROPERTY_STRING, "select_all", false, IMPORTANCE_MEDIUM, "custom,select_all", NULL,
+     check_known, PROPERTY_IMPLEMENTED, "Connector", 12, "SHORT", "Snapshot query mode", "How the rows are selected.",
+     "3.0"},
     {"snapshot.query.mode.custom.name", PROPERTY_STRING, NULL, false, IMPORTANCE_MEDIUM, NULL, NULL, NULL,
      PROPERTY_IGNORED, "Connector", 13, "MEDIUM", "Custom query mode",
      "Name of a Java class, which cannot be run here.", "3.0"},
@@ -404,7 +415,7 @@ const struct connector_property connector_properties[] = {
      PROPERTY_IMPLEMENTED, "Events", 17, "SHORT", "Decimal handling", "numeric and money as Decimal, double or text.",
      NULL},
     {"time.precision.mode", PROPERTY_STRING, "adaptive", false, IMPORTANCE_MEDIUM,
-     "adaptive,adaptive_time_microseconds,isostring,structured,microseconds,nanoseconds,connect", NULL, NULL,
+     "adaptive,adaptive_time_microseconds,isostring,structured,microseconds,nanoseconds,connect", NULL, check_known,
      PROPERTY_IMPLEMENTED, "Events", 18, "SHORT", "Time precision", "In what unit and type dates and times are shown.",
      NULL},
     {"binary.handling.mode", PROPERTY_STRING, "bytes", false, IMPORTANCE_LOW, "bytes,base64,hex,base64-url-safe", NULL,

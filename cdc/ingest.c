@@ -17,7 +17,7 @@
 #define UNIT_BYTES       (1024 * 1024)     /* .. or until it is so large [bytes] */
 #define UNIT_BYTES_MAX   (4 * 1024 * 1024) /* a transaction's part, at most [bytes] */
 #define UNIT_PART_US     50000             /* a part waits for more of its transaction */
-#define BATCH_BYTES      (512 * 1024)      /* a partition's batch is appended when it is so large [bytes] */
+#define BATCH_BYTES      (256 * 1024)      /* a partition's batch is appended when it is so large [bytes] */
 #define HEADERS_MAX      32
 
 /* A table as this stream describes it, and the version that its rows are encoded with now. */
@@ -179,6 +179,7 @@ int ingest_refresh_topics(struct ingest *in)
     const struct metadata *m = broker_metadata(in->env.broker);
     int r = 0;
 
+    journal_io_trim(in->stored->io);
     for (struct journal_topic *t = journal_topics(j), *next; t && r == 0; t = next) {
         next = t->next;
         if (t->gone) continue;

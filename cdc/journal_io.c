@@ -10,8 +10,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#define BUILDER_BYTES_KEPT (256 * 1024) /* a partition's builder keeps no more memory than this between units [bytes] */
-
 struct journal_io *journal_io_new(struct broker *broker, struct journal_store *store, struct stored_journal *stored)
 {
     struct journal_io *io = xcalloc(1, sizeof *io);
@@ -30,6 +28,17 @@ static void part_free(struct journal_part *part)
     partition_log_unref(part->log);
     batch_builder_done(&part->builder);
     free(part);
+}
+
+void journal_io_trim(struct journal_io *io)
+{
+    for (struct journal_part *part = io->parts; part; part = part->next) {
+        if (!part->used && part->builder.records_count == 0) {
+            batch_builder_done(&part->builder);
+            batch_builder_init(&part->builder);
+        }
+        part->used = false;
+    }
 }
 
 void journal_io_free(struct journal_io *io)
@@ -129,10 +138,7 @@ static int io_append(void *arg, struct journal_partition *p, int32_t first_seque
                   partition_log_name(part->log));
         return -EIO;
     }
-    if (part->builder.bytes.size > BUILDER_BYTES_KEPT) {
-        batch_builder_done(&part->builder);
-        batch_builder_init(&part->builder);
-    }
+    part->used = true;
     *ret_base_offset = a.base_offset;
     *ret_last_offset = a.last_offset;
     return 0;

@@ -25,6 +25,7 @@ struct journal_part {
     struct batch_builder builder; /* records counted as pending */
     enum compression_codec codec; /* of the topic; none when it leaves that to producers */
     bool codec_given;
+    bool used; /* since journal_io_trim() */
     bool answered;
     int answer;
     struct journal_part *next, *next_answered;
@@ -57,6 +58,8 @@ struct journal_io *journal_io_new(struct broker *broker, struct journal_store *s
 void journal_io_free(struct journal_io *io);
 /* Hands over what the sync threads have answered. */
 void journal_io_deliver(struct journal_io *io);
+/* Gives back the memory of batches that nobody builds any more; called now and then. */
+void journal_io_trim(struct journal_io *io);
 static inline struct journal_part *journal_part_of(const struct journal_partition *p)
 {
     return p->user;

@@ -133,11 +133,10 @@ static bool set_unavailable(struct pg_converter *c, const struct pg_setup *s)
 
 bool pg_setup_array(struct pg_converter *c, const struct pg_setup *s)
 {
-    struct pg_type element = *s->type->element;
+    const struct pg_type element = *s->type->element; /* with the array's modifier, or its domain's */
 
     if (element.oid == 790 || element.oid == 1186 || element.element)
         return false; /* money, interval: Debezium has no arrays of them */
-    element.typmod = s->type->typmod;
     const struct pg_converter *of = pg_converter_new(s->arena, s->config, &element, element.kind != 'e', s->snapshot);
     if (!of) return false;
     c->element = of;

@@ -24,7 +24,7 @@ struct pg_type {
     const char *name;              /* typname */
     char kind;                     /* typtype: b base, e enum, c composite, r range, m multirange, p pseudo */
     const char *enum_labels;       /* comma separated, in order; NULL unless an enum */
-    const struct pg_type *element; /* of an array; NULL: no array. Its typmod is the array's. */
+    const struct pg_type *element; /* of an array, with the array's modifier; NULL: no array */
 };
 
 struct pg_converter;

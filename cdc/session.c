@@ -152,6 +152,7 @@ static int snapshot_between(void *arg)
     journal_io_deliver(c->stored->io);
     if (connector_now_us() - c->round_us < ROUND_US) return 0;
     c->round_us = connector_now_us();
+    journal_io_trim(c->stored->io);
     return journal_round(c->stored->journal);
 }
 

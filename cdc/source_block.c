@@ -4,9 +4,6 @@
 #include "base/json_writer.h"
 #include "cdc/connect_value.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 static const char *const marker_names[] = {
     [SNAPSHOT_FALSE] = "false",
     [SNAPSHOT_TRUE] = "true",
@@ -62,14 +59,15 @@ static void write_db(struct bytes *out, const struct context *c)
 /* A JSON array within a string: [last commit, this event], each a string or null. */
 static void write_sequence(struct bytes *out, const struct context *c)
 {
-    char text[80];
-
-    if (c->position->last_commit_lsn)
-        snprintf(text, sizeof(text), "\"[\\\"%" PRIu64 "\\\",\\\"%" PRIu64 "\\\"]\"", c->position->last_commit_lsn,
-                 c->position->lsn);
-    else
-        snprintf(text, sizeof(text), "\"[null,\\\"%" PRIu64 "\\\"]\"", c->position->lsn);
-    bytes_append_text(out, text);
+    if (c->position->last_commit_lsn) {
+        bytes_append_text(out, "\"[\\\"");
+        json_write_uint64(out, c->position->last_commit_lsn);
+        bytes_append_text(out, "\\\",\\\"");
+    } else {
+        bytes_append_text(out, "\"[null,\\\"");
+    }
+    json_write_uint64(out, c->position->lsn);
+    bytes_append_text(out, "\\\"]\"");
 }
 static void write_schema(struct bytes *out, const struct context *c)
 {
@@ -110,30 +108,37 @@ static void write_origin_lsn(struct bytes *out, const struct context *c)
         json_write_null(out);
 }
 
+#define NAMED(name)                                                                                                    \
+    name,                                                                                                              \
+    {                                                                                                                  \
+        (const uint8_t *)"\"" name "\":", sizeof(name) + 2                                                             \
+    }
+
 /* The block in its order; what 2.x does not have is marked. */
 static const struct source_field {
     const char *name;
+    struct slice json_name; /* `"name":` */
     enum connect_type type;
     bool optional;
     bool since_3;
     void (*write)(struct bytes *out, const struct context *c);
 } fields[] = {
-    {"version", CONNECT_STRING, false, false, write_version},
-    {"connector", CONNECT_STRING, false, false, write_connector},
-    {"name", CONNECT_STRING, false, false, write_name},
-    {"ts_ms", CONNECT_INT64, false, false, write_ts_ms},
-    {"snapshot", CONNECT_STRING, true, false, write_snapshot},
-    {"db", CONNECT_STRING, false, false, write_db},
-    {"sequence", CONNECT_STRING, true, false, write_sequence},
-    {"ts_us", CONNECT_INT64, true, true, write_ts_us},
-    {"ts_ns", CONNECT_INT64, true, true, write_ts_ns},
-    {"schema", CONNECT_STRING, false, false, write_schema},
-    {"table", CONNECT_STRING, false, false, write_table},
-    {"txId", CONNECT_INT64, true, false, write_xid},
-    {"lsn", CONNECT_INT64, true, false, write_lsn},
-    {"xmin", CONNECT_INT64, true, false, write_xmin},
-    {"origin", CONNECT_STRING, true, true, write_origin},
-    {"origin_lsn", CONNECT_INT64, true, true, write_origin_lsn},
+    {NAMED("version"), CONNECT_STRING, false, false, write_version},
+    {NAMED("connector"), CONNECT_STRING, false, false, write_connector},
+    {NAMED("name"), CONNECT_STRING, false, false, write_name},
+    {NAMED("ts_ms"), CONNECT_INT64, false, false, write_ts_ms},
+    {NAMED("snapshot"), CONNECT_STRING, true, false, write_snapshot},
+    {NAMED("db"), CONNECT_STRING, false, false, write_db},
+    {NAMED("sequence"), CONNECT_STRING, true, false, write_sequence},
+    {NAMED("ts_us"), CONNECT_INT64, true, true, write_ts_us},
+    {NAMED("ts_ns"), CONNECT_INT64, true, true, write_ts_ns},
+    {NAMED("schema"), CONNECT_STRING, false, false, write_schema},
+    {NAMED("table"), CONNECT_STRING, false, false, write_table},
+    {NAMED("txId"), CONNECT_INT64, true, false, write_xid},
+    {NAMED("lsn"), CONNECT_INT64, true, false, write_lsn},
+    {NAMED("xmin"), CONNECT_INT64, true, false, write_xmin},
+    {NAMED("origin"), CONNECT_STRING, true, true, write_origin},
+    {NAMED("origin_lsn"), CONNECT_INT64, true, true, write_origin_lsn},
 };
 
 #define FIELD_TS_MS  3
@@ -179,9 +184,7 @@ struct connect_schema *transaction_schema(struct arena *a)
 
 static void write_name_of(struct bytes *out, size_t i)
 {
-    bytes_append_byte(out, '"');
-    bytes_append_text(out, fields[i].name);
-    bytes_append(out, "\":", 2);
+    bytes_append_slice(out, fields[i].json_name);
 }
 
 /* The fields from..to-1 with names and values, then the name of `to`. */

@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
@@ -48,6 +49,7 @@ struct http_server {
     pthread_mutex_t lock; /* guards exchanges_count */
     pthread_cond_t quiet; /* exchanges_count fell to 0 */
     uint32_t exchanges_count;
+    atomic_bool stopping; /* requests that wait for a worker are refused */
 };
 
 const char *http_param(const struct http_request *rq, int i)
@@ -110,7 +112,7 @@ static void exchange_log(struct http_exchange *x)
     char client[80];
     enum log_level level = x->reply.status == 404 ? LOG_DEBUG : LOG_WARN;
 
-    if (x->reply.status < 400 || level > log_level_max) return;
+    if (x->reply.status < 400 || !log_is_on(level)) return;
     client_text(x, client, sizeof client);
     log_write(level, x->server->options->name, "request refused client=%s method=%s path=%s status=%d cause=%.*s",
               client, x->method, x->request.path, x->reply.status, CAUSE_LOGGED_CHARS,
@@ -192,7 +194,10 @@ static void exchange_handle(void *arg)
 {
     struct http_exchange *x = arg;
 
-    x->route->handle(&x->request, &x->reply);
+    if (atomic_load(&x->server->stopping))
+        reply_error(&x->reply, 503, "The server is shutting down");
+    else
+        x->route->handle(&x->request, &x->reply);
     if (x->route->flags & ROUTE_BLOCKS) MHD_resume_connection(x->connection);
 }
 
@@ -361,6 +366,7 @@ void http_server_stop(struct http_server *s)
         if (s->listening[i].daemon) MHD_quiesce_daemon(s->listening[i].daemon);
         close(s->listening[i].listener.fd);
     }
+    atomic_store(&s->stopping, true);
     workers_free(s->workers); /* every suspended connection is resumed by then */
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += STOP_WAIT_S;

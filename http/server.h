@@ -62,7 +62,8 @@ int http_server_open(const struct http_server_options *options, struct http_serv
                      struct err *err) WARN_UNUSED;
 /* Begins to answer. On failure the server is still to be stopped. */
 int http_server_run(struct http_server *s, struct err *err) WARN_UNUSED;
-/* Refuses new connections, lets blocked requests finish, then closes all. NULL is allowed. */
+/* Refuses new connections and what still waits for a worker (503), lets what runs finish, then closes all. NULL is
+ * allowed. */
 void http_server_stop(struct http_server *s);
 /* "HOST:PORT" of the first listener, as bound. */
 const char *http_server_address(const struct http_server *s);

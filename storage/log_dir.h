@@ -41,7 +41,10 @@ bool log_dir_was_clean(const struct log_dir *dir); /* the last stop was */
 
 /* Opens or creates the log of topic-partition. An existing folder with another topic id is set aside (-stray).
  * After an unclean stop this recovers: from the recovery point, cuts a torn tail, rebuilds indexes and producer state,
- * begins a new leader epoch. The caller gets a reference. */
+ * begins a new leader epoch. The caller gets a reference; a log is opened once. After a clean stop its files are read when it
+ * is first used.
+ * -EBADMSG: what was durable is damaged; err names file and position, nothing was changed, and the log is to be answered for
+ * with KAFKA_STORAGE_ERROR. Other -errno: err says what to do. */
 int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
                      const struct log_config *config, struct partition_log **ret_log, struct err *err) WARN_UNUSED;
 /* Renames the folder to <name>.<hex>-delete at once, removes files after file.delete.delay.ms; waiters are woken, later

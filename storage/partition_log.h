@@ -116,7 +116,7 @@ struct log_read {
 
 /* Finds the batches that hold offset and what follows, up to size_max bytes, within one segment, below the mark of
  * isolation. at_least_one: the first batch is returned even when larger than size_max (KIP-74).
- * Returns KAFKA_NONE (no data at the end), OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR. */
+ * Returns KAFKA_NONE (no data at the end), OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
 enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
                                     enum read_isolation isolation, struct log_read *ret_read) WARN_UNUSED;
 void log_read_done(struct log_read *r);
@@ -193,7 +193,8 @@ void partition_log_wait_cancel(struct partition_log *log, struct log_waiter *w);
 /* -- durability -- */
 
 /* Calls done(arg, error) on a sync thread when everything below end_offset is on disk; several calls share one sync.
- * error: 0 or -errno (the log is then failed and refuses writes until reopened). */
+ * error: 0 or -errno (the log is then failed and refuses writes until reopened). On a log that is closed or deleted done is
+ * called at once with -ESTALE. */
 void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error), void *arg);
 /* The same for several logs, waiting; in parallel. Returns 0 or the first -errno. */
 int partition_log_sync(struct partition_log *const *logs, uint32_t count) WARN_UNUSED;

@@ -1,12 +1,13 @@
-/* CreateTopics, key 19. Control thread; the answer waits until the metadata is on disk. v4: defaults (KIP-464); v5: the new
- * topic's configs (KIP-525). Texts are Kafka's, as tools print them. */
+/* CreateTopics, key 19. Control thread; the answer waits until the metadata is on disk. v4: defaults (KIP-464); v5: the
+ * new topic's configs (KIP-525). Texts are Kafka's, as tools print them. */
 #include "broker/api.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 
-static void set_error(struct request *rq, struct create_topics_response_creatable_topic_result *out, enum kafka_error error, const char *text)
+static void set_error(struct request *rq, struct create_topics_response_creatable_topic_result *out,
+                      enum kafka_error error, const char *text)
 {
     out->error_code = (int16_t)error;
     out->error_message = arena_slice_dup(&rq->arena, slice_of(text));
@@ -15,26 +16,34 @@ static void set_error(struct request *rq, struct create_topics_response_creatabl
 }
 
 /* A manual assignment names this broker for partitions 0, 1, 2 …; returns their count. */
-static int32_t check_assignments(const struct request *rq, const struct create_topics_request_creatable_topic *asked, struct err *err)
+static int32_t check_assignments(const struct request *rq, const struct create_topics_request_creatable_topic *asked,
+                                 struct err *err)
 {
     int32_t count = asked->assignments_count;
 
     if (asked->num_partitions != -1 || asked->replication_factor != -1)
-        return err_set(err, KAFKA_INVALID_REQUEST, "A manual partition assignment was specified, but %s was not set to -1.",
-                       asked->num_partitions != -1 ? "numPartitions" : "replication factor"), -1;
+        return err_set(err, KAFKA_INVALID_REQUEST,
+                       "A manual partition assignment was specified, but %s was not set to -1.",
+                       asked->num_partitions != -1 ? "numPartitions" : "replication factor"),
+               -1;
     if (count > PARTITIONS_PER_CHANGE_MAX)
         return err_set(err, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request."), -1;
     for (int32_t i = 0; i < count; i++) {
         const struct create_topics_request_creatable_replica_assignment *a = &asked->assignments[i];
         if (a->partition_index < 0 || a->partition_index >= count)
-            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence"), -1;
+            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                           "partitions should be a consecutive 0-based integer sequence"),
+                   -1;
         for (int32_t k = 0; k < i; k++)
             if (asked->assignments[k].partition_index == a->partition_index)
-                return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT, "Found multiple manual partition assignments for partition %d",
-                               a->partition_index), -1;
+                return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                               "Found multiple manual partition assignments for partition %d", a->partition_index),
+                       -1;
         if (a->broker_ids_count != 1 || a->broker_ids[0] != rq->broker->node_id)
             return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                           "The manual partition assignment must name broker %d, the only one, once.", rq->broker->node_id), -1;
+                           "The manual partition assignment must name broker %d, the only one, once.",
+                           rq->broker->node_id),
+                   -1;
     }
     return count;
 }
@@ -69,11 +78,13 @@ static bool stands_twice(const struct create_topics_request *in, int32_t at)
     return false;
 }
 
-static void create_one(struct request *rq, struct metadata_change *change, const struct create_topics_request *in, int32_t at,
-                       struct create_topics_response_creatable_topic_result *out)
+static void create_one(struct request *rq, struct metadata_change *change, const struct create_topics_request *in,
+                       int32_t at, struct create_topics_response_creatable_topic_result *out)
 {
     const struct create_topics_request_creatable_topic *asked = &in->topics[at];
-    struct topic_spec spec = {.name = asked->name, .partitions_count = asked->num_partitions, .replication_factor = asked->replication_factor};
+    struct topic_spec spec = {.name = asked->name,
+                              .partitions_count = asked->num_partitions,
+                              .replication_factor = asked->replication_factor};
     struct config_entry *config = arena_calloc(&rq->arena, (size_t)MAX(asked->configs_count, 1), sizeof *config);
     const struct metadata_topic *t;
     struct err err = ERR_NONE;
@@ -118,7 +129,8 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         out->topic_config_error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
         out->num_partitions = -1;
         out->replication_factor = -1;
-    } else if (rq->version >= 5) add_configs(rq, metadata_change_view(change), t, out);
+    } else if (rq->version >= 5)
+        add_configs(rq, metadata_change_view(change), t, out);
 }
 
 static void committed(void *arg, enum kafka_error error)
@@ -132,7 +144,8 @@ static void committed(void *arg, enum kafka_error error)
     request_complete(rq, API_REPLY);
 }
 
-enum api_result api_handle_create_topics(struct request *rq, const struct create_topics_request *in, struct create_topics_response *out)
+enum api_result api_handle_create_topics(struct request *rq, const struct create_topics_request *in,
+                                         struct create_topics_response *out)
 {
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *out->topics);
     if (!out->topics) return API_CLOSE;

@@ -21,7 +21,8 @@ static void delete_before(const struct metadata_topic *t, const struct delete_re
     if (error == KAFKA_NONE) out->low_watermark = low;
 }
 
-enum api_result api_handle_delete_records(struct request *rq, const struct delete_records_request *in, struct delete_records_response *out)
+enum api_result api_handle_delete_records(struct request *rq, const struct delete_records_request *in,
+                                          struct delete_records_response *out)
 {
     const struct metadata *m = request_metadata(rq);
 
@@ -34,7 +35,8 @@ enum api_result api_handle_delete_records(struct request *rq, const struct delet
 
         delete_records_response_topic_result_init(topic);
         topic->name = asked->name;
-        topic->partitions = arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
+        topic->partitions =
+            arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
         if (!topic->partitions) return API_CLOSE;
         topic->partitions_count = asked->partitions_count;
         bool allowed = request_authorize(rq, ACL_DELETE, RESOURCE_TOPIC, asked->name);
@@ -42,8 +44,10 @@ enum api_result api_handle_delete_records(struct request *rq, const struct delet
             delete_records_response_partition_result_init(&topic->partitions[k]);
             topic->partitions[k].partition_index = asked->partitions[k].partition_index;
             topic->partitions[k].low_watermark = -1;
-            if (!allowed) topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-            else delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
+            if (!allowed)
+                topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            else
+                delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
         }
     }
     return API_REPLY;

@@ -3,7 +3,8 @@
 #include "broker/metadata.h"
 #include "protocol/api_handlers.h"
 
-static void set_error(struct request *rq, struct delete_topics_response_deletable_topic_result *out, enum kafka_error error, const char *text)
+static void set_error(struct request *rq, struct delete_topics_response_deletable_topic_result *out,
+                      enum kafka_error error, const char *text)
 {
     out->error_code = (int16_t)error;
     out->error_message = arena_slice_dup(&rq->arena, slice_of(text));
@@ -32,7 +33,8 @@ static void delete_one(struct request *rq, struct metadata_change *change, struc
     if (!t) {
         bool by_id = slice_is_null(name);
         set_error(rq, out, by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
-                  by_id ? "This server does not host this topic ID." : "This server does not host this topic-partition.");
+                  by_id ? "This server does not host this topic ID."
+                        : "This server does not host this topic-partition.");
         return;
     }
     out->name = arena_slice_dup(&rq->arena, slice_of(t->name));
@@ -52,7 +54,8 @@ static void committed(void *arg, enum kafka_error error)
     request_complete(rq, API_REPLY);
 }
 
-enum api_result api_handle_delete_topics(struct request *rq, const struct delete_topics_request *in, struct delete_topics_response *out)
+enum api_result api_handle_delete_topics(struct request *rq, const struct delete_topics_request *in,
+                                         struct delete_topics_response *out)
 {
     int32_t count = rq->version >= 6 ? in->topics_count : in->topic_names_count;
 
@@ -63,8 +66,10 @@ enum api_result api_handle_delete_topics(struct request *rq, const struct delete
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < count; i++) {
         delete_topics_response_deletable_topic_result_init(&out->responses[i]);
-        if (rq->version >= 6) delete_one(rq, change, in->topics[i].name, in->topics[i].topic_id, &out->responses[i]);
-        else delete_one(rq, change, in->topic_names[i], (struct uuid){{0}}, &out->responses[i]);
+        if (rq->version >= 6)
+            delete_one(rq, change, in->topics[i].name, in->topics[i].topic_id, &out->responses[i]);
+        else
+            delete_one(rq, change, in->topic_names[i], (struct uuid){{0}}, &out->responses[i]);
     }
     metadata_change_commit(change, committed, rq);
     return API_PENDING;

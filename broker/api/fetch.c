@@ -53,7 +53,8 @@ struct fetch {
 
 /* -- which partitions -- */
 
-static void item_from_request(struct item *i, const struct fetch_request_topic *t, const struct fetch_request_partition *p)
+static void item_from_request(struct item *i, const struct fetch_request_topic *t,
+                              const struct fetch_request_partition *p)
 {
     *i = (struct item){
         .topic = t->topic,
@@ -105,7 +106,7 @@ static bool take_session(struct fetch *f)
     f->items = arena_alloc(&f->rq->arena, (size_t)MAX(s->partitions_count, 1u) * sizeof *f->items);
     if (!f->items) return false;
     f->items_count = 0;
-    TAILQ_FOREACH(p, &s->partitions, link)
+    TAILQ_FOREACH (p, &s->partitions, link)
         f->items[f->items_count++] = (struct item){
             .topic = p->topic,
             .topic_id = p->topic_id,
@@ -130,7 +131,8 @@ static bool open_full(struct fetch *f, const struct fetch_request *in, bool with
 {
     if (!take_request(f, in)) return false;
     if (!with_session || f->items_count == 0) return true;
-    struct fetch_session *s = fetch_session_create(f->rq->broker->fetch_sessions, f->rq->version >= VERSION_OF_IDS, f->rq->now_ms);
+    struct fetch_session *s =
+        fetch_session_create(f->rq->broker->fetch_sessions, f->rq->version >= VERSION_OF_IDS, f->rq->now_ms);
     if (!s) return true;
     if (!remember(s, in)) {
         fetch_session_close(s);
@@ -146,8 +148,10 @@ static enum kafka_error open_incremental(struct fetch *f, const struct fetch_req
     enum kafka_error error = KAFKA_NONE;
 
     if (!s) return KAFKA_FETCH_SESSION_ID_NOT_FOUND;
-    if (in->session_epoch != s->epoch) error = KAFKA_INVALID_FETCH_SESSION_EPOCH;
-    else if (s->by_id != (f->rq->version >= VERSION_OF_IDS)) error = KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
+    if (in->session_epoch != s->epoch)
+        error = KAFKA_INVALID_FETCH_SESSION_EPOCH;
+    else if (s->by_id != (f->rq->version >= VERSION_OF_IDS))
+        error = KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
     if (error != KAFKA_NONE) {
         fetch_session_give_back(s);
         return error;
@@ -211,11 +215,13 @@ static enum kafka_error set_records(struct item *i)
 {
     if (!i->read.file) return KAFKA_NONE;
     if (i->read.length > FETCH_COPY_BYTES_MAX) {
-        i->data.records = (struct wire_records){.file = i->read.file, .position = i->read.position, .length = i->read.length};
+        i->data.records =
+            (struct wire_records){.file = i->read.file, .position = i->read.position, .length = i->read.length};
         return KAFKA_NONE;
     }
     i->copied = block_new(i->read.length);
-    if (!i->copied || !read_bytes(i->read.file, i->read.position, i->copied->bytes, i->read.length)) return KAFKA_STORAGE_ERROR;
+    if (!i->copied || !read_bytes(i->read.file, i->read.position, i->copied->bytes, i->read.length))
+        return KAFKA_STORAGE_ERROR;
     i->data.records = (struct wire_records){.slice = slice_make(i->copied->bytes, i->read.length), .block = i->copied};
     return KAFKA_NONE;
 }
@@ -261,10 +267,12 @@ static enum kafka_error plan_item(struct fetch *f, const struct metadata *m, str
     int16_t error = KAFKA_NONE;
 
     if (!t && f->rq->version >= VERSION_OF_IDS) return KAFKA_UNKNOWN_TOPIC_ID;
-    if (!request_authorize(f->rq, ACL_READ, RESOURCE_TOPIC, t ? slice_of(t->name) : i->topic)) return KAFKA_TOPIC_AUTHORIZATION_FAILED;
+    if (!request_authorize(f->rq, ACL_READ, RESOURCE_TOPIC, t ? slice_of(t->name) : i->topic))
+        return KAFKA_TOPIC_AUTHORIZATION_FAILED;
     struct partition_log *log = partition_of(t, i->index, &error);
     if (!log) return (enum kafka_error)error;
-    if (f->rq->version < VERSION_OF_ZSTD && t->log_config.compression_codec == COMPRESSION_ZSTD) return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+    if (f->rq->version < VERSION_OF_ZSTD && t->log_config.compression_codec == COMPRESSION_ZSTD)
+        return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
 
     i->read.marks = partition_log_marks(log);
     error = leader_epoch_check(i->read.marks.leader_epoch, i->current_leader_epoch);
@@ -400,8 +408,10 @@ static void woken(void *arg)
 
     request_renew(f->rq);
     plan(f);
-    if (must_answer(f)) reply(f);
-    else purgatory_entry_rearm(f->waiting);
+    if (must_answer(f))
+        reply(f);
+    else
+        purgatory_entry_rearm(f->waiting);
 }
 
 static void expired(void *arg)
@@ -426,7 +436,8 @@ static bool park(struct fetch *f)
     const struct fetch_request *in = f->rq->in;
     const struct metadata *m = request_metadata(f->rq);
 
-    f->waiting = purgatory_entry_new(request_loop(f->rq), request_mailbox(f->rq), (uint32_t)f->items_count, woken, expired, f);
+    f->waiting =
+        purgatory_entry_new(request_loop(f->rq), request_mailbox(f->rq), (uint32_t)f->items_count, woken, expired, f);
     if (!f->waiting) return false;
     for (int32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];

@@ -24,12 +24,14 @@ static int16_t version_of(int64_t timestamp)
     }
 }
 
-static void by_time(struct partition_log *log, int64_t asked, int64_t end, struct list_offsets_response_partition_response *out)
+static void by_time(struct partition_log *log, int64_t asked, int64_t end,
+                    struct list_offsets_response_partition_response *out)
 {
     int64_t offset = -1, timestamp = -1;
     int32_t epoch = -1;
-    enum kafka_error error = asked == TIMESTAMP_MAX ? partition_log_max_timestamp(log, &offset, &timestamp, &epoch)
-                                                    : partition_log_offset_for_time(log, asked, &offset, &timestamp, &epoch);
+    enum kafka_error error = asked == TIMESTAMP_MAX
+                                 ? partition_log_max_timestamp(log, &offset, &timestamp, &epoch)
+                                 : partition_log_offset_for_time(log, asked, &offset, &timestamp, &epoch);
     out->error_code = (int16_t)error;
     /* What readers cannot see yet does not exist for them. */
     if (error != KAFKA_NONE || offset < 0 || offset >= end) return;
@@ -39,7 +41,8 @@ static void by_time(struct partition_log *log, int64_t asked, int64_t end, struc
 }
 
 static void list_partition(struct request *rq, const struct list_offsets_request *in, const struct metadata_topic *t,
-                           const struct list_offsets_request_partition *p, struct list_offsets_response_partition_response *out)
+                           const struct list_offsets_request_partition *p,
+                           struct list_offsets_response_partition_response *out)
 {
     struct partition_log *log = partition_of(t, p->partition_index, &out->error_code);
     if (!log) return;
@@ -58,9 +61,7 @@ static void list_partition(struct request *rq, const struct list_offsets_request
     case TIMESTAMP_EARLIEST:
     case TIMESTAMP_EARLIEST_LOCAL: out->offset = marks.log_start; break;
     case TIMESTAMP_LATEST_TIERED: out->leader_epoch = -1; break; /* nothing is tiered */
-    default:
-        out->leader_epoch = -1;
-        by_time(log, p->timestamp, end, out);
+    default: out->leader_epoch = -1; by_time(log, p->timestamp, end, out);
     }
 }
 
@@ -74,7 +75,8 @@ static bool is_duplicate(const struct list_offsets_request_topic *t, int32_t at)
 
 #define DUPLICATE_CHECK_MAX 256 /* partitions of one topic, beyond which the comparison would cost too much */
 
-enum api_result api_handle_list_offsets(struct request *rq, const struct list_offsets_request *in, struct list_offsets_response *out)
+enum api_result api_handle_list_offsets(struct request *rq, const struct list_offsets_request *in,
+                                        struct list_offsets_response *out)
 {
     const struct metadata *m = request_metadata(rq);
 
@@ -88,7 +90,8 @@ enum api_result api_handle_list_offsets(struct request *rq, const struct list_of
 
         list_offsets_response_topic_response_init(topic);
         topic->name = asked->name;
-        topic->partitions = arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
+        topic->partitions =
+            arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
         if (!topic->partitions) break;
         topic->partitions_count = asked->partitions_count;
         out->topics_count++;
@@ -97,9 +100,12 @@ enum api_result api_handle_list_offsets(struct request *rq, const struct list_of
             struct list_offsets_response_partition_response *p = &topic->partitions[k];
             list_offsets_response_partition_response_init(p);
             p->partition_index = asked->partitions[k].partition_index;
-            if (!allowed) p->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-            else if (asked->partitions_count <= DUPLICATE_CHECK_MAX && is_duplicate(asked, k)) p->error_code = KAFKA_INVALID_REQUEST;
-            else list_partition(rq, in, t, &asked->partitions[k], p);
+            if (!allowed)
+                p->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            else if (asked->partitions_count <= DUPLICATE_CHECK_MAX && is_duplicate(asked, k))
+                p->error_code = KAFKA_INVALID_REQUEST;
+            else
+                list_partition(rq, in, t, &asked->partitions[k], p);
         }
     }
     log_dir_visibility_unlock(rq->broker->dir);

@@ -1,5 +1,6 @@
-/* Metadata, key 3: brokers, topics, leaders. Network thread; a topic that is to be created is made on the control thread,
- * and the answer waits until it is there (Kafka answers UNKNOWN_TOPIC_OR_PARTITION and lets the client ask again). */
+/* Metadata, key 3: brokers, topics, leaders. Network thread; a topic that is to be created is made on the control
+ * thread, and the answer waits until it is there (Kafka answers UNKNOWN_TOPIC_OR_PARTITION and lets the client ask
+ * again). */
 #include "broker/api.h"
 #include "broker/api/authorized.h"
 #include "broker/partition.h"
@@ -45,11 +46,13 @@ static bool add_topic(struct request *rq, const struct metadata_request *in, con
     out->name = arena_slice_dup(&rq->arena, slice_of(t->name));
     out->topic_id = t->id;
     out->is_internal = t->internal;
-    if (in->include_topic_authorized_operations) out->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, slice_of(t->name));
+    if (in->include_topic_authorized_operations)
+        out->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, slice_of(t->name));
     return out->name.ptr && add_partitions(rq, t, out);
 }
 
-static void add_unknown(const struct metadata_request_topic *asked, enum kafka_error error, struct metadata_response_topic *out)
+static void add_unknown(const struct metadata_request_topic *asked, enum kafka_error error,
+                        struct metadata_response_topic *out)
 {
     metadata_response_topic_init(out);
     out->name = asked->name;
@@ -142,8 +145,8 @@ static void created(void *arg, enum kafka_error error, const char *text) /* cont
 
 static bool wants_creation(struct request *rq, const struct metadata_request_topic *asked)
 {
-    return !slice_is_null(asked->name) && !topic_name_is_internal(asked->name) && !metadata_topic(request_metadata(rq), asked->name) &&
-           topic_name_check(asked->name, NULL) == KAFKA_NONE &&
+    return !slice_is_null(asked->name) && !topic_name_is_internal(asked->name) &&
+           !metadata_topic(request_metadata(rq), asked->name) && topic_name_check(asked->name, NULL) == KAFKA_NONE &&
            request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, asked->name) &&
            (request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name) ||
             request_authorize(rq, ACL_CREATE, RESOURCE_CLUSTER, SLICE("kafka-cluster")));
@@ -154,7 +157,9 @@ static bool create_missing(struct request *rq, const struct metadata_request *in
     struct creation *c = NULL;
     int count = 0;
 
-    if (!in->allow_auto_topic_creation || !request_metadata(rq)->config->auto_create_topics_enable || asks_for_all(rq, in)) return false;
+    if (!in->allow_auto_topic_creation || !request_metadata(rq)->config->auto_create_topics_enable ||
+        asks_for_all(rq, in))
+        return false;
     for (int32_t i = 0; i < in->topics_count && count < TOPICS_CREATED_MAX; i++) {
         if (!wants_creation(rq, &in->topics[i])) continue;
         if (!c) {
@@ -171,7 +176,8 @@ static bool create_missing(struct request *rq, const struct metadata_request *in
     return c != NULL;
 }
 
-enum api_result api_handle_metadata(struct request *rq, const struct metadata_request *in, struct metadata_response *out)
+enum api_result api_handle_metadata(struct request *rq, const struct metadata_request *in,
+                                    struct metadata_response *out)
 {
     return create_missing(rq, in) ? API_PENDING : answer(rq);
 }

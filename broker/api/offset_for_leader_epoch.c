@@ -4,7 +4,8 @@
 #include "broker/partition.h"
 #include "protocol/api_handlers.h"
 
-static void find_end(const struct metadata_topic *t, const struct offset_for_leader_epoch_request_offset_for_leader_partition *p,
+static void find_end(const struct metadata_topic *t,
+                     const struct offset_for_leader_epoch_request_offset_for_leader_partition *p,
                      struct offset_for_leader_epoch_response_epoch_end_offset *out)
 {
     struct partition_log *log = partition_of(t, p->partition, &out->error_code);
@@ -29,15 +30,18 @@ enum api_result api_handle_offset_for_leader_epoch(struct request *rq, const str
 
         offset_for_leader_epoch_response_offset_for_leader_topic_result_init(topic);
         topic->topic = asked->topic;
-        topic->partitions = arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
+        topic->partitions =
+            arena_calloc(&rq->arena, (size_t)MAX(asked->partitions_count, 1), sizeof *topic->partitions);
         if (!topic->partitions) return API_CLOSE;
         topic->partitions_count = asked->partitions_count;
         bool allowed = request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, asked->topic);
         for (int32_t k = 0; k < asked->partitions_count; k++) {
             offset_for_leader_epoch_response_epoch_end_offset_init(&topic->partitions[k]);
             topic->partitions[k].partition = asked->partitions[k].partition;
-            if (!allowed) topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-            else find_end(metadata_topic(m, asked->topic), &asked->partitions[k], &topic->partitions[k]);
+            if (!allowed)
+                topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            else
+                find_end(metadata_topic(m, asked->topic), &asked->partitions[k], &topic->partitions[k]);
         }
     }
     return API_REPLY;

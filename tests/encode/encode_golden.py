@@ -4,6 +4,7 @@ cdc_encode makes of them compared with those of the real Debezium.
 
 usage: encode_golden.py CDC_ENCODE [SCENARIO...]      scenarios as shell patterns; default: the groups of GROUPS
 OTTLA_GOLDENS names the folder of scenarios (default: the archive in tests/golden)."""
+import concurrent.futures
 import fnmatch
 import json
 import os
@@ -18,7 +19,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 from lib.postgres import Postgres, remove_templates  # noqa: E402
 
 GROUPS = ["seed*", "ops_basic*", "ops_pk_update*", "ops_toast*", "ops_no_tombstone", "ops_replica_identity*", "snap_markers*",
-          "snap_mode_initial", "snap_empty_tables", "snap_all_empty", "snap_include_list", "keys_order", "names_*", "types_int*", "types_text_*", "types_numeric_*", "types_time_*", "types_misc*",
+          "snap_mode_initial", "snap_empty_tables", "snap_all_empty", "keys_order", "names_*", "types_int*", "types_text_*", "types_numeric_*", "types_time_*", "types_misc*",
           "types_hstore_*", "types_money_scale", "types_defaults*", "ops_no_tombstone", "ops_truncate_*", "ops_logical_message*",
           "smt_unwrap*", "smt_regex_router", "msg_key_columns*", "event_headers_off", "ops_skip_ud", "col_exclude_skip_unchanged"]
 # Scenarios that need what an encoder alone cannot do, or what is not built yet.
@@ -30,6 +31,9 @@ LATER = {
 }
 # The switch that makes us repeat what Debezium writes wrongly (docs/cdc-types.md).
 DEFECTS = {"ottla.debezium.defects": "true"}
+
+
+WORKERS = 4
 
 
 def scenarios_folder():
@@ -151,7 +155,7 @@ def run(program, postgres, folder):
     postgres.psql('create database "%s" template template0' % database)
     with open(os.path.join(folder, "setup.sql"), encoding="utf-8") as f:
         postgres.psql(f.read(), database)
-    publication, slot = config.get("publication.name", "dbz_publication"), "encode"
+    publication, slot = config.get("publication.name", "dbz_publication"), "encode_" + database
     if not postgres.psql("select 1 from pg_publication where pubname = '%s'" % publication, database):
         postgres.psql('create publication "%s" for all tables' % publication, database)
     lsn = postgres.psql("select lsn from pg_create_logical_replication_slot('%s', 'pgoutput')" % slot, database)
@@ -178,37 +182,46 @@ def run(program, postgres, folder):
     return encoder.records
 
 
+def check(program, postgres, goldens, name):
+    """What is wrong with a scenario; None: nothing."""
+    folder = os.path.join(goldens, name)
+    try:
+        records = run(program, postgres, folder)
+    except RuntimeError as e:
+        return str(e)
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as f:
+        f.write("".join(r + "\n" for r in records))
+        f.flush()
+        done = subprocess.run([sys.executable, os.path.join(goldens, "compare.py"), folder, f.name, "--partitions"],
+                              stdout=subprocess.PIPE, text=True)
+    return done.stdout.rstrip() if done.returncode else None
+
+
 def main(argv):
     program, patterns = os.path.abspath(argv[0]), argv[1:]
     goldens = scenarios_folder()
     names = sorted(n for n in os.listdir(goldens) if os.path.isdir(os.path.join(goldens, n)))
     chosen = [n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns or GROUPS)]
-    passed, failed, skipped = 0, 0, 0
-    with Postgres() as postgres:
+    later = [n for n in chosen if not patterns and n in LATER]
+    for name in later:
+        print("skipped %s: %s" % (name, LATER[name]))
+    passed, failed = 0, 0
+    with Postgres() as postgres, concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        # Two scenarios may use a database of the same name: each name is one job, its scenarios in turn.
+        by_database = {}
         for name in chosen:
-            if not patterns and LATER.get(name):
-                print("skipped %s: %s" % (name, LATER[name]))
-                skipped += 1
-                continue
-            folder = os.path.join(goldens, name)
-            try:
-                records = run(program, postgres, folder)
-            except RuntimeError as e:
-                print("FAILED  %s: %s" % (name, e))
-                failed += 1
-                continue
-            with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as f:
-                f.write("".join(r + "\n" for r in records))
-                f.flush()
-                done = subprocess.run([sys.executable, os.path.join(goldens, "compare.py"), folder, f.name, "--partitions"],
-                                      stdout=subprocess.PIPE, text=True)
-            if done.returncode:
-                print("FAILED  %s:\n%s" % (name, done.stdout.rstrip()))
-                failed += 1
-            else:
-                passed += 1
+            if name not in later:
+                with open(os.path.join(goldens, name, "manifest.json")) as f:
+                    by_database.setdefault(json.load(f)["database"], []).append(name)
+        jobs = [pool.submit(lambda group: [(n, check(program, postgres, goldens, n)) for n in group], group)
+                for group in by_database.values()]
+        for job in jobs:
+            for name, wrong in job.result():
+                if wrong:
+                    print("FAILED  %s:\n%s" % (name, wrong), flush=True)
+                passed, failed = passed + (not wrong), failed + bool(wrong)
     remove_templates()
-    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    print("%d passed, %d failed, %d skipped" % (passed, failed, len(later)))
     return 1 if failed or not passed else 0
 
 

@@ -1,6 +1,7 @@
-/* Whole requests against a running broker in this process: any key, any version, any bytes behind a correct frame length.
- * A request of the fuzzer is followed by one that must be answered, so that a broker that stopped working is noticed;
- * crashes and sanitizer reports of its threads end the run by themselves. Seeds: tests/fuzz/seeds_requests.py. */
+/* Whole requests against a running broker in this process: any key, any version, any bytes behind a correct frame
+ * length. A request of the fuzzer is followed by one that must be answered, so that a broker that stopped working is
+ * noticed; crashes and sanitizer reports of its threads end the run by themselves. Seeds: tests/fuzz/seeds_requests.py.
+ * */
 #include "base/log.h"
 #include "broker/broker.h"
 #include "tests/lib/kafka_client.h"
@@ -70,8 +71,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t answer[4096];
 
     if (runs++ % RUNS_PER_BROKER == 0) {
-        if (broker) stop();
-        else atexit(stop);
+        if (broker)
+            stop();
+        else
+            atexit(stop);
         start();
     }
     if (size > 60000) return 0;

@@ -149,3 +149,42 @@ def test_a_client_that_does_not_read_does_not_grow_the_broker(broker):
                 time.sleep(0.05)
         assert lives(broker)
         assert broker.rss_kb() < 30000
+
+
+def produce(topic, size, correlation):
+    """A Produce v3 of `size` bytes that are no batch."""
+    body = struct.pack(">hhi", -1, 1, 1000) + struct.pack(">ih", 1, len(topic)) + topic + struct.pack(">iii", 1, 0, size)
+    return frame(header(PRODUCE, 3, correlation) + body + b"x" * size)
+
+
+def test_when_request_memory_is_full_clients_wait_and_are_served():
+    with Ottla({"connect.listeners": "", "queued.max.request.bytes": "100000"}) as o:
+        request = produce(b"nowhere", 80000, 5)
+        sockets = [connect(o) for _ in range(20)]
+        for s in sockets:
+            s.sendall(request[:40000])
+        for s in sockets:
+            s.setblocking(False)
+        rest = {s: request[40000:] for s in sockets}
+        answered = {}
+
+        def step():
+            for s in sockets:
+                if rest[s]:
+                    try:
+                        rest[s] = rest[s][s.send(rest[s]):]
+                    except BlockingIOError:
+                        pass
+                elif s not in answered:
+                    try:
+                        data = s.recv(4096)
+                    except BlockingIOError:
+                        continue
+                    assert data[4:8] == struct.pack(">i", 5)
+                    answered[s] = True
+            return len(answered) == len(sockets)
+
+        until("every client is answered", step, 30, 0.005)
+        assert o.rss_kb() < 20000
+        for s in sockets:
+            s.close()

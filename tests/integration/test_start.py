@@ -35,7 +35,7 @@ def fails(tmp_path, *arguments, text=None):
     ("listeners=PLAINTEXT://127.0.0.1:99999", "the port must be a number from 0 to 65535"),
     ("listeners=SSL://127.0.0.1:9093", "this version serves PLAINTEXT"),
     ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "clients cannot connect to that address"),
-    ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "authorizer.class.name"),
+    ("authorizer.class.name=com.example.Authorizer", "authorizer.class.name"),
     ("nonsense", "must be NAME=VALUE"),
 ])
 def test_a_bad_option_is_named(tmp_path, override, told):

@@ -57,7 +57,9 @@ static bool receive_all(int fd, uint8_t *p, size_t size)
 bool kafka_client_send(struct kafka_client *c, int16_t key, int16_t version, const void *in)
 {
     const struct kafka_api *api = kafka_api_find(key);
-    struct request_header header = {.request_api_key = key, .request_api_version = version, .correlation_id = ++c->correlation_id,
+    struct request_header header = {.request_api_key = key,
+                                    .request_api_version = version,
+                                    .correlation_id = ++c->correlation_id,
                                     .client_id = SLICE("kafka_client")};
     struct buf buf;
     struct wire_writer w;
@@ -69,7 +71,8 @@ bool kafka_client_send(struct kafka_client *c, int16_t key, int16_t version, con
     api->request->encode(&w, version, in);
     bool ok = wire_writer_done(&w) && size;
     if (ok) be32_store(size, (uint32_t)buf.size - 4);
-    for (uint32_t i = buf.first; ok && i < buf.parts_count; i++) ok = send_all(c->fd, buf.parts[i].ptr, buf.parts[i].length);
+    for (uint32_t i = buf.first; ok && i < buf.parts_count; i++)
+        ok = send_all(c->fd, buf.parts[i].ptr, buf.parts[i].length);
     buf_done(&buf);
     return ok;
 }

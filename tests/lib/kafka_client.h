@@ -1,4 +1,5 @@
-/* tests/lib/kafka_client.h: a Kafka client of a few lines over our codec, for tests that need many of them in one process. */
+/* tests/lib/kafka_client.h: a Kafka client of a few lines over our codec, for tests that need many of them in one
+ * process. */
 #ifndef OTTLA_KAFKA_CLIENT_H
 #define OTTLA_KAFKA_CLIENT_H
 

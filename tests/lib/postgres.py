@@ -49,11 +49,19 @@ def _chown(path):
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
+def _folder():
+    """A new folder of the server's user that says which process it belongs to."""
+    folder = tempfile.mkdtemp(prefix="ottla-pg-", dir="/var/tmp")
+    with open(os.path.join(folder, "owner"), "w") as f:
+        f.write(str(os.getpid()))
+    os.chmod(folder, 0o755)
+    _chown(folder)
+    return folder
+
+
 def _template(version):
     if version not in _templates:
-        folder = tempfile.mkdtemp(prefix="ottla-pg-template-", dir="/var/tmp")
-        os.chmod(folder, 0o755)
-        _chown(folder)
+        folder = _folder()
         data = os.path.join(folder, "data")
         _run([os.path.join(binaries(version), "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
               "--locale=C.UTF-8", "--no-sync"])
@@ -78,9 +86,7 @@ class Postgres:
         if not self.bin:
             raise RuntimeError("PostgreSQL %s is not installed" % version)
         template = _template(version)
-        self.folder = tempfile.mkdtemp(prefix="ottla-pg-", dir="/var/tmp")
-        os.chmod(self.folder, 0o755)
-        _chown(self.folder)
+        self.folder = _folder()
         self.data = os.path.join(self.folder, "data")
         _run(["cp", "-a", "--reflink=auto", template, self.data])
         self.port = free_port()
@@ -137,7 +143,12 @@ class Postgres:
 
 
 def remove_leftovers():
-    """Folders of runs that were killed. Only those that no running server uses."""
+    """Folders of test processes that were killed, unless a server still uses one."""
     for folder in glob.glob("/var/tmp/ottla-pg-*"):
-        if not glob.glob(os.path.join(folder, "data", "postmaster.pid")):
+        try:
+            with open(os.path.join(folder, "owner")) as f:
+                owner = int(f.read())
+        except (OSError, ValueError):
+            continue
+        if not os.path.exists("/proc/%d" % owner) and not os.path.exists(os.path.join(folder, "data", "postmaster.pid")):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,5 @@
-/* The broker under everything at once: clients that produce, poll and vanish, topics that come and go, readers and writers
- * in the same process. What was acknowledged must be there at the end; TSan watches the rest. */
+/* The broker under everything at once: clients that produce, poll and vanish, topics that come and go, readers and
+ * writers in the same process. What was acknowledged must be there at the end; TSan watches the rest. */
 #include "base/log.h"
 #include "broker/broker.h"
 #include "protocol/batch_builder.h"
@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define PARTITIONS   3
-#define RUN_SECONDS  3
+#define PARTITIONS    3
+#define RUN_SECONDS   3
 #define FETCH_VERSION 11
 
 static struct broker *broker;
@@ -38,7 +38,8 @@ static void *produce_to(struct slice topic_name)
     for (int i = 0; !over; i++) {
         struct slice batch;
         struct produce_request_partition_produce_data data = {.index = i % PARTITIONS};
-        struct produce_request_topic_produce_data topic = {.name = topic_name, .partition_data = &data, .partition_data_count = 1};
+        struct produce_request_topic_produce_data topic = {
+            .name = topic_name, .partition_data = &data, .partition_data_count = 1};
         struct produce_request in = {.acks = -1, .timeout_ms = 1000, .topic_data = &topic, .topic_data_count = 1};
         struct produce_response out;
 
@@ -70,7 +71,8 @@ static void *produce_strict(void *arg)
     return produce_to(SLICE("s"));
 }
 
-static struct fetch_request fetch_all(struct fetch_request_topic *topic, struct fetch_request_partition *partitions, const int64_t *offsets)
+static struct fetch_request fetch_all(struct fetch_request_topic *topic, struct fetch_request_partition *partitions,
+                                      const int64_t *offsets)
 {
     struct fetch_request in;
 
@@ -81,7 +83,8 @@ static struct fetch_request fetch_all(struct fetch_request_topic *topic, struct 
         partitions[i].fetch_offset = offsets[i];
         partitions[i].partition_max_bytes = 100000;
     }
-    *topic = (struct fetch_request_topic){.topic = SLICE("t"), .partitions = partitions, .partitions_count = PARTITIONS};
+    *topic =
+        (struct fetch_request_topic){.topic = SLICE("t"), .partitions = partitions, .partitions_count = PARTITIONS};
     in.max_wait_ms = 500;
     in.min_bytes = 1;
     in.topics = topic;
@@ -200,7 +203,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void run_all(void)
 {
-    void *(*const functions[])(void *) = {produce, produce_strict, consume, consume, administer, append_inside, read_inside};
+    void *(*const functions[])(void *) = {produce,    produce_strict, consume,    consume,
+                                          administer, append_inside,  read_inside};
     pthread_t threads[countof(functions)];
 
     over = false;
@@ -268,7 +272,8 @@ int main(void)
     CHECK(records_in_log("s") == acknowledged_strict);
     broker_stop(broker);
     broker_close(broker);
-    printf("acknowledged=%lld strict=%lld appended=%lld consumed=%lld\n", (long long)acknowledged, (long long)acknowledged_strict, (long long)appended, (long long)consumed);
+    printf("acknowledged=%lld strict=%lld appended=%lld consumed=%lld\n", (long long)acknowledged,
+           (long long)acknowledged_strict, (long long)appended, (long long)consumed);
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return 0;
 }

@@ -24,7 +24,8 @@ static const struct subcommand {
 static void usage(FILE *out)
 {
     fprintf(out, "usage: ottla SUBCOMMAND ...\n\n");
-    for (size_t i = 0; i < countof(subcommands); i++) fprintf(out, "  %-12s %s\n", subcommands[i].name, subcommands[i].help);
+    for (size_t i = 0; i < countof(subcommands); i++)
+        fprintf(out, "  %-12s %s\n", subcommands[i].name, subcommands[i].help);
     fprintf(out, "\n  --version, --list-apis, --list-options, --help (also: ottla SUBCOMMAND --help)\n");
 }
 

@@ -1,7 +1,7 @@
 /* `ottla serve`: composes the rooms, says when it is ready, waits for a signal, takes all down.
  *
- * Order: options; listeners bound (an address in use is known before any file is touched); data directory, metadata, logs;
- * recovery of CDC; Connect's topics; clients are let in; connectors run. Down in reverse.
+ * Order: options; listeners bound (an address in use is known before any file is touched); data directory, metadata,
+ * logs; recovery of CDC; Connect's topics; clients are let in; connectors run. Down in reverse.
  * Threads: the main thread only waits; every other thread blocks all signals. */
 #include "tools/ottla/serve.h"
 
@@ -154,8 +154,9 @@ static void say_ready(struct broker *b, struct connect *c)
     printf("ready kafka=%s connect=%s data=%s\n", broker_address(b), rest, log_dir_path(broker_log_dir(b)));
     fflush(stdout);
     notify("READY=1");
-    log_info("serve", "ready version=%s kafka=%s cluster=%s durability=%s flush_ms=%lld", OTTLA_VERSION, broker_address(b),
-             broker_cluster_id(b), config->ottla_durability, (long long)config->log_flush_interval_ms);
+    log_info("serve", "ready version=%s kafka=%s cluster=%s durability=%s flush_ms=%lld", OTTLA_VERSION,
+             broker_address(b), broker_cluster_id(b), config->ottla_durability,
+             (long long)config->log_flush_interval_ms);
 }
 
 static int run(struct broker_config *config, const sigset_t *signals)
@@ -174,7 +175,8 @@ static int run(struct broker_config *config, const sigset_t *signals)
         connect_close(connect);
         return complain(&err);
     }
-    if (cdc_open(broker, &cdc, &err) < 0 || connect_start(connect, broker, cdc, &err) < 0 || broker_serve(broker, &err) < 0) {
+    if (cdc_open(broker, &cdc, &err) < 0 || connect_start(connect, broker, cdc, &err) < 0 ||
+        broker_serve(broker, &err) < 0) {
         status = complain(&err);
     } else {
         connect_run(connect);

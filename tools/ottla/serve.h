@@ -4,12 +4,14 @@
 
 #include <stdio.h>
 
-/* The subcommand; argv[0] is "serve". Runs until SIGTERM or SIGINT. Exit status: 0, 1: could not start, 2: wrong usage. */
+/* The subcommand; argv[0] is "serve". Runs until SIGTERM or SIGINT. Exit status: 0, 1: could not start, 2: wrong usage.
+ * */
 int serve_main(int argc, char **argv);
 
 /* "key name min-max" of every API that is served. */
 void list_apis(FILE *out);
-/* Every option with its meaning, as a properties file in which all is commented out: conf/ottla.properties is this text. */
+/* Every option with its meaning, as a properties file in which all is commented out: conf/ottla.properties is this
+ * text. */
 void list_options(FILE *out);
 
 #endif

@@ -36,7 +36,8 @@ Test(option, defaults_then_values_then_text)
     struct sample s = {0}, copy = {0};
 
     option_defaults(rows, countof(rows), &s);
-    cr_assert(s.flag && s.number == 7 && s.unset == OPTION_UNSET && s.ratio == 0.5 && strcmp(s.text, "a") == 0 && !s.list);
+    cr_assert(s.flag && s.number == 7 && s.unset == OPTION_UNSET && s.ratio == 0.5 && strcmp(s.text, "a") == 0 &&
+              !s.list);
     cr_assert(set(&s, "flag", "FALSE", NULL) && set(&s, "number", "100", NULL) && set(&s, "list", "y, x", NULL));
     option_copy(rows, countof(rows), &copy, &s);
     options_done(rows, countof(rows), &s);
@@ -51,9 +52,22 @@ Test(option, defaults_then_values_then_text)
 Test(option, a_refused_value_changes_nothing_and_is_named)
 {
     static const char *const refused[][2] = {
-        {"flag", "yes"},   {"flag", ""},        {"number", "0"},          {"number", "101"},       {"number", "7x"}, {"number", " 7"},
-        {"number", ""},    {"unset", "1e3"},    {"unset", "99999999999999999999"}, {"ratio", "nan"}, {"ratio", "1.5"}, {"text", "c"},
-        {"text", "A"},     {"list", "x,z"},     {"foreign", "40000"},     {"number", "2147483648"},
+        {"flag", "yes"},
+        {"flag", ""},
+        {"number", "0"},
+        {"number", "101"},
+        {"number", "7x"},
+        {"number", " 7"},
+        {"number", ""},
+        {"unset", "1e3"},
+        {"unset", "99999999999999999999"},
+        {"ratio", "nan"},
+        {"ratio", "1.5"},
+        {"text", "c"},
+        {"text", "A"},
+        {"list", "x,z"},
+        {"foreign", "40000"},
+        {"number", "2147483648"},
     };
     struct sample s = {0};
     struct err err;
@@ -65,7 +79,8 @@ Test(option, a_refused_value_changes_nothing_and_is_named)
         cr_expect_eq(err.code, -EINVAL);
         cr_expect(strstr(err.text, refused[i][0]), "%s", err.text);
     }
-    cr_assert(s.flag && s.number == 7 && s.unset == OPTION_UNSET && s.ratio == 0.5 && strcmp(s.text, "a") == 0 && !s.list);
+    cr_assert(s.flag && s.number == 7 && s.unset == OPTION_UNSET && s.ratio == 0.5 && strcmp(s.text, "a") == 0 &&
+              !s.list);
     options_done(rows, countof(rows), &s);
 }
 
@@ -78,7 +93,8 @@ Test(option, lists_are_walked_trimmed)
     for (const char *p = " a,, b c "; option_list_next(&p, &element); count++)
         cr_assert(count < countof(expected) && slice_eq_text(element, expected[count]));
     cr_assert_eq(count, countof(expected));
-    cr_assert(option_list_has("delete,compact", "compact") && !option_list_has("delete", "del") && !option_list_has(NULL, "x"));
+    cr_assert(option_list_has("delete,compact", "compact") && !option_list_has("delete", "del") &&
+              !option_list_has(NULL, "x"));
 }
 
 /* What each line gave, as "key=value@line;". */

@@ -1,5 +1,5 @@
 /* The promises of broker.h and metadata.h: topics, configs and records in the same process, over restarts. */
-#include "scratch_broker.h"
+#include "tests/unit/broker/scratch_broker.h"
 
 #include "protocol/record.h"
 
@@ -28,7 +28,8 @@ Test(broker, topics_and_their_configs_survive_a_restart)
         scratch_broker_open(&s);
         m = broker_metadata(s.broker);
         const struct metadata_topic *t = metadata_topic(m, SLICE("orders"));
-        cr_assert(t && uuid_eq(t->id, id) && t->partitions_count == 3 && m->topics_count == 1 && m->partitions_count == 3);
+        cr_assert(t && uuid_eq(t->id, id) && t->partitions_count == 3 && m->topics_count == 1 &&
+                  m->partitions_count == 3);
         cr_assert_eq(metadata_topic_by_id(m, id), t);
         cr_assert_str_eq(config_list_get(&t->config, "retention.ms"), "1234");
         cr_assert_eq(t->log_config.retention_ms, 1234);
@@ -69,7 +70,8 @@ Test(broker, what_cannot_be_created_is_refused_with_kafkas_code)
     for (size_t i = 0; i < countof(refused); i++) {
         struct config_entry config = {refused[i].config, refused[i].value};
         err = ERR_NONE;
-        cr_expect_eq(broker_topic_create(s.broker, refused[i].name, refused[i].partitions, &config, refused[i].config ? 1 : 0, &err),
+        cr_expect_eq(broker_topic_create(s.broker, refused[i].name, refused[i].partitions, &config,
+                                         refused[i].config ? 1 : 0, &err),
                      refused[i].error, "%zu: %s", i, err.text);
         cr_expect(err.text[0]);
     }
@@ -98,8 +100,8 @@ static void read_text(struct slice batches, char *text, size_t size)
         cr_assert_eq(record_reader_open(&reader, &batch, 1 << 20, &scratch), 0);
         while (record_reader_next(&reader, &record) == 1) {
             size_t used = strlen(text);
-            snprintf(text + used, size - used, SLICE_FMT "=" SLICE_FMT "@%d;", SLICE_ARG(record.key), SLICE_ARG(record.value),
-                     (int)record.offset);
+            snprintf(text + used, size - used, SLICE_FMT "=" SLICE_FMT "@%d;", SLICE_ARG(record.key),
+                     SLICE_ARG(record.value), (int)record.offset);
         }
     }
     bytes_done(&scratch);
@@ -174,7 +176,7 @@ static void changed(struct topic_watch *w, enum topic_event event, const struct 
 {
     struct watch *self = container_of(w, struct watch, watch);
     size_t used = strlen(self->text);
-    snprintf(self->text + used, sizeof self->text - used, "%c%s;", "+^*-"[event], topic->name);
+    snprintf(self->text + used, sizeof self->text - used, "%c%s;", "+^*-"[event], topic -> name);
 }
 
 Test(broker, watches_are_told_in_order)

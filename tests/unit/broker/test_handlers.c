@@ -1,5 +1,5 @@
 /* What clients rely on in Produce, Fetch, ListOffsets and Metadata, asked over a socket with our own codec. */
-#include "scratch_broker.h"
+#include "tests/unit/broker/scratch_broker.h"
 
 #include "base/clock.h"
 #include "protocol/batch_builder.h"
@@ -28,11 +28,12 @@ static void fixture_done(struct fixture *f)
 
 /* -- produce -- */
 
-static struct produce_response_partition_produce_response produce(struct fixture *f, int16_t version, int32_t partition, struct slice records,
-                                                                  int16_t acks)
+static struct produce_response_partition_produce_response produce(struct fixture *f, int16_t version, int32_t partition,
+                                                                  struct slice records, int16_t acks)
 {
     struct produce_request_partition_produce_data data = {.index = partition, .records.slice = records};
-    struct produce_request_topic_produce_data topic = {.name = SLICE("t"), .partition_data = &data, .partition_data_count = 1};
+    struct produce_request_topic_produce_data topic = {
+        .name = SLICE("t"), .partition_data = &data, .partition_data_count = 1};
     struct produce_request in = {.acks = acks, .timeout_ms = 1000, .topic_data = &topic, .topic_data_count = 1};
     struct produce_response out;
 
@@ -49,7 +50,8 @@ static struct slice make_batch(struct batch_builder *b, int count, uint32_t size
     AUTO_FREE char *value = xcalloc(1, size + 1);
 
     batch_builder_reset(b);
-    for (int i = 0; i < count; i++) batch_builder_append(b, timestamp_ms + i, SLICE("k"), slice_make(value, size), NULL, 0);
+    for (int i = 0; i < count; i++)
+        batch_builder_append(b, timestamp_ms + i, SLICE("k"), slice_make(value, size), NULL, 0);
     cr_assert_eq(batch_builder_finish(b, &fields, &batch), 0);
     return batch;
 }
@@ -90,7 +92,8 @@ Test(handlers, produce_answers_offsets_and_refusals_with_texts)
     cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len), 1).error_code, KAFKA_CORRUPT_MESSAGE);
     memcpy(damaged, good.ptr, good.len);
     memcpy(damaged + good.len, good.ptr, good.len);
-    cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len * 2), 1).error_code, KAFKA_INVALID_RECORD, "one batch per partition");
+    cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len * 2), 1).error_code, KAFKA_INVALID_RECORD,
+                 "one batch per partition");
     damaged[16] = 1; /* magic */
     cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len), 1).error_code, KAFKA_INVALID_RECORD);
     cr_expect_eq(produce(&f, 9, 0, make_batch(&b, 1, 10, 1000), 1).base_offset, 4, "what was refused left nothing");
@@ -103,7 +106,8 @@ Test(handlers, acks_0_is_silent_and_an_error_closes)
     struct fixture f;
     struct batch_builder b;
     struct produce_request_partition_produce_data data = {0};
-    struct produce_request_topic_produce_data topic = {.name = SLICE("t"), .partition_data = &data, .partition_data_count = 1};
+    struct produce_request_topic_produce_data topic = {
+        .name = SLICE("t"), .partition_data = &data, .partition_data_count = 1};
     struct produce_request in = {.acks = 0, .topic_data = &topic, .topic_data_count = 1};
     struct produce_response out;
 
@@ -111,7 +115,8 @@ Test(handlers, acks_0_is_silent_and_an_error_closes)
     batch_builder_init(&b);
     data.records.slice = make_batch(&b, 1, 10, 1000);
     cr_assert(kafka_client_send(&f.c, KAFKA_API_PRODUCE, 7, &in));
-    cr_assert_eq(produce(&f, 7, 0, make_batch(&b, 1, 10, 1000), 1).base_offset, 1, "the next request is answered, the first is not");
+    cr_assert_eq(produce(&f, 7, 0, make_batch(&b, 1, 10, 1000), 1).base_offset, 1,
+                 "the next request is answered, the first is not");
     data.index = 5;
     cr_assert(kafka_client_send(&f.c, KAFKA_API_PRODUCE, 7, &in));
     cr_assert(!kafka_client_receive(&f.c, KAFKA_API_PRODUCE, 7, &out));
@@ -133,7 +138,8 @@ struct fetch_ask {
 static struct fetch_response fetch(struct fixture *f, int16_t version, const struct fetch_ask *ask)
 {
     struct fetch_request_partition partitions[4];
-    struct fetch_request_topic topic = {.topic = SLICE("t"), .partitions = partitions, .partitions_count = ask->partitions};
+    struct fetch_request_topic topic = {
+        .topic = SLICE("t"), .partitions = partitions, .partitions_count = ask->partitions};
     struct fetch_request in;
     struct fetch_response out;
 
@@ -174,14 +180,16 @@ Test(handlers, fetch_returns_the_whole_batch_that_holds_the_offset)
     fixture_new(&f, 1);
     produce_batches(&f, 0, 3, 5, 100);
     for (int16_t version = 4; version <= 17; version++) {
-        struct fetch_response out = fetch(&f, version, &(struct fetch_ask){.partitions = 1, .offset = 7, .session_epoch = -1});
+        struct fetch_response out =
+            fetch(&f, version, &(struct fetch_ask){.partitions = 1, .offset = 7, .session_epoch = -1});
         struct fetch_response_partition_data *d = &out.responses[0].partitions[0];
         cr_assert(d->error_code == 0 && d->high_watermark == 15 && d->last_stable_offset == 15, "version %d", version);
         cr_assert_eq(base_offset(d->records.slice), 5);
         cr_assert_eq(d->aborted_transactions_count, -1, "null for read_uncommitted");
     }
     struct fetch_response out = FETCH_ONE(.offset = 15);
-    cr_assert(out.responses[0].partitions[0].records.slice.ptr && out.responses[0].partitions[0].records.slice.len == 0, "empty, not null");
+    cr_assert(out.responses[0].partitions[0].records.slice.ptr && out.responses[0].partitions[0].records.slice.len == 0,
+              "empty, not null");
     out = FETCH_ONE(.offset = 16);
     cr_assert_eq(out.responses[0].partitions[0].error_code, KAFKA_OFFSET_OUT_OF_RANGE);
     cr_assert_eq(out.responses[0].partitions[0].high_watermark, -1);
@@ -195,11 +203,13 @@ Test(handlers, the_first_batch_comes_whole_whatever_the_limits)
     fixture_new(&f, 2);
     produce_batches(&f, 0, 3, 1, 1000);
     produce_batches(&f, 1, 3, 1, 1000);
-    struct fetch_response out = fetch(&f, 11, &(struct fetch_ask){.partitions = 2, .max_bytes = 10, .session_epoch = -1});
+    struct fetch_response out =
+        fetch(&f, 11, &(struct fetch_ask){.partitions = 2, .max_bytes = 10, .session_epoch = -1});
     uint32_t one = out.responses[0].partitions[0].records.slice.len;
     cr_assert(one > 1000 && one < 1200);
     cr_assert_eq(out.responses[0].partitions[1].records.slice.len, 0, "nothing is left for the second");
-    out = fetch(&f, 11, &(struct fetch_ask){.partitions = 2, .partition_max_bytes = (int32_t)(2 * one), .session_epoch = -1});
+    out = fetch(&f, 11,
+                &(struct fetch_ask){.partitions = 2, .partition_max_bytes = (int32_t)(2 * one), .session_epoch = -1});
     cr_assert_eq(out.responses[0].partitions[0].records.slice.len, 2 * one);
     cr_assert_eq(out.responses[0].partitions[1].records.slice.len, 2 * one);
     fixture_done(&f);
@@ -260,7 +270,8 @@ Test(handlers, a_fetch_waits_until_there_is_enough_or_the_time_is_over)
     pthread_create(&thread, NULL, produce_later, &f);
     out = FETCH_ONE(.offset = 1, .min_bytes = 100000, .max_wait_ms = 300);
     pthread_join(thread, NULL);
-    cr_expect(now_ms() - begin >= 295 && out.responses[0].partitions[0].records.slice.len > 0, "too little to be woken for");
+    cr_expect(now_ms() - begin >= 295 && out.responses[0].partitions[0].records.slice.len > 0,
+              "too little to be woken for");
     begin = now_ms();
     out = FETCH_ONE(.offset = 99, .min_bytes = 1, .max_wait_ms = 20000);
     cr_expect(now_ms() - begin < 5000, "an error is answered at once");
@@ -302,7 +313,8 @@ Test(handlers, incremental_sessions_tell_only_what_is_new)
     int32_t id = out.session_id;
     cr_assert(id > 0 && out.responses[0].partitions_count == 3, "the first answer is full");
     out = fetch(&f, 11, &(struct fetch_ask){.session_id = id, .session_epoch = 1, .no_topics = true});
-    cr_assert(out.error_code == 0 && out.session_id == id && out.responses_count == 1 && out.responses[0].partitions_count == 1,
+    cr_assert(out.error_code == 0 && out.session_id == id && out.responses_count == 1 &&
+                  out.responses[0].partitions_count == 1,
               "the data is there still, as the offset was not moved on");
     cr_assert_eq(out.responses[0].partitions[0].partition_index, 1);
 
@@ -338,7 +350,8 @@ Test(handlers, incremental_sessions_tell_only_what_is_new)
 
 /* -- offsets, metadata -- */
 
-static struct list_offsets_response_partition_response list_offset(struct fixture *f, int16_t version, int64_t timestamp)
+static struct list_offsets_response_partition_response list_offset(struct fixture *f, int16_t version,
+                                                                   int64_t timestamp)
 {
     struct list_offsets_request_partition p;
     struct list_offsets_request_topic topic = {.name = SLICE("t"), .partitions = &p, .partitions_count = 1};
@@ -361,9 +374,18 @@ Test(handlers, offsets_by_timestamp)
         int64_t timestamp, offset, found;
         enum kafka_error error;
     } cases[] = {
-        {1, -1, 6, -1, 0},    {1, -2, 0, -1, 0},    {1, 1000, 0, 1000, 0}, {1, 1002, 2, 1002, 0}, {1, 1003, 3, 1100, 0},
-        {1, 1102, 5, 1102, 0}, {1, 1103, -1, -1, 0}, {7, -3, 5, 1102, 0},   {8, -4, 0, -1, 0},     {9, -5, -1, -1, 0},
-        {6, -3, -1, -1, KAFKA_UNSUPPORTED_VERSION}, {9, -6, -1, -1, KAFKA_UNSUPPORTED_VERSION},
+        {1, -1, 6, -1, 0},
+        {1, -2, 0, -1, 0},
+        {1, 1000, 0, 1000, 0},
+        {1, 1002, 2, 1002, 0},
+        {1, 1003, 3, 1100, 0},
+        {1, 1102, 5, 1102, 0},
+        {1, 1103, -1, -1, 0},
+        {7, -3, 5, 1102, 0},
+        {8, -4, 0, -1, 0},
+        {9, -5, -1, -1, 0},
+        {6, -3, -1, -1, KAFKA_UNSUPPORTED_VERSION},
+        {9, -6, -1, -1, KAFKA_UNSUPPORTED_VERSION},
     };
     struct fixture f;
 
@@ -371,7 +393,8 @@ Test(handlers, offsets_by_timestamp)
     produce_batches(&f, 0, 2, 3, 10); /* timestamps 1000 1001 1002 1100 1101 1102 */
     for (size_t i = 0; i < countof(cases); i++) {
         struct list_offsets_response_partition_response p = list_offset(&f, cases[i].version, cases[i].timestamp);
-        cr_expect(p.error_code == (int16_t)cases[i].error && p.offset == cases[i].offset && p.timestamp == cases[i].found,
+        cr_expect(p.error_code == (int16_t)cases[i].error && p.offset == cases[i].offset &&
+                      p.timestamp == cases[i].found,
                   "%zu: error %d offset %d timestamp %d", i, p.error_code, (int)p.offset, (int)p.timestamp);
     }
     fixture_done(&f);
@@ -399,8 +422,10 @@ Test(handlers, metadata_answers_every_version_and_creates_when_asked)
     fixture_new(&f, 2);
     for (int16_t version = 0; version <= 13; version++) {
         out = ask_metadata(&f, version, NULL, false);
-        cr_assert(out.brokers_count == 1 && out.topics_count == 1 && out.topics[0].partitions_count == 2, "version %d", version);
-        cr_assert(slice_eq_text(out.brokers[0].host, "127.0.0.1") && out.brokers[0].port == atoi(strrchr(broker_address(f.s.broker), ':') + 1));
+        cr_assert(out.brokers_count == 1 && out.topics_count == 1 && out.topics[0].partitions_count == 2, "version %d",
+                  version);
+        cr_assert(slice_eq_text(out.brokers[0].host, "127.0.0.1") &&
+                  out.brokers[0].port == atoi(strrchr(broker_address(f.s.broker), ':') + 1));
         cr_assert(version < 1 || out.controller_id == 1);
         cr_assert(version < 2 || out.cluster_id.len == 22);
     }

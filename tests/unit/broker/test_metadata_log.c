@@ -160,7 +160,9 @@ Test(metadata_log, the_state_is_the_fold_of_the_records)
     const struct metadata_topic *t = metadata_topic(s.state, SLICE("b"));
     cr_assert(t && t->partitions_count == 2 && t->config.count == 1);
     cr_assert_str_eq(config_list_get(&t->config, "segment.ms"), "6");
-    cr_assert_str_eq(config_list_get(metadata_resource_config(s.state, CONFIG_RESOURCE_BROKER, SLICE_EMPTY), "message.max.bytes"), "99");
+    cr_assert_str_eq(
+        config_list_get(metadata_resource_config(s.state, CONFIG_RESOURCE_BROKER, SLICE_EMPTY), "message.max.bytes"),
+        "99");
     cr_assert_eq(s.state->producer_id_next, 5000);
     scratch_close(&s);
     scratch_done(&s);
@@ -202,7 +204,8 @@ Test(metadata_log, a_power_cut_behind_the_first_batch_is_no_damage)
     /* The second batch is a header of 61 bytes, a record's frame and lengths, and the name of the feature. */
     cr_assert_eq(truncate(path, st.st_size - 10), 0);
     /* What a clean stop wrote would make it damage. */
-    static const char *const written[] = {".kafka_cleanshutdown", "recovery-point-offset-checkpoint", "ottla.partitions"};
+    static const char *const written[] = {".kafka_cleanshutdown", "recovery-point-offset-checkpoint",
+                                          "ottla.partitions"};
     for (size_t i = 0; i < countof(written); i++) {
         snprintf(path, sizeof path, "%s/%s", s.path, written[i]);
         cr_assert_eq(unlink(path), 0);

@@ -37,6 +37,8 @@ Test(connector_config, errors_have_connects_texts)
          "The 'slot.name' value is invalid: Valid replication slot name must contain only digits, lowercase characters "
          "and underscores with length <= 63"},
         {"max.batch.size", "many", "The 'max.batch.size' value is invalid: An integer is expected"},
+        {"time.precision.mode", "Structured",
+         "The 'time.precision.mode' value is invalid: \"structured\" is not supported yet"},
         {"tombstones.on.delete", "perhaps",
          "The 'tombstones.on.delete' value is invalid: Either 'true' or 'false' is expected"},
     };
@@ -61,6 +63,19 @@ Test(connector_config, errors_have_connects_texts)
     both[5] = (struct cdc_pair){"transforms.x.type", "no.such.Transform"};
     cr_assert_eq(check(both, 6, problems), 1);
     cr_expect_str_eq(problems[0].name, "transforms.x.type");
+}
+
+Test(connector_config, a_mask_that_we_cannot_do_is_refused)
+{
+    const struct cdc_pair pairs[] = {{"topic.prefix", "p"},
+                                     {"database.hostname", "h"},
+                                     {"database.user", "u"},
+                                     {"database.dbname", "d"},
+                                     {"column.mask.with.5.chars", "public.t.secret"}};
+    struct cdc_problem problems[20];
+
+    cr_assert_eq(check(pairs, countof(pairs), problems), 1);
+    cr_expect_str_eq(problems[0].name, "column.mask.with.5.chars");
 }
 
 Test(connector_config, unknown_and_old_names_are_accepted)

@@ -418,6 +418,31 @@ Test(server, stop_lets_a_blocked_request_finish)
     pthread_join(stop, NULL);
 }
 
+Test(server, stop_refuses_what_still_waits_for_a_worker)
+{
+    int port, finished = 0, refused = 0;
+    struct http_server *s = server_start(&port);
+    pthread_t calls[HTTP_BLOCKED_MAX + 4], stop;
+    void *status;
+
+    meeting.wanted = HTTP_BLOCKED_MAX + 1; /* the last one is this thread */
+    for (size_t i = 0; i < countof(calls); i++) pthread_create(&calls[i], NULL, caller, &port);
+    pthread_mutex_lock(&meeting.lock);
+    while (meeting.present < HTTP_BLOCKED_MAX) pthread_cond_wait(&meeting.changed, &meeting.lock);
+    pthread_mutex_unlock(&meeting.lock);
+    pthread_create(&stop, NULL, stopper, s);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    meet(&meeting);
+    for (size_t i = 0; i < countof(calls); i++) {
+        pthread_join(calls[i], &status);
+        finished += (intptr_t)status == 204;
+        refused += (intptr_t)status == 503 || (intptr_t)status == 0; /* 0: it came too late to connect */
+    }
+    pthread_join(stop, NULL);
+    cr_expect_eq(finished, HTTP_BLOCKED_MAX);
+    cr_expect_eq(refused, 4);
+}
+
 Test(server, an_address_in_use_or_malformed_is_named)
 {
     int port;

@@ -1,4 +1,4 @@
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include "base/log.h"
 

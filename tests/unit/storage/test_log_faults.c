@@ -1,6 +1,6 @@
 /* A disk that fails: at every single call of a workload, once or from then on. What was acknowledged is there after a
  * start on a good disk; a log whose content is in doubt takes no more writes. */
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Indexes against a model: whatever the batches, every offset and time is found, by the live log and after restarts. */
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

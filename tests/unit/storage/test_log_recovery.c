@@ -1,5 +1,5 @@
 /* What a start finds after a stop of any kind, and what it makes of it. */
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

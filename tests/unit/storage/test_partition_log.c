@@ -1,5 +1,5 @@
 /* The promises of partition_log.h: appending, reading, marks, holds, waiters, durability. */
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include "base/log.h"
 

@@ -1,5 +1,5 @@
 /* Idempotence, transactions, the last stable offset, snapshots. */
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include "base/crc32c.h"
 

@@ -1,5 +1,5 @@
 /* Rolling and what is deleted when. */
-#include "scratch.h"
+#include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
