@@ -281,8 +281,6 @@ static enum kafka_error plan_item(struct fetch *f, const struct metadata *m, str
         uint32_t size_max = (uint32_t)MIN(MAX(room, 0), MAX(i->max_bytes, 0));
         error = partition_log_read(log, i->fetch_offset, size_max, f->bytes == 0, f->isolation, &i->read);
         if (error != KAFKA_NONE) return (enum kafka_error)error;
-        error = set_records(i);
-        if (error != KAFKA_NONE) return (enum kafka_error)error;
     }
     i->data.high_watermark = i->read.marks.high_watermark;
     i->data.last_stable_offset = i->read.marks.last_stable;
@@ -300,6 +298,13 @@ static void item_reset(struct item *i)
     i->data.records = WIRE_RECORDS_EMPTY; /* no data is empty, never null */
 }
 
+static void item_fail(struct fetch *f, struct item *i, enum kafka_error error)
+{
+    item_reset(i);
+    i->data.error_code = (int16_t)error;
+    f->has_error = true;
+}
+
 static void plan(struct fetch *f)
 {
     const struct fetch_request *in = f->rq->in;
@@ -314,15 +319,16 @@ static void plan(struct fetch *f)
 
         item_reset(i);
         enum kafka_error error = plan_item(f, m, i, bytes_max - f->bytes);
-        if (error != KAFKA_NONE) {
-            item_reset(i);
-            i->data.error_code = (int16_t)error;
-            f->has_error = true;
-        }
+        if (error != KAFKA_NONE) item_fail(f, i, error);
         f->has_error |= i->data.diverging_epoch.epoch >= 0;
-        f->bytes += wire_records_size(&i->data.records);
+        f->bytes += i->read.file ? i->read.length : 0;
     }
     log_dir_visibility_unlock(f->rq->broker->dir);
+    /* The disk is read without the lock, which those wait for who publish a unit. */
+    for (int32_t k = 0; k < f->items_count; k++) {
+        enum kafka_error error = set_records(&f->items[k]);
+        if (error != KAFKA_NONE) item_fail(f, &f->items[k], error);
+    }
 }
 
 static bool must_answer(const struct fetch *f)
