@@ -287,10 +287,28 @@ static void expire_fired(struct ev_loop *loop, ev_timer *w, int events)
     if (s->parts && s->loading == s->parts_count) groups_expire(&s->groups);
 }
 
+/* The log is gone: so are its groups. The next question for a coordinator makes a new one. */
+static void store_detach(struct store *s)
+{
+    groups_done(&s->groups);
+    broker_reader_free(s->reader);
+    s->reader = NULL;
+    for (int32_t i = 0; i < s->parts_count; i++) partition_log_unref(s->logs[i]);
+    free(s->logs);
+    free(s->parts);
+    s->logs = NULL;
+    s->parts = NULL;
+    s->parts_count = s->loading = 0;
+}
+
 static void topic_changed(struct topic_watch *w, enum topic_event event, const struct metadata_topic *topic)
 {
     struct store *s = container_of(w, struct store, watch);
-    if (event == TOPIC_DELETED) groups_topic_deleted(&s->groups, slice_of(topic->name));
+    if (event != TOPIC_DELETED) return;
+    if (strcmp(topic->name, TOPIC_OFFSETS) == 0)
+        store_detach(s);
+    else
+        groups_topic_deleted(&s->groups, slice_of(topic->name));
 }
 
 static void config_refresh(struct store *s, const struct broker_config *c)
@@ -341,12 +359,8 @@ void groups_close(struct broker *b)
     b->groups = NULL;
     broker_unwatch_topics(&s->watch);
     ev_timer_stop(b->control_loop, &s->expire);
-    groups_done(&s->groups);
+    store_detach(s);
     producer_ids_done(&s->producer_ids);
-    broker_reader_free(s->reader);
-    for (int32_t i = 0; i < s->parts_count; i++) partition_log_unref(s->logs[i]);
-    free(s->logs);
-    free(s->parts);
     batch_builder_done(&s->builder);
     bytes_done(&s->batches);
     bytes_done(&s->key);

@@ -271,6 +271,29 @@ def test_a_deleted_topic_takes_its_offsets_along(client):
     assert until("the offset goes", lambda: fetch(client, "outlives")[0] == {("t", 0): (1, "", NONE)})
 
 
+def test_without_its_log_the_coordinator_begins_anew(fresh_ottla):
+    o = fresh_ottla({"connect.listeners": ""})
+    with w.Connection(o.kafka_port) as c, w.Connection(o.kafka_port) as parked:
+        create_topic(c, "t", 1)
+        find_coordinator(c, "g")
+        assert commit(c, "simple", {("t", 0): (1, "")}) == [NONE]
+        one_member(c, "waits")
+        join(parked, "waits", join(parked, "waits")["member"], answer=False)
+        r = c.ask(DELETE_TOPICS, 1, w.array([w.string("__consumer_offsets")]) + w.i32(10000))
+        r.i32()
+        assert r.array(lambda: (r.string(), r.i16())) == [("__consumer_offsets", NONE)]
+        assert joined(parked)["error"] == 15, "who waits is told"
+        assert commit(c, "simple", {("t", 0): (2, "")}) == [16] and listed(c) == {}
+        find_coordinator(c, "g")
+        assert fetch(c, "simple") == ({}, NONE)
+        assert commit(c, "simple", {("t", 0): (3, "")}) == [NONE]
+    o.kill()
+    o.start()
+    with w.Connection(o.kafka_port) as c:
+        find_coordinator(c, "g")
+        assert until("the groups are restored", lambda: fetch(c, "simple") == ({("t", 0): (3, "", NONE)}, NONE))
+
+
 def test_producer_ids_are_never_handed_out_twice(fresh_ottla):
     o = fresh_ottla({"connect.listeners": ""})
     seen = set()
