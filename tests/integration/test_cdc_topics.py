@@ -1,0 +1,139 @@
+"""What others do to a connector's topics while it runs: delete them, add partitions, delete records, write to them; and what it
+does on an idle or restarted database."""
+import json
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient, NewPartitions
+from lib.ottla import wait_streaming
+from lib.wait import until
+
+
+def read_all(ottla, topic):
+    """Every record of the topic: [(partition, offset, decoded value or None)]."""
+    c = confluent_kafka.Consumer({"bootstrap.servers": ottla.bootstrap, "group.id": "r", "enable.partition.eof": True})
+    try:
+        metadata = c.list_topics(topic, timeout=10).topics[topic]
+        parts = [confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING) for p in metadata.partitions]
+        if not parts:
+            return []
+        c.assign(parts)
+        ends, out = 0, []
+        while ends < len(parts):
+            m = c.poll(10)
+            if m is None:
+                raise RuntimeError("no end of " + topic)
+            if m.error():
+                ends += m.error().code() == confluent_kafka.KafkaError._PARTITION_EOF
+                continue
+            out.append((m.partition(), m.offset(), json.loads(m.value()) if m.value() else None))
+        return out
+    finally:
+        c.close()
+
+
+def ids(records):
+    return sorted(v["payload"]["after"]["id"] for _, _, v in records if v)
+
+
+def begin(ottla, postgres, connector, database, prefix, **more):
+    postgres.psql("create table t(id int primary key, a text); insert into t select g, 'x' from generate_series(1, 10) g", database)
+    status, body = ottla.rest("POST", "/connectors", {"name": prefix, "config": connector(prefix, **more)})
+    assert status == 201, body
+    assert wait_streaming(ottla, postgres, prefix, database) == "RUNNING"
+    until("the snapshot", lambda: len(read_all(ottla, prefix + ".public.t")) == 10)
+    return prefix + ".public.t"
+
+
+def test_a_deleted_topic_is_made_again_with_what_comes_then(ottla, postgres, connector, database):
+    topic = begin(ottla, postgres, connector, database, "deleted")
+    admin = AdminClient({"bootstrap.servers": ottla.bootstrap})
+    for f in admin.delete_topics([topic], operation_timeout=10).values():
+        f.result()
+    postgres.psql("insert into t select g, 'x' from generate_series(11, 15) g", database)
+    until("the topic is there again", lambda: topic in admin.list_topics(timeout=5).topics)
+    until("the rows", lambda: ids(read_all(ottla, topic)) == [11, 12, 13, 14, 15])
+    assert ottla.connector_state("deleted") == "RUNNING"
+
+
+def test_more_partitions_are_used_and_nothing_is_lost_over_a_kill(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "grown")
+    admin = AdminClient({"bootstrap.servers": ottla.bootstrap})
+    for f in admin.create_partitions([NewPartitions(topic, 4)]).values():
+        f.result()
+
+    def spread():
+        postgres.psql("insert into t select m + g, 'x' from generate_series(1, 20) g, (select max(id) m from t) m", database)
+        return len({p for p, _, _ in read_all(ottla, topic)}) == 4
+    until("all four partitions are written to", spread, 20, 0.5)
+    ottla.kill()
+    postgres.psql("insert into t select m + g, 'x' from generate_series(1, 20) g, (select max(id) m from t) m", database)
+    ottla.start()
+    count = int(postgres.psql("select count(*) from t", database))
+    until("all rows", lambda: len(read_all(ottla, topic)) >= count)
+    assert ids(read_all(ottla, topic)) == list(range(1, count + 1))
+
+
+def test_a_foreign_writer_between_does_no_harm(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "foreign")
+    producer = confluent_kafka.Producer({"bootstrap.servers": ottla.bootstrap})
+    for i in range(20):
+        postgres.psql("insert into t values (%d, 'x')" % (100 + i), database)
+        producer.produce(topic, json.dumps({"payload": {"after": {"id": 1000 + i}}}))
+        producer.flush(10)
+        if i % 7 == 6:
+            ottla.kill()
+            ottla.start()
+    expected = list(range(1, 11)) + list(range(100, 120)) + list(range(1000, 1020))
+    until("all records", lambda: len(read_all(ottla, topic)) >= len(expected))
+    assert ids(read_all(ottla, topic)) == expected
+
+
+def test_the_slot_moves_on_while_nothing_is_captured(ottla, postgres, connector, database):
+    begin(ottla, postgres, connector, database, "idle", table__include__list="public.t")
+    postgres.psql("create table other(a text)", database)
+    for _ in range(3):
+        end = postgres.psql("insert into other select repeat('x', 1000) from generate_series(1, 1000); select pg_current_wal_lsn()", database)
+        until("the slot passes " + end, lambda: postgres.psql(
+            "select confirmed_flush_lsn >= '%s' from pg_replication_slots where slot_name = '%s'" % (end, database)) == "t")
+
+
+def test_a_restarted_database_is_found_again(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "restarted")
+    for i, how in enumerate(["fast", "immediate"]):
+        postgres.restart(how)
+        postgres.psql("insert into t values (%d, 'x')" % (20 + i), database)
+        until("the row", lambda: 20 + i in ids(read_all(ottla, topic)))
+    assert ids(read_all(ottla, topic)) == list(range(1, 11)) + [20, 21]
+    assert ottla.connector_state("restarted") == "RUNNING"
+
+
+def test_a_large_transaction_is_shown_whole_and_takes_no_memory(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "large", value__converter__schemas__enable="false")
+    c = confluent_kafka.Consumer({"bootstrap.servers": ottla.bootstrap, "group.id": "w"})
+    before_kb = ottla.rss_kb()
+    postgres.psql("insert into t select g, repeat('y', 300) from generate_series(1001, 61000) g", database)
+    ends = set()
+
+    def whole():
+        ends.add(c.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=5)[1])
+        return 60010 in ends
+    until("the transaction", whole, 60, 0.01)
+    c.close()
+    assert ends <= {10, 60010}, "a part of it was seen: %s" % sorted(ends)
+    assert ottla.rss_kb() - before_kb < 16 * 1024
+
+
+def test_offsets_are_told_and_can_be_deleted(ottla, postgres, connector, database):
+    topic = begin(ottla, postgres, connector, database, "told")
+    postgres.psql("insert into t values (11, 'x')", database)
+    until("the row", lambda: len(read_all(ottla, topic)) == 11)
+    until("the offset of an insert", lambda: '"INSERT"' in json.dumps(ottla.rest("GET", "/connectors/told/offsets")[1]), 5, 0.1)
+    assert ottla.rest("PUT", "/connectors/told/stop")[0] == 204
+    until("it is stopped", lambda: ottla.connector_state("told") == "STOPPED")
+    assert ottla.rest("DELETE", "/connectors/told/offsets")[0] == 200
+    assert ottla.rest("PUT", "/connectors/told/resume")[0] == 202
+    until("a second snapshot", lambda: len(read_all(ottla, topic)) == 22)
