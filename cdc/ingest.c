@@ -131,6 +131,14 @@ static int fail_err(struct ingest *in, int error, const char *text, struct pg_er
     return fail(in, error, text);
 }
 
+/* All of them are retriable: the journal is recovered and the unit read again. */
+static int append_failed(struct ingest *in, int error)
+{
+    if (error == -ENOENT) return fail(in, -EAGAIN, "a topic was deleted while it was being written");
+    if (error == -EAGAIN) return fail(in, -EAGAIN, "another connector takes its snapshot into the same partition");
+    return fail(in, -EIO, "partitions or journal could not be written");
+}
+
 /* -- topics -- */
 
 static int topic_add(struct ingest *in, struct slice name, struct journal_topic **ret_topic)
@@ -225,7 +233,7 @@ int ingest_emit(void *arg, const struct change_record *record)
     in->stored->io->pending_bytes += after - before;
     if (after < BATCH_BYTES) return 0;
     r = journal_append(j, p);
-    return r < 0 ? fail(in, r, "a partition could not be written") : 0;
+    return r < 0 ? append_failed(in, r) : 0;
 }
 
 static struct journal_position position_now(const struct ingest *in)
@@ -239,7 +247,7 @@ static int unit_end(struct ingest *in)
 {
     in->counted = false;
     int r = journal_unit_end(in->stored->journal, position_now(in));
-    return r < 0 ? fail(in, r, "a unit could not be written to partitions and journal") : 0;
+    return r < 0 ? append_failed(in, r) : 0;
 }
 
 int ingest_cut(struct ingest *in)

@@ -284,10 +284,8 @@ int journal_append(struct journal *j, struct journal_partition *p)
     if (p->pending == 0) return 0;
     limit_trimming(j, p);
     int r = j->ops->append(j->io, p, p->next_sequence, p->pending, &base_offset, &last_offset);
-    if (r == -ENOENT) { /* the topic was deleted: its rows go with it */
-        journal_topic_gone(j, p->topic);
-        return 0;
-    }
+    /* Also when the topic was deleted meanwhile (-ENOENT): its rows may have been committed later, and belong to its successor.
+     * The journal is recovered, the unit is read again. */
     if (r < 0) return journal_fail(j, r);
     if (j->strict_when_shared && base_offset != p->own_end) j->strict = true;
     p->next_sequence = journal_sequence_add(p->next_sequence, p->pending);

@@ -133,6 +133,7 @@ static int io_append(void *arg, struct journal_partition *p, int32_t first_seque
     enum kafka_error error = partition_log_append(part->log, &a);
     batch_builder_reset(&part->builder);
     if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) return -ENOENT;
+    if (error == KAFKA_LEADER_NOT_AVAILABLE) return -EAGAIN; /* another connector takes its snapshot there */
     if (error != KAFKA_NONE || a.duplicate) {
         log_error("cdc", "append failed error=%s partition=%s", a.duplicate ? "duplicate sequence" : kafka_error_name(error),
                   partition_log_name(part->log));
@@ -186,7 +187,8 @@ static void io_trim_limit(void *arg, struct journal_partition *p, int64_t offset
 
 static void io_exclusive(void *arg, struct journal_partition *p, bool on)
 {
-    partition_log_set_exclusive(journal_part_of(p)->log, on);
+    struct journal_io *io = arg;
+    partition_log_set_exclusive(journal_part_of(p)->log, on ? io->producer_id : -1);
 }
 
 static int io_truncate(void *arg, struct journal_partition *p, int64_t offset)

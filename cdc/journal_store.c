@@ -237,7 +237,7 @@ static void release_rest(struct stored_journal *stored)
     count = 0;
     for (struct journal_part *p = stored->io->parts; p; p = p->next) {
         if (p->partition->gone) continue;
-        partition_log_set_exclusive(p->log, false);
+        partition_log_set_exclusive(p->log, -1);
         if (!p->partition->held) items[count++] = (struct log_release){.log = p->log, .hold = LOG_NO_HOLD};
     }
     partition_log_release(items, count);

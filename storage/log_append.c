@@ -213,8 +213,8 @@ static enum kafka_error append_locked(struct partition_log *log, struct append *
     enum kafka_error error = log_ready(log);
     if (error != KAFKA_NONE) return error;
     if (atomic_load(&log->failed)) return refuse(p, KAFKA_STORAGE_ERROR, "the partition's disk failed before");
-    if (log->exclusive && a->origin == APPEND_CLIENT)
-        return refuse(p, KAFKA_NOT_LEADER_OR_FOLLOWER, "an initial snapshot is being written");
+    if (log->exclusive >= 0 && p->batches[0].producer_id != log->exclusive)
+        return refuse(p, KAFKA_LEADER_NOT_AVAILABLE, "an initial snapshot is being written");
 
     error = check_producers(log, p);
     if (error != KAFKA_NONE || a->duplicate) return error;

@@ -74,13 +74,13 @@ struct partition_log {
     bool epochs_unsynced; /* the file is written and not synced */
     bool dir_unsynced; /* entries of the folder were made or removed since it was synced */
     bool new_folder;   /* the folder itself and partition.metadata are not synced yet */
-    bool exclusive;    /* clients may not append */
     bool syncing;      /* in the sync service's queue or hands */
     atomic_bool failed; /* takes no writes until the next start */
     uint32_t truncations;
     uint32_t segments_count;
     uint32_t segments_allocated;
     int64_t hold;
+    int64_t exclusive; /* the only producer that may append; -1: everybody may */
     int64_t oldest_timestamp_ms; /* largest of the oldest segment; for retention of what is not loaded; -1: unknown */
     struct config_ref *config;
     struct segment **segments; /* by base offset; the last is active */

@@ -44,6 +44,7 @@ struct partition_log *log_new(struct log_dir *dir, const char *topic, int32_t pa
     atomic_init(&log->refs, 1);
     pthread_mutex_init(&log->lock, NULL);
     log->hold = LOG_NO_HOLD;
+    log->exclusive = -1;
     log->oldest_timestamp_ms = -1;
     log->config = log_dir_intern_config(dir, config);
     LIST_INIT(&log->waiters);
@@ -208,10 +209,10 @@ void partition_log_set_hold(struct partition_log *log, int64_t offset)
     pthread_mutex_unlock(&log->lock);
 }
 
-void partition_log_set_exclusive(struct partition_log *log, bool on)
+void partition_log_set_exclusive(struct partition_log *log, int64_t producer_id)
 {
     pthread_mutex_lock(&log->lock);
-    log->exclusive = on;
+    log->exclusive = producer_id;
     pthread_mutex_unlock(&log->lock);
 }
 

@@ -142,8 +142,9 @@ void partition_log_set_trim_limit(struct partition_log *log, const void *owner, 
 
 /* Sets the hold directly (recovery). Never below what readers have already seen, except LOG_NO_HOLD -> x at open. */
 void partition_log_set_hold(struct partition_log *log, int64_t offset);
-/* While on, clients may not append (NOT_LEADER_OR_FOLLOWER, retriable): an initial snapshot that can still be truncated. */
-void partition_log_set_exclusive(struct partition_log *log, bool on);
+/* Only this producer may append (others: LEADER_NOT_AVAILABLE, retriable): an initial snapshot that can still be truncated.
+ * -1: everybody again. */
+void partition_log_set_exclusive(struct partition_log *log, int64_t producer_id);
 struct log_release {
     struct partition_log *log;
     int64_t hold; /* the new one: LOG_NO_HOLD, or the first record still held */

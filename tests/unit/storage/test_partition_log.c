@@ -246,6 +246,25 @@ Test(partition_log, deleted_records_are_out_of_range_and_stay_so)
     scratch_done(&s);
 }
 
+Test(partition_log, while_one_producer_is_alone_others_are_told_to_try_again)
+{
+    struct scratch s;
+    struct log_append a;
+    struct batch_spec own = {.producer = true, .producer_id = 7}, other = {.producer = true, .producer_id = 8}, plain = {0};
+
+    scratch_init(&s);
+    scratch_open(&s);
+    partition_log_set_exclusive(s.log, 7);
+    cr_expect_eq(scratch_append(s.log, APPEND_CDC, &own, &a), KAFKA_NONE);
+    cr_expect_eq(scratch_append(s.log, APPEND_CDC, &other, &a), KAFKA_LEADER_NOT_AVAILABLE);
+    cr_expect_eq(scratch_append(s.log, APPEND_CLIENT, &plain, &a), KAFKA_LEADER_NOT_AVAILABLE);
+    partition_log_set_exclusive(s.log, -1);
+    cr_expect_eq(scratch_append(s.log, APPEND_CLIENT, &plain, &a), KAFKA_NONE);
+    cr_expect_eq(partition_log_marks(s.log).log_end, 2);
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
 Test(partition_log, truncation_cuts_above_the_visible_end_only)
 {
     struct scratch s;
