@@ -2,6 +2,7 @@
 
 #include "broker/metadata_edit.h"
 #include "broker/security.h"
+#include "broker/shared_set.h"
 #include "broker/state.h"
 
 #include <stdio.h>
@@ -57,6 +58,7 @@ void metadata_unref(const struct metadata *snapshot)
     free(m->topics_by_id);
     free(m->resources);
     broker_config_ref_put(m->config_ref);
+    shared_set_unref(m->quotas);
     security_unref(m->security);
     free(m);
 }
@@ -167,6 +169,7 @@ struct metadata *metadata_new(struct broker_config_ref *config)
     atomic_init(&m->refs, 1);
     m->config_ref = broker_config_ref_get(config);
     m->config = broker_config_ref_config(config);
+    m->quotas = shared_set_new();
     return m;
 }
 
@@ -188,6 +191,7 @@ struct metadata *metadata_copy(const struct metadata *m)
         copy->topics_by_id[i] = m->topics_by_id[i];
     }
     for (int32_t i = 0; i < m->resources_count; i++) copy->resources[i] = resource_ref(m->resources[i]);
+    shared_set_ref(copy->quotas);
     return copy;
 }
 

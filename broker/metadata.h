@@ -21,6 +21,7 @@ struct acl_fields;
 struct scram_fields;
 struct broker;
 struct security;
+struct shared_set;
 
 #define TOPIC_NAME_BYTES_MAX     249
 #define TOPIC_PARTITIONS_MAX     100000 /* of one topic: its array is copied when it grows */
@@ -71,6 +72,7 @@ struct metadata {
     struct broker_config_ref *config_ref;
     const struct broker_config *config; /* the file's options with the dynamic ones applied */
     int64_t producer_id_next;           /* first producer id that no block contains */
+    struct shared_set *quotas;          /* of struct quota (quota_store.h) */
     const struct security *security;    /* access rules, SCRAM credentials; NULL: none */
     int32_t features_count;
     struct metadata_feature features[METADATA_FEATURES_MAX]; /* finalized ones; level 0: none */
@@ -123,6 +125,10 @@ enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct 
  * checked against their rows; an unchanged value adds nothing. INVALID_CONFIG, UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST. */
 enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
                                             const char *value, bool validate_only, struct err *err) WARN_UNUSED;
+/* How many more rules, credentials and quotas the change may set or remove; 0: refuse with POLICY_VIOLATION, as Kafka
+ * does. Each may have texts of up to 32 KiB. */
+#define METADATA_CHANGE_RECORDS_MAX 10000 /* Kafka's limit of one operation */
+int32_t metadata_change_room(const struct metadata_change *c);
 /* Adds an access rule; one that is there already adds nothing. Removes the rule of this id. */
 void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields *fields);
 void metadata_change_remove_acl(struct metadata_change *c, struct uuid id);

@@ -70,6 +70,22 @@ static void add_record(struct metadata_change *c, enum metadata_record_type type
     metadata_log_record(&c->records, clock_wall_ms(c->broker->clock), type, message);
 }
 
+struct metadata *metadata_change_next(struct metadata_change *c)
+{
+    return c->next;
+}
+
+void metadata_change_record(struct metadata_change *c, int16_t type, const void *message)
+{
+    add_record(c, (enum metadata_record_type)type, message);
+}
+
+int32_t metadata_change_room(const struct metadata_change *c)
+{
+    if (batch_builder_size(&c->records) > METADATA_BATCH_BYTES_MAX - METADATA_RECORD_BYTES_MAX) return 0;
+    return MAX(METADATA_CHANGE_RECORDS_MAX - c->records.records_count, 0);
+}
+
 /* -- partitions -- */
 
 static void add_partition_record(struct metadata_change *c, struct uuid topic_id, int32_t index)

@@ -1,4 +1,5 @@
-/* broker/metadata_edit.h: building a snapshot before it is published. For metadata_change.c and metadata_log.c only.
+/* broker/metadata_edit.h: building a snapshot before it is published. For metadata_change.c, metadata_log.c and
+ * the stores whose state is part of a snapshot (quota_store).
  *
  * A snapshot under construction has one reference; so have topics that were made for it, until they are put into it. */
 #ifndef OTTLA_METADATA_EDIT_H
@@ -32,5 +33,9 @@ void metadata_set_security(struct metadata *m, const struct security *s);
 void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice name, const char *key, const char *value);
 /* Applies the broker's dynamic options: config from the file's options; topics' log_config are the caller's business. */
 void metadata_apply_broker_config(struct metadata *m, const struct broker_config *file);
+
+/* For stores: the snapshot under construction and the records that go with what they change in it. */
+struct metadata *metadata_change_next(struct metadata_change *c);
+void metadata_change_record(struct metadata_change *c, int16_t type, const void *message);
 
 #endif

@@ -1,5 +1,6 @@
 #include "broker/metadata_log.h"
 
+#include "broker/quota_store.h"
 #include "broker/security.h"
 #include "base/log.h"
 #include "protocol/record_batch.h"
@@ -282,7 +283,8 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
         metadata_set_security(r->state, security_remove_scram(r->state->security, u->name, u->mechanism));
         return 0;
     }
-    default: return 0; /* registrations, quotas: known, valid, and without meaning for this state */
+    case METADATA_CLIENT_QUOTA: return quota_replay(r->state, message) ? 0 : damaged(r, "a quota that is not valid");
+    default: return 0; /* registrations, delegation tokens: known, valid, and without meaning for this state */
     }
 }
 

@@ -17,6 +17,7 @@
 #define METADATA_VERSION_MAX   27 /* 4.1-IV1 */
 #define TRANSACTION_VERSION_MAX 2 /* KIP-890, both parts */
 #define METADATA_BATCH_BYTES_MAX (8u << 20) /* Kafka's own limit of one batch of this log */
+#define METADATA_RECORD_BYTES_MAX (256u << 10) /* more than any record of names (32 KiB each) takes */
 
 /* Types of metadata records. */
 enum metadata_record_type {
@@ -26,6 +27,7 @@ enum metadata_record_type {
     METADATA_REMOVE_TOPIC = 9,
     METADATA_SCRAM = 11,
     METADATA_FEATURE_LEVEL = 12,
+    METADATA_CLIENT_QUOTA = 14,
     METADATA_PRODUCER_IDS = 15,
     METADATA_ACL = 18,
     METADATA_REMOVE_ACL = 19,

@@ -67,6 +67,11 @@ static enum kafka_error set_one(struct request *rq, struct metadata_change *c,
                        u->iterations < SCRAM_ITERATIONS_MIN ? "few" : "many", u->iterations, SCRAM_ITERATIONS_MIN,
                        SCRAM_ITERATIONS_MAX);
 
+    if (u->salt.len > SCRAM_SALT_BYTES_MAX)
+        return err_set(err, KAFKA_UNACCEPTABLE_CREDENTIAL, "The salt is longer than %d bytes", SCRAM_SALT_BYTES_MAX);
+    if (!u->salted_password.len) return err_set(err, KAFKA_UNACCEPTABLE_CREDENTIAL, "The salted password is empty");
+    if (!metadata_change_room(c)) return err_set(err, KAFKA_POLICY_VIOLATION, "The request makes too many changes.");
+
     enum crypto_hash hash = u->mechanism == SCRAM_SHA_256 ? CRYPTO_SHA256 : CRYPTO_SHA512;
     uint32_t size = crypto_hash_bytes(hash);
     uint8_t client_key[CRYPTO_HASH_BYTES_MAX], stored_key[CRYPTO_HASH_BYTES_MAX], server_key[CRYPTO_HASH_BYTES_MAX];
@@ -103,6 +108,7 @@ API_HANDLER(alter_user_scram_credentials)
     out->results = arena_calloc(&rq->arena, count + 1, sizeof out->results[0]);
     if (!a || !w || !out->results) return API_CLOSE;
     *a = (struct alter){.wait = w, .out = out};
+    if (count > METADATA_CHANGE_RECORDS_MAX) return API_CLOSE; /* the checks take the square of it */
     struct metadata_change *c = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < in->deletions_count; i++) {
         struct err err = ERR_NONE;

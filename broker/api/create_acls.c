@@ -57,6 +57,10 @@ API_HANDLER(create_acls)
                                         .operation = from->operation,
                                         .permission = from->permission_type};
         const char *wrong = rule_error(&rule);
+        if (refused == KAFKA_NONE && !metadata_change_room(change)) {
+            refused = KAFKA_POLICY_VIOLATION;
+            text = SLICE("The request makes too many changes.");
+        }
         o->error_code = (int16_t)(refused != KAFKA_NONE ? refused : wrong ? KAFKA_INVALID_REQUEST : KAFKA_NONE);
         o->error_message = refused != KAFKA_NONE ? text : slice_of(wrong);
         if (o->error_code == KAFKA_NONE) metadata_change_add_acl(change, &rule);

@@ -20,12 +20,21 @@ static void committed(void *arg, enum kafka_error error)
     api_wait_done(d->wait);
 }
 
-/* The texts of the answer are copied: the rules go with the change. */
-static bool delete_matching(struct request *rq, struct metadata_change *change, const struct acl_filter *filter,
-                            struct delete_acls_response_filter_result *o)
+static int32_t count_matching(const struct security *s, const struct acl_filter *filter)
 {
+    int32_t count = 0;
+    for (int32_t i = 0; s && i < s->acls_count; i++) count += acl_filter_matches(filter, &s->acls[i]->fields);
+    return count;
+}
+
+/* The texts of the answer are copied: the rules go with the change. */
+static enum kafka_error delete_matching(struct request *rq, struct metadata_change *change, const struct acl_filter *filter,
+                                        struct delete_acls_response_filter_result *o)
+{
+    int32_t count = count_matching(metadata_change_view(change)->security, filter);
+    if (count > metadata_change_room(change)) return KAFKA_POLICY_VIOLATION;
     const struct security *s = security_ref(metadata_change_view(change)->security);
-    o->matching_acls = arena_calloc(&rq->arena, (size_t)(s ? s->acls_count : 0) + 1, sizeof o->matching_acls[0]);
+    o->matching_acls = arena_calloc(&rq->arena, (size_t)count + 1, sizeof o->matching_acls[0]);
     for (int32_t i = 0; s && o->matching_acls && i < s->acls_count; i++) {
         const struct acl_fields *a = &s->acls[i]->fields;
         if (!acl_filter_matches(filter, a)) continue;
@@ -42,7 +51,7 @@ static bool delete_matching(struct request *rq, struct metadata_change *change, 
         metadata_change_remove_acl(change, s->acls[i]->id);
     }
     security_unref(s);
-    return o->matching_acls;
+    return o->matching_acls ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR;
 }
 
 API_HANDLER(delete_acls)
@@ -72,8 +81,7 @@ API_HANDLER(delete_acls)
         struct delete_acls_response_filter_result *o = &out->filter_results[out->filter_results_count++];
         o->error_code = (int16_t)refused;
         o->error_message = text;
-        if (refused == KAFKA_NONE && !delete_matching(rq, change, &filters[i], o))
-            o->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+        if (refused == KAFKA_NONE) o->error_code = (int16_t)delete_matching(rq, change, &filters[i], o);
     }
     metadata_change_commit(change, committed, d);
     return api_wait_result(w);

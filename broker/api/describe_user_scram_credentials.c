@@ -50,6 +50,7 @@ API_HANDLER(describe_user_scram_credentials)
         out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
         return API_REPLY;
     }
+    if (in->users_count > METADATA_CHANGE_RECORDS_MAX) return API_CLOSE; /* the checks take the square of it */
     if (in->users_count <= 0) return fill_all(rq, out) ? API_REPLY : API_CLOSE;
     out->results = arena_calloc(&rq->arena, (size_t)in->users_count, sizeof out->results[0]);
     if (!out->results) return API_CLOSE;

@@ -1,0 +1,11 @@
+/* DescribeDelegationToken, key 41 (KIP-48). Tokens need a connection that was authenticated by SASL or TLS; on a plain one Kafka
+ * answers this. */
+#include "broker/api.h"
+#include "protocol/api_handlers.h"
+#include "protocol/kafka_error.h"
+
+API_HANDLER(describe_delegation_token)
+{
+    out->error_code = KAFKA_DELEGATION_TOKEN_REQUEST_NOT_ALLOWED;
+    return API_REPLY;
+}
