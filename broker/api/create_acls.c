@@ -1,4 +1,5 @@
 /* CreateAcls, key 30. Control thread (metadata). Each rule by itself; what is valid is one change. */
+#include "base/log.h"
 #include "broker/api/acls.h"
 #include "broker/api/wait.h"
 #include "broker/metadata.h"
@@ -46,6 +47,7 @@ API_HANDLER(create_acls)
     enum kafka_error refused = acls_check(rq, ACL_ALTER, &text);
 
     struct metadata_change *change = metadata_change_begin(rq->broker);
+    int added = 0;
     for (int32_t i = 0; i < in->creations_count; i++) {
         const struct create_acls_request_acl_creation *from = &in->creations[i];
         struct create_acls_response_acl_creation_result *o = &out->results[out->results_count++];
@@ -63,8 +65,13 @@ API_HANDLER(create_acls)
         }
         o->error_code = (int16_t)(refused != KAFKA_NONE ? refused : wrong ? KAFKA_INVALID_REQUEST : KAFKA_NONE);
         o->error_message = refused != KAFKA_NONE ? text : slice_of(wrong);
-        if (o->error_code == KAFKA_NONE) metadata_change_add_acl(change, &rule);
+        if (o->error_code != KAFKA_NONE) continue;
+        metadata_change_add_acl(change, &rule);
+        added++;
     }
+    if (added && !request_has_authorizer(rq))
+        log_warn("acl", "access rules are kept but not in force: authorizer.class.name is not set rules=%d client=%s", added,
+                 rq->client_address);
     metadata_change_commit(change, committed, c);
     return api_wait_result(w);
 }

@@ -14,7 +14,7 @@ AUTHORIZER = {"connect.listeners": "", "authorizer.class.name": "org.apache.kafk
 TOPIC, GROUP, CLUSTER = 2, 3, 4
 ANY, ALL, READ, WRITE, CREATE, ALTER, DESCRIBE = 1, 2, 3, 4, 5, 7, 8
 DENY, ALLOW, LITERAL = 2, 3, 3
-NONE, TOPIC_DENIED, GROUP_DENIED, CLUSTER_DENIED, INVALID_REQUEST, SECURITY_DISABLED = 0, 29, 30, 31, 42, 54
+NONE, TOPIC_DENIED, GROUP_DENIED, CLUSTER_DENIED, INVALID_REQUEST = 0, 29, 30, 31, 42
 
 
 def rule(kind, name, operation, permission, principal="User:ANONYMOUS", host="*"):
@@ -64,12 +64,16 @@ def metadata(c, names):
     return {name: error for error, name, _, _ in r.array(lambda: (r.i16(), r.string(), r.i8(), r.array(partition)))}
 
 
-def test_without_an_authorizer_the_apis_say_so(fresh_ottla):
+def test_without_an_authorizer_rules_are_kept_but_not_in_force(fresh_ottla):
     o = fresh_ottla({"connect.listeners": ""})
     with w.Connection(o.kafka_port) as c:
-        assert describe(c) == (SECURITY_DISABLED, "No Authorizer is configured on the broker", [])
-        assert create(c, rule(TOPIC, "t", READ, ALLOW)) == [SECURITY_DISABLED]
-        assert delete(c)[0] == SECURITY_DISABLED
+        assert describe(c)[::2] == (NONE, [])
+        assert create_topic(c, "t") == NONE
+        assert create(c, rule(TOPIC, "t", ALL, DENY)) == [NONE]
+        assert metadata(c, ["t"]) == {"t": NONE}
+        assert "not in force" in o.log()
+        assert describe(c)[2] == [(TOPIC, "t", LITERAL, [("User:ANONYMOUS", "*", ALL, DENY)])]
+        assert delete(c) == (NONE, ["t"])
 
 
 def test_rules_are_kept_over_restarts(fresh_ottla):
