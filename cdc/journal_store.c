@@ -309,13 +309,22 @@ void journal_store_close(struct journal_store *s)
     free(s);
 }
 
-struct stored_journal *journal_store_find(struct journal_store *s, const char *name, const char *topic_prefix)
+/* With the lock. */
+static struct stored_journal *by_name(struct journal_store *s, const char *name, const char *topic_prefix)
 {
-    pthread_mutex_lock(&s->lock);
     struct stored_journal *j = s->journals;
     while (j && (strcmp(j->name, name) != 0 || strcmp(j->topic_prefix, topic_prefix) != 0)) j = j->next;
-    pthread_mutex_unlock(&s->lock);
     return j;
+}
+
+bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix, struct journal_position *ret_position)
+{
+    pthread_mutex_lock(&s->lock);
+    struct stored_journal *j = by_name(s, name, topic_prefix);
+    bool known = j && !j->taken && !j->failed && journal_has_position(j->journal);
+    if (known) *ret_position = journal_position(j->journal);
+    pthread_mutex_unlock(&s->lock);
+    return known;
 }
 
 int journal_store_reload(struct journal_store *s, struct stored_journal *stored, struct err *err)
@@ -329,12 +338,12 @@ int journal_store_reload(struct journal_store *s, struct stored_journal *stored,
 
 int journal_store_take(struct journal_store *s, const char *name, const char *topic_prefix, struct stored_journal **ret_stored, struct err *err)
 {
-    struct stored_journal *stored = journal_store_find(s, name, topic_prefix);
     bool is_new = false;
 
     int r = log_ensure(s, err);
     if (r < 0) return r;
     pthread_mutex_lock(&s->lock);
+    struct stored_journal *stored = by_name(s, name, topic_prefix);
     if (stored && stored->taken) r = -EBUSY;
     if (!stored) {
         stored = stored_new(s, s->number_next, slice_of(name), slice_of(topic_prefix), s->producer_id_next);
@@ -363,11 +372,11 @@ void journal_store_give(struct journal_store *s, struct stored_journal *stored)
 
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix)
 {
-    struct stored_journal *stored = journal_store_find(s, name, topic_prefix);
     struct err err;
-    int r = stored ? 0 : -ENOENT;
 
     pthread_mutex_lock(&s->lock);
+    struct stored_journal *stored = by_name(s, name, topic_prefix);
+    int r = stored ? 0 : -ENOENT;
     if (r == 0 && stored->taken) r = -EBUSY;
     if (r == 0) stored->taken = true;
     pthread_mutex_unlock(&s->lock);

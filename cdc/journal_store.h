@@ -35,8 +35,8 @@ int journal_store_take(struct journal_store *s, const char *name, const char *to
 void journal_store_give(struct journal_store *s, struct stored_journal *stored);
 /* Recovers the taken journal from the log, after a failure. */
 int journal_store_reload(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
-/* NULL: unknown. For looking only, when it is not taken. */
-struct stored_journal *journal_store_find(struct journal_store *s, const char *name, const char *topic_prefix);
+/* The position of a journal that rests. false: unknown, taken, or it has none. */
+bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix, struct journal_position *ret_position);
 /* Forgets its position. -EBUSY: taken; -ENOENT. */
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix) WARN_UNUSED;
 /* This journal keeps the log from being shortened: its taker should write a checkpoint. */

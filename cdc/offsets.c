@@ -61,10 +61,7 @@ bool cdc_offsets_get(struct cdc *cdc, const char *name, const char *topic_prefix
         pthread_mutex_unlock(&c->lock);
     }
     pthread_mutex_unlock(&cdc->lock);
-    if (!running) {
-        struct stored_journal *stored = journal_store_find(cdc->store, name, topic_prefix);
-        if (stored && !stored->failed && journal_has_position(stored->journal)) position = journal_position(stored->journal);
-    }
+    if (!running) (void)journal_store_position(cdc->store, name, topic_prefix, &position);
     if (position.whole_lsn == 0) return false;
     *ret_partition_json = offset_partition_json(topic_prefix);
     *ret_offset_json = offset_json(&last, position);

@@ -59,6 +59,17 @@ static int fail(struct pg_error *err, int error, const char *text)
     return error;
 }
 
+/* Says at which step the server refused. */
+static int refused(struct pg_error *err, int r, const char *step)
+{
+    char text[sizeof err->text];
+
+    if (r != -EREMOTEIO || !err->sqlstate[0]) return r;
+    snprintf(text, sizeof text, "%s: %s", step, err->text);
+    memcpy(err->text, text, sizeof text);
+    return r;
+}
+
 /* -- before the stream -- */
 
 struct plan {
@@ -139,8 +150,8 @@ static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *e
     if (r == 0) r = tables_read(catalog, c->config, &p->tables, err);
     if (r == 0) r = slot_read(catalog, c->config->slot_name, &p->slot, err);
     if (r == 0) r = plan_snapshot(c, p, err);
-    if (r == 0) r = replica_identity_set(catalog, c->config, &p->tables, err);
-    if (r == 0 && is_streaming_wanted(c->config)) r = publication_ensure(catalog, c->config, &p->tables, err);
+    if (r == 0) r = refused(err, replica_identity_set(catalog, c->config, &p->tables, err), "replica.identity.autoset.values");
+    if (r == 0 && is_streaming_wanted(c->config)) r = refused(err, publication_ensure(catalog, c->config, &p->tables, err), "publication.autocreate.mode");
     return r;
 }
 
@@ -411,7 +422,7 @@ int session_run(struct cdc_connector *c, struct pg_error *err)
     position_show(c);
     if (!is_streaming_wanted(c->config)) return rest(c);
     r = stream_begin(c, &p, err);
-    return r < 0 ? r : stream_run(c, err);
+    return r < 0 ? refused(err, r, "START_REPLICATION") : stream_run(c, err);
 }
 
 void session_end(struct cdc_connector *c)

@@ -3,6 +3,7 @@ does on an idle or restarted database."""
 import json
 
 import confluent_kafka
+import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 from lib.ottla import wait_streaming
 from lib.wait import until
@@ -110,6 +111,7 @@ def test_a_restarted_database_is_found_again(fresh_ottla, postgres, connector, d
     assert ottla.connector_state("restarted") == "RUNNING"
 
 
+@pytest.mark.slow    # its memory is measured
 def test_a_large_transaction_is_shown_whole_and_takes_no_memory(fresh_ottla, postgres, connector, database):
     ottla = fresh_ottla()
     topic = begin(ottla, postgres, connector, database, "large", value__converter__schemas__enable="false")
