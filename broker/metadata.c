@@ -137,6 +137,13 @@ void metadata_set_security(struct metadata *m, const struct security *s)
     m->security = s;
 }
 
+int16_t metadata_feature_level(const struct metadata *m, const char *name)
+{
+    for (int32_t i = 0; i < m->features_count; i++)
+        if (strcmp(m->features[i].name, name) == 0) return m->features[i].level;
+    return 0;
+}
+
 /* -- names -- */
 
 enum kafka_error topic_name_check(struct slice name, struct err *err)
@@ -308,6 +315,19 @@ void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice 
         pointer_remove(m->resources, m->resources_count--, i);
         resource_unref(r);
     }
+}
+
+bool metadata_set_feature(struct metadata *m, struct slice name, int16_t level)
+{
+    int32_t i = 0;
+
+    while (i < m->features_count && !slice_eq_text(name, m->features[i].name)) i++;
+    if (i == METADATA_FEATURES_MAX || name.len >= sizeof m->features[i].name) return false;
+    if (i == m->features_count) m->features_count++;
+    memcpy(m->features[i].name, name.ptr, name.len);
+    m->features[i].name[name.len] = '\0';
+    m->features[i].level = level;
+    return true;
 }
 
 void metadata_apply_broker_config(struct metadata *m, const struct broker_config *file)

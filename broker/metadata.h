@@ -88,6 +88,8 @@ const struct metadata_topic *metadata_topic(const struct metadata *m, struct sli
 const struct metadata_topic *metadata_topic_by_id(const struct metadata *m, struct uuid id);
 const struct metadata_topic *metadata_topic_ref(const struct metadata_topic *t);
 void metadata_topic_unref(const struct metadata_topic *t);
+/* The finalized level of a feature; 0: none. */
+int16_t metadata_feature_level(const struct metadata *m, const char *name);
 /* What was set on a resource; NULL: nothing. */
 const struct config_list *metadata_resource_config(const struct metadata *m, int8_t type, struct slice name);
 
@@ -125,6 +127,8 @@ enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct 
  * checked against their rows; an unchanged value adds nothing. INVALID_CONFIG, UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST. */
 enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
                                             const char *value, bool validate_only, struct err *err) WARN_UNUSED;
+/* Finalizes a level; names and levels are the caller's to check (feature_levels.h). */
+void metadata_change_set_feature(struct metadata_change *c, const char *name, int16_t level);
 /* How many more rules, credentials and quotas the change may set or remove; 0: refuse with POLICY_VIOLATION, as Kafka
  * does. Each may have texts of up to 32 KiB. */
 #define METADATA_CHANGE_RECORDS_MAX 10000 /* Kafka's limit of one operation */

@@ -362,6 +362,18 @@ enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t ty
 
 /* -- access rules, credentials -- */
 
+void metadata_change_set_feature(struct metadata_change *c, const char *name, int16_t level)
+{
+    struct feature_level_record record;
+
+    if (metadata_feature_level(c->next, name) == level) return;
+    if (!metadata_set_feature(c->next, slice_of(name), level)) abort(); /* a known name: there is room for all of them */
+    feature_level_record_init(&record);
+    record.name = slice_of(name);
+    record.feature_level = level;
+    add_record(c, METADATA_FEATURE_LEVEL, &record);
+}
+
 void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields *fields)
 {
     const struct security *now = c->next->security;

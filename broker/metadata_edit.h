@@ -34,6 +34,9 @@ void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice 
 /* Applies the broker's dynamic options: config from the file's options; topics' log_config are the caller's business. */
 void metadata_apply_broker_config(struct metadata *m, const struct broker_config *file);
 
+/* The finalized level of a feature; false: too many features, or too long a name. */
+bool metadata_set_feature(struct metadata *m, struct slice name, int16_t level);
+
 /* For stores: the snapshot under construction and the records that go with what they change in it. */
 struct metadata *metadata_change_next(struct metadata_change *c);
 void metadata_change_record(struct metadata_change *c, int16_t type, const void *message);

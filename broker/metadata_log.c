@@ -212,18 +212,11 @@ static int apply_config(struct replay *r, const struct config_record *c)
 static int apply_feature(struct replay *r, const struct feature_level_record *f)
 {
     struct metadata *m = r->state;
-    int32_t i = 0;
 
     if (slice_eq_text(f->name, "metadata.version") && (f->feature_level < METADATA_VERSION_MIN || f->feature_level > METADATA_VERSION_MAX))
         return err_set(r->err, -ENOTSUP, "%s-0: metadata.version is %d; this version of ottla knows %d to %d", METADATA_LOG_TOPIC,
                        f->feature_level, METADATA_VERSION_MIN, METADATA_VERSION_MAX);
-    while (i < m->features_count && !slice_eq_text(f->name, m->features[i].name)) i++;
-    if (i == METADATA_FEATURES_MAX || f->name.len >= sizeof m->features[i].name) return damaged(r, "too many features, or too long a name");
-    if (i == m->features_count) m->features_count++;
-    memcpy(m->features[i].name, f->name.ptr, f->name.len);
-    m->features[i].name[f->name.len] = '\0';
-    m->features[i].level = f->feature_level;
-    return 0;
+    return metadata_set_feature(m, f->name, f->feature_level) ? 0 : damaged(r, "too many features, or too long a name");
 }
 
 static int apply_message(struct replay *r, int16_t type, const void *message)
@@ -436,13 +429,6 @@ static int replay_log(struct metadata_log *ml, struct replay *r)
 
 /* -- opening -- */
 
-static int has_metadata_version(const struct metadata *m)
-{
-    for (int32_t i = 0; i < m->features_count; i++)
-        if (strcmp(m->features[i].name, "metadata.version") == 0) return m->features[i].level > 0;
-    return false;
-}
-
 /* The first two batches of a new log, each when it is missing: nobody waits for them to be on disk, and a power cut may leave
  * the first alone. */
 static int begin_quorum(struct metadata_log *ml, int32_t node_id, struct uuid directory_id, struct err *err)
@@ -508,7 +494,7 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
         result = begin_records(ml, err);
         if (result == 0) result = replay_log(ml, &r);
     }
-    if (result == 0 && !has_metadata_version(r.state))
+    if (result == 0 && metadata_feature_level(r.state, "metadata.version") == 0)
         result = err_set(err, -EBADMSG, "%s-0 has no record of metadata.version", METADATA_LOG_TOPIC);
     batch_builder_done(&r.held);
     arena_done(&r.arena);

@@ -1,7 +1,7 @@
 /* ApiVersions, key 18: what is served, from the rows of the schemas, and the finalized features of the metadata log.
  * Network thread. An unsupported version never gets here: request.c answers it in version 0. */
 #include "broker/api.h"
-#include "broker/metadata_log.h"
+#include "broker/feature_levels.h"
 #include "protocol/api_handlers.h"
 
 #include <string.h>
@@ -20,41 +20,25 @@ static bool is_software_name(struct slice s)
     return true;
 }
 
-/* The features whose levels mean something here. */
-static const struct {
-    const char *name;
-    int16_t min, max;
-} features[] = {
-    {"metadata.version", METADATA_VERSION_MIN, METADATA_VERSION_MAX},
-    {"transaction.version", 0, TRANSACTION_VERSION_MAX},
-};
-
-static bool is_supported(const char *name)
-{
-    for (size_t i = 0; i < countof(features); i++)
-        if (strcmp(features[i].name, name) == 0) return true;
-    return false;
-}
-
 static bool add_features(struct request *rq, struct api_versions_response *out)
 {
     const struct metadata *m = request_metadata(rq);
     struct api_versions_response_supported_feature_key *supported =
-        arena_calloc(&rq->arena, countof(features), sizeof *supported);
+        arena_calloc(&rq->arena, countof(features_supported), sizeof *supported);
     struct api_versions_response_finalized_feature_key *finalized =
         arena_calloc(&rq->arena, (size_t)m->features_count + 1, sizeof *finalized);
 
     if (!supported || !finalized) return false;
     out->supported_features = supported;
-    for (size_t i = 0; i < countof(features); i++) {
+    for (size_t i = 0; i < countof(features_supported); i++) {
         /* Below version 4 a client takes a lower bound of 0 for an error, and is not told of the feature (KIP-584). */
-        if (features[i].min == 0 && rq->version < 4) continue;
+        if (features_supported[i].min == 0 && rq->version < 4) continue;
         supported[out->supported_features_count++] = (struct api_versions_response_supported_feature_key){
-            .name = slice_of(features[i].name), .min_version = features[i].min, .max_version = features[i].max};
+            .name = slice_of(features_supported[i].name), .min_version = features_supported[i].min, .max_version = features_supported[i].max};
     }
     out->finalized_features = finalized;
     for (int32_t i = 0; i < m->features_count; i++) {
-        if (m->features[i].level == 0 || !is_supported(m->features[i].name)) continue;
+        if (m->features[i].level == 0 || !feature_find(slice_of(m->features[i].name))) continue;
         struct slice name = arena_slice_dup(&rq->arena, slice_of(m->features[i].name));
         if (!name.ptr) return false;
         struct api_versions_response_finalized_feature_key *f = &finalized[out->finalized_features_count++];

@@ -257,3 +257,35 @@ def test_delegation_tokens_need_an_authenticated_connection(client):
     assert client.ask(39, 1, w.blob(b"x") + w.i64(-1)).i16() == TOKENS_NOT_ALLOWED
     assert client.ask(40, 1, w.blob(b"x") + w.i64(-1)).i16() == TOKENS_NOT_ALLOWED
     assert client.ask(41, 1, w.array(None)).i16() == TOKENS_NOT_ALLOWED
+
+
+def update_feature(c, name, level, kind, version=2, validate=False):
+    r = c.ask(57, version, w.i32(1000) + w.carray([w.cstring(name) + w.i16(level) + w.i8(kind) + w.NO_TAGS]) + w.i8(validate) + w.NO_TAGS, flexible=True)
+    r.i32()
+    error, text = r.i16(), r.cstring()
+    if version < 2:
+        error = r.carray(lambda: (r.cstring(), r.i16(), r.cstring(), r.tags()))[0][1]
+    r.tags()
+    r.end()
+    assert text or version < 2 or error == NONE
+    return error
+
+
+def test_feature_levels_change_within_what_is_supported(fresh_ottla):
+    invalid, up, down = 95, 1, 2
+    o = fresh_ottla(QUIET)
+    with w.Connection(o.kafka_port) as c:
+        for version in (1, 2):
+            assert update_feature(c, "metadata.version", 27, up, version) == NONE
+            assert update_feature(c, "metadata.version", 26, down, version) == invalid
+            assert update_feature(c, "metadata.version", 99, up, version) == invalid
+            assert update_feature(c, "no.such.feature", 1, up, version) == invalid
+            assert update_feature(c, "transaction.version", 1, up, version) == invalid, "that is a downgrade"
+            assert update_feature(c, "transaction.version", 1, 9, version) == invalid
+            assert update_feature(c, "transaction.version", 1, down, version, validate=True) == NONE
+        assert update_feature(c, "transaction.version", 1, down) == NONE
+    o.kill()
+    o.start()
+    with w.Connection(o.kafka_port) as c:
+        assert update_feature(c, "transaction.version", 2, down) == invalid, "it is at 1"
+        assert update_feature(c, "transaction.version", 2, up) == NONE
