@@ -391,7 +391,7 @@ void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields 
     record.operation = fields->operation;
     record.permission_type = fields->permission;
     add_record(c, METADATA_ACL, &record);
-    metadata_set_security(c->next, security_add(now, record.id, fields));
+    security_add_to(&c->next->security, record.id, fields);
 }
 
 void metadata_change_remove_acl(struct metadata_change *c, struct uuid id)
@@ -399,7 +399,7 @@ void metadata_change_remove_acl(struct metadata_change *c, struct uuid id)
     struct remove_access_control_entry_record record = {.id = id};
 
     add_record(c, METADATA_REMOVE_ACL, &record);
-    metadata_set_security(c->next, security_remove(c->next->security, id));
+    security_remove_from(&c->next->security, id);
 }
 
 void metadata_change_set_scram(struct metadata_change *c, const struct scram_fields *fields)

@@ -252,12 +252,12 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
                                           .pattern = a->pattern_type,
                                           .operation = a->operation,
                                           .permission = a->permission_type};
-        metadata_set_security(r->state, security_add(r->state->security, a->id, &fields));
+        security_add_to(&r->state->security, a->id, &fields);
         return 0;
     }
     case METADATA_REMOVE_ACL: {
         const struct remove_access_control_entry_record *a = message;
-        metadata_set_security(r->state, security_remove(r->state->security, a->id));
+        security_remove_from(&r->state->security, a->id);
         return 0;
     }
     case METADATA_SCRAM: {

@@ -76,9 +76,8 @@ static struct slice text_copy(struct slice s)
     return slice_make(copy, s.len);
 }
 
-const struct security *security_add(const struct security *from, struct uuid id, const struct acl_fields *fields)
+static struct acl *acl_new(struct uuid id, const struct acl_fields *fields)
 {
-    struct security *s = copy_without(from, (struct omission){.acl = &id});
     struct acl *a = xcalloc(1, sizeof *a);
     atomic_init(&a->refs, 1);
     a->id = id;
@@ -86,13 +85,57 @@ const struct security *security_add(const struct security *from, struct uuid id,
     a->fields.resource_name = text_copy(fields->resource_name);
     a->fields.principal = text_copy(fields->principal);
     a->fields.host = text_copy(fields->host);
-    s->acls[s->acls_count++] = a;
+    return a;
+}
+
+const struct security *security_add(const struct security *from, struct uuid id, const struct acl_fields *fields)
+{
+    struct security *s = copy_without(from, (struct omission){.acl = &id});
+    s->acls[s->acls_count++] = acl_new(id, fields);
     return s;
 }
 
 const struct security *security_remove(const struct security *from, struct uuid id)
 {
     return copy_without(from, (struct omission){.acl = &id});
+}
+
+/* NULL: others hold it too, or there is none yet. */
+static struct security *sole(const struct security *s)
+{
+    struct security *own = (struct security *)(uintptr_t)s;
+    return own && atomic_load_explicit(&own->refs, memory_order_acquire) == 1 ? own : NULL;
+}
+
+void security_add_to(const struct security **security, struct uuid id, const struct acl_fields *fields)
+{
+    struct security *s = sole(*security);
+    if (!s) {
+        const struct security *next = security_add(*security, id, fields);
+        security_unref(*security);
+        *security = next;
+        return;
+    }
+    s->acls = xrealloc(s->acls, ((size_t)s->acls_count + 1) * sizeof s->acls[0]);
+    s->acls[s->acls_count++] = acl_new(id, fields);
+}
+
+void security_remove_from(const struct security **security, struct uuid id)
+{
+    struct security *s = sole(*security);
+    if (!s) {
+        const struct security *next = security_remove(*security, id);
+        security_unref(*security);
+        *security = next;
+        return;
+    }
+    for (int32_t i = 0; i < s->acls_count; i++) {
+        if (!uuid_eq(s->acls[i]->id, id)) continue;
+        acl_unref(s->acls[i]);
+        s->acls_count--;
+        memmove(&s->acls[i], &s->acls[i + 1], (size_t)(s->acls_count - i) * sizeof s->acls[0]);
+        return;
+    }
 }
 
 const struct security *security_set_scram(const struct security *from, const struct scram_fields *fields)

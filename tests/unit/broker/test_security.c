@@ -179,3 +179,30 @@ Test(security, snapshots_keep_what_was_removed_later)
     cr_expect(slice_eq_text(before->acls[0]->fields.principal, "User:a"));
     security_unref(before);
 }
+
+Test(security, rules_change_in_place_only_where_nobody_looks_on)
+{
+    const struct acl_fields rule = {.resource_name = SLICE("t"), .principal = SLICE("User:a"), .host = SLICE("*"), .resource_type = 2,
+                                    .pattern = ACL_PATTERN_LITERAL, .operation = 3, .permission = ACL_PERMISSION_ALLOW};
+    const struct uuid one = {{1}}, two = {{2}}, three = {{3}};
+    const struct security *s = NULL;
+
+    security_add_to(&s, one, &rule);
+    const struct security *before = s;
+    security_add_to(&s, two, &rule);
+    cr_assert_eq(s, before, "in place");
+    before = security_ref(s);
+    security_add_to(&s, three, &rule);
+    security_remove_from(&s, one);
+    cr_assert_neq(s, before);
+    cr_assert_eq(before->acls_count, 2);
+    cr_assert(uuid_eq(before->acls[0]->id, one));
+    cr_assert_eq(s->acls_count, 2);
+    cr_assert(uuid_eq(s->acls[0]->id, two) && uuid_eq(s->acls[1]->id, three));
+    security_remove_from(&s, one);
+    cr_assert_eq(s->acls_count, 2, "not there any more");
+    security_unref(before);
+    security_remove_from(&s, three);
+    cr_assert(s->acls_count == 1 && uuid_eq(s->acls[0]->id, two));
+    security_unref(s);
+}
