@@ -75,7 +75,7 @@ class Run:
         sys.stdout.flush()
 
     def meson(self, build, suites, environment=None, timeout_factor=1):
-        arguments = ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", "-t", str(timeout_factor)]
+        arguments = ["meson", "test", "-C", build, "--no-rebuild", "-t", str(timeout_factor)]
         for suite in suites:
             arguments += ["--suite", suite]
         log = os.path.join(build, "meson-logs", "testlog.json")
@@ -163,7 +163,7 @@ def part_house(run):
 def part_build(run):
     """The GCC build with everything, and the tests without servers."""
     if run.configure("build", []):
-        run.meson("build", ["unit", "golden"])
+        run.meson("build", ["unit", "golden", "crash"])
 
 
 def part_clang(run):
