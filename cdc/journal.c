@@ -346,6 +346,13 @@ static int write_unit(struct journal *j, struct journal_position at, uint8_t fla
     return 0;
 }
 
+/* Says that all up to the position may be seen. */
+int journal_write_shown(struct journal *j)
+{
+    int64_t offset;
+    return write_unit(j, j->position, 0, NULL, &offset);
+}
+
 static void publish_unit(struct journal *j)
 {
     if (!j->unit_shown || (RULE(GLOBREL) && journal_is_ahead(j))) return;

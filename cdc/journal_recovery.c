@@ -323,5 +323,8 @@ int journal_recover(struct journal *j)
     hold_behind_v(j);
     if (!j->has_connector_record && (r = journal_write_connector(j, &offset)) < 0) return r;
     j->has_connector_record = true;
+    /* Nothing is held: readers will see all up to J. Unless a record says so (the topic that kept J from being shown may be
+     * gone), the next recovery would hold what follows V, which they have seen. */
+    if (found_j > found_v && !j->snapshot && j->position.part_lsn == 0 && !journal_is_ahead(j) && (r = journal_write_shown(j)) < 0) return r;
     return sync_found(j);
 }

@@ -90,6 +90,7 @@ void journal_relation_keep(struct journal *j, const struct journal_relation_reco
 bool journal_relation_is_newest(const struct journal *j, uint32_t index);
 void journal_checkpoint_durable(struct journal *j);
 int journal_sync_records(struct journal *j);
+int journal_write_shown(struct journal *j);
 int journal_cut_back(struct journal *j, struct journal_partition *p);
 void journal_noted_durable(struct journal *j);
 void journal_confirm(struct journal *j, uint64_t lsn);
