@@ -134,12 +134,21 @@ static void promise(struct txn *t, enum kafka_error error, int64_t producer_id, 
     t->call_epoch = epoch;
 }
 
+/* The oldest add is durable: they become so in their order. */
+static void add_durable(struct txn *t, enum kafka_error error)
+{
+    struct txn_call *call = t->adds;
+    t->adds = call->next;
+    reply(call, error);
+}
+
 void txns_done(struct txns *ts)
 {
     struct txn *t, *next;
     HASH_ITER(hh, ts->by_id, t, next)
     {
         answer(t, KAFKA_COORDINATOR_NOT_AVAILABLE);
+        while (t->adds) add_durable(t, KAFKA_COORDINATOR_NOT_AVAILABLE);
         txn_forget(t);
     }
 }
@@ -328,9 +337,9 @@ void txn_init(struct txns *ts, const struct txn_init *in, struct txn_call *call)
         ts->host->take_producer_id(ts->host, t, init_with_id);
         return;
     }
-    enum kafka_error error = t->busy                 ? KAFKA_CONCURRENT_TRANSACTIONS
+    enum kafka_error error = t->busy || t->adds         ? KAFKA_CONCURRENT_TRANSACTIONS
                              : !is_own_id(&t->data, in) ? KAFKA_PRODUCER_FENCED
-                             : is_prepared(t)        ? KAFKA_CONCURRENT_TRANSACTIONS
+                             : is_prepared(t)           ? KAFKA_CONCURRENT_TRANSACTIONS
                                                      : KAFKA_NONE;
     if (error != KAFKA_NONE) {
         reply(call, error);
@@ -368,36 +377,38 @@ static bool has_all(const struct txn *t, const struct txn_add_partition *partiti
     return true;
 }
 
+static enum kafka_error add_write(struct txn *t, int16_t client_version, const struct txn_add_partition *partitions,
+                                  uint32_t count)
+{
+    struct txn_data data = t->data;
+    if (data.state != TXN_ONGOING) data.start_ms = now(t->txns);
+    data.state = TXN_ONGOING;
+    data.client_version = client_version;
+    for (struct txn_topic *o = t->topics; o; o = o->next) o->count_before = o->count;
+    for (uint32_t i = 0; i < count; i++) partition_add(t, partitions[i].topic, partitions[i].partition);
+    enum kafka_error error = move(t, data);
+    if (error != KAFKA_NONE)
+        for (struct txn_topic *o = t->topics; o; o = o->next) o->count = o->count_before; /* 0 in new ones */
+    return error;
+}
+
 void txn_add(struct txns *ts, const struct txn_producer *who, int16_t client_version,
              const struct txn_add_partition *partitions, uint32_t count, struct txn_call *call)
 {
     struct txn *t;
     enum kafka_error error = check_producer(ts, who, &t);
-    if (error == KAFKA_NONE && has_all(t, partitions, count)) {
-        reply(call, KAFKA_NONE); /* nothing to write */
-        return;
-    }
-    if (error == KAFKA_NONE && ts->bytes >= TXNS_BYTES_MAX) error = KAFKA_COORDINATOR_NOT_AVAILABLE;
-    if (error != KAFKA_NONE) {
+    bool write = error == KAFKA_NONE && !has_all(t, partitions, count);
+    if (write && ts->bytes >= TXNS_BYTES_MAX) error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    if (write && error == KAFKA_NONE) error = add_write(t, client_version, partitions, count);
+    if (error != KAFKA_NONE || (!write && !t->adds)) {
         reply(call, error);
         return;
     }
-    struct txn_data data = t->data;
-    if (data.state != TXN_ONGOING) data.start_ms = now(ts);
-    data.state = TXN_ONGOING;
-    data.client_version = client_version;
-    for (struct txn_topic *o = t->topics; o; o = o->next) o->count_before = o->count;
-    for (uint32_t i = 0; i < count; i++) partition_add(t, partitions[i].topic, partitions[i].partition);
-    error = move(t, data);
-    if (error != KAFKA_NONE) {
-        for (struct txn_topic *o = t->topics; o; o = o->next) o->count = o->count_before; /* 0 in new ones */
-        reply(call, error);
-        return;
-    }
-    t->busy = true;
-    t->call = call;
-    promise(t, KAFKA_NONE, -1, -1);
-    ts->host->when_durable(ts->host, t, step_durable);
+    struct txn_call **last = &t->adds;
+    while (*last) last = &(*last)->next;
+    *last = call;
+    call->next = NULL;
+    ts->host->when_durable(ts->host, t, add_durable);
 }
 
 enum kafka_error txn_verify(struct txns *ts, const struct txn_producer *who, struct slice topic, int32_t partition)
@@ -478,7 +489,7 @@ void txn_end(struct txns *ts, const struct txn_producer *who, int16_t client_ver
         error = KAFKA_INVALID_PRODUCER_ID_MAPPING;
     else if (t->data.epoch != who->epoch && !repeat)
         error = KAFKA_PRODUCER_FENCED;
-    else if (t->busy)
+    else if (t->busy || t->adds)
         error = KAFKA_CONCURRENT_TRANSACTIONS;
     else
         error = check_end(t, client_version, commit, repeat, &write);
@@ -508,7 +519,7 @@ void txns_sweep(struct txns *ts)
     int64_t now_ms = now(ts);
     HASH_ITER(hh, ts->by_id, t, next)
     {
-        if (t->busy) continue;
+        if (t->busy || t->adds) continue;
         if (is_prepared(t)) {
             t->busy = true;
             write_markers(t);

@@ -12,7 +12,7 @@
  *
  * Each arrow is one record of `__transaction_state`, appended before the state moves: what cannot be appended did not
  * happen. PREPARE_* is the decision: once it is durable the markers follow, after a crash too. While a step waits for
- * the disk or for a producer id the transaction is busy, and requests get CONCURRENT_TRANSACTIONS.
+ * the disk or for a producer id the transaction is busy, and requests get CONCURRENT_TRANSACTIONS; adds alone may overlap.
  *
  * Protocol versions: version 2 of transactions (KIP-890) bumps the epoch at every end, so that late batches of an ended
  * transaction are refused; versions 0 and 1 keep it. The version is the client's, request by request.
@@ -81,6 +81,7 @@ struct txn {
 
     bool busy;
     struct txn_call *call; /* whom the step in work answers; NULL: nobody */
+    struct txn_call *adds; /* whose partitions are on their way to the disk, oldest first */
     enum kafka_error call_error;
     int64_t call_producer_id;
     int16_t call_epoch;
@@ -103,6 +104,7 @@ struct txn_result {
 /* Owned by the caller; answer() is called exactly once, maybe before the function returns that takes the call. */
 struct txn_call {
     void (*answer)(struct txn_call *call, const struct txn_result *result);
+    struct txn_call *next; /* of txn.adds */
 };
 
 struct txn_marker {

@@ -377,15 +377,22 @@ Test(txn, while_a_step_waits_others_come_again)
     struct txn_add_partition partition = {.topic = SLICE("t")};
     txn_add(&txns, &p.who, 0, &partition, 1, &p.call);
     cr_expect_eq(end(&q, true), KAFKA_CONCURRENT_TRANSACTIONS);
-    cr_expect_eq(txn_verify(&txns, &p.who, SLICE("t"), 0), KAFKA_CONCURRENT_TRANSACTIONS);
+    cr_expect_eq(txn_verify(&txns, &p.who, SLICE("t"), 0), KAFKA_NONE);
+    struct producer more = p, same = p;
+    struct txn_add_partition other = {.topic = SLICE("t"), .partition = 7};
+    txn_add(&txns, &more.who, 0, &other, 1, &more.call);
+    txn_add(&txns, &same.who, 0, &partition, 1, &same.call);
+    cr_expect_eq(p.answers + more.answers + same.answers, 3, "adds overlap; none is answered before it is durable");
     release(KAFKA_NONE);
     cr_assert_eq(p.answers, 2);
+    cr_expect_eq(more.answers, 2);
+    cr_expect_eq(same.answers, 2);
 
     txn_end(&txns, &p.who, 0, true, &p.call);
     cr_expect_eq(fake.marks_count, 0, "no marker before the decision is durable");
     cr_expect_eq(add(&q, "t", 1), KAFKA_CONCURRENT_TRANSACTIONS);
     release(KAFKA_NONE);
-    cr_expect_eq(fake.marks_count, 1);
+    cr_expect_eq(fake.marks_count, 2);
     cr_expect_eq(state("a")->state, TXN_PREPARE_COMMIT, "not complete before the markers are durable");
     release(KAFKA_NONE);
     cr_expect_eq(state("a")->state, TXN_COMPLETE_COMMIT);
