@@ -429,7 +429,8 @@ enum kafka_error metadata_change_producer_ids(struct metadata_change *c, int32_t
 {
     struct producer_ids_record record;
 
-    if (c->next->producer_id_next > INT64_MAX - count) return KAFKA_UNKNOWN_SERVER_ERROR;
+    /* What follows is the broker's own writers'. */
+    if (c->next->producer_id_next > LOG_PRODUCER_ID_RESERVED_MIN - count) return KAFKA_UNKNOWN_SERVER_ERROR;
     *ret_first = c->next->producer_id_next;
     c->next->producer_id_next += count;
     producer_ids_record_init(&record);

@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Producer ids of journals: the broker's own range, which never expires (storage/producer_state.h), from here on. */
-#define PRODUCER_ID_FIRST       (((int64_t)1 << 62) + 1000)
+/* Producer ids of journals: of the range whose state never expires and that no client is given, from here on. */
+#define PRODUCER_ID_FIRST       (LOG_PRODUCER_ID_RESERVED_MIN + 1000)
 #define CHECKPOINT_RECORDS      4096            /* units between full records: bounds what a start has to read */
 #define LOG_RECORDS_WANTED      (4 * CHECKPOINT_RECORDS) /* beyond it journals that rest are copied forward */
 #define READ_BYTES              (1024 * 1024)

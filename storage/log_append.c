@@ -294,6 +294,8 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
     pthread_mutex_unlock(&log->lock);
 
     enum kafka_error error = parse_batches(&p);
+    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT && p.one.producer_id >= LOG_PRODUCER_ID_RESERVED_MIN)
+        error = refuse(&p, KAFKA_INVALID_PRODUCER_ID_MAPPING, "producer ids of this range are the broker's own");
     if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = admit(&p);
     if (error == KAFKA_NONE) {
         pthread_mutex_lock(&log->lock);

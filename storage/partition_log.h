@@ -25,7 +25,8 @@ struct partition_log;
 #define LOG_NO_HOLD INT64_MAX
 
 /* Producer ids from here on are the broker's own writers' (CDC connectors): what a log knows of them never expires, as
- * their recovery counts on it however long a table was idle. Clients are never given one. */
+ * their recovery counts on it however long a table was idle. Clients are never given one, and their appends with one are
+ * refused: they would shift a connector's sequences. */
 #define LOG_PRODUCER_ID_RESERVED_MIN ((int64_t)1 << 62)
 
 /* The topic configuration that a log obeys; names, units and defaults are Kafka's. Changed live by partition_log_configure(). */

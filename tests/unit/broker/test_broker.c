@@ -1,6 +1,7 @@
 /* The promises of broker.h and metadata.h: topics, configs and records in the same process, over restarts. */
 #include "tests/unit/broker/scratch_broker.h"
 
+#include "broker/state.h"
 #include "protocol/record.h"
 
 #include <pthread.h>
@@ -239,4 +240,25 @@ Test(broker, every_topic_option_inherits_from_options_that_exist)
         cr_expect_eq(option_find(broker_options, broker_options_count, row->name), row, "%s stands twice", row->name);
         cr_expect(!row->default_text || option_check(row, row->default_text, NULL), "%s", row->name);
     }
+}
+
+Test(broker, producer_ids_of_the_brokers_own_writers_are_given_to_nobody)
+{
+    struct scratch_broker s = {.path = "/tmp/ottla-broker-XXXXXX"};
+    struct err err = ERR_NONE;
+    int64_t first = -1;
+
+    log_level_max = LOG_ERROR;
+    cr_assert(mkdtemp(s.path));
+    cr_assert_eq(broker_open(scratch_config(&s), &s.broker, &err), 0, "%s", err.text);
+    /* Not serving yet: this thread is the only one. */
+    ((struct metadata *)(uintptr_t)s.broker->metadata_head)->producer_id_next = LOG_PRODUCER_ID_RESERVED_MIN - 10;
+    struct metadata_change *c = metadata_change_begin(s.broker);
+    cr_expect_eq(metadata_change_producer_ids(c, 11, &first), KAFKA_UNKNOWN_SERVER_ERROR);
+    cr_expect_eq(metadata_change_producer_ids(c, 10, &first), KAFKA_NONE);
+    cr_expect_eq(first, LOG_PRODUCER_ID_RESERVED_MIN - 10);
+    cr_expect_eq(metadata_change_producer_ids(c, 1, &first), KAFKA_UNKNOWN_SERVER_ERROR);
+    metadata_change_abort(c);
+    broker_close(s.broker);
+    nftw(s.path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

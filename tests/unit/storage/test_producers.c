@@ -230,13 +230,28 @@ Test(producers, idle_ones_expire_but_for_open_transactions_and_our_own)
     scratch_init(&s);
     scratch_open(&s);
     cr_assert_eq(produce(s.log, 1, 0, 0, 1, &a), KAFKA_NONE);
-    cr_assert_eq(produce(s.log, own, 0, 0, 1, &a), KAFKA_NONE);
+    cr_assert_eq(scratch_append(s.log, APPEND_CDC, &(struct batch_spec){.producer = true, .producer_id = own, .count = 1}, &a), KAFKA_NONE);
     cr_assert_eq(produce_txn(s.log, 2, 0, &a), KAFKA_NONE);
     s.clock.now_us += s.options.producer_id_expiration_ms * 1000;
     log_dir_expire_producers(s.dir);
     cr_assert_not(partition_log_producer_last(s.log, 1, &last));
     cr_assert(partition_log_producer_last(s.log, own, &last));
     cr_assert(partition_log_producer_last(s.log, 2, &last));
+    scratch_done(&s);
+}
+
+Test(producers, clients_cannot_write_as_one_of_our_own)
+{
+    struct scratch s;
+    struct log_append a;
+    struct producer_last last;
+    scratch_init(&s);
+    scratch_open(&s);
+    cr_assert_eq(produce(s.log, LOG_PRODUCER_ID_RESERVED_MIN - 1, 0, 0, 1, &a), KAFKA_NONE);
+    cr_assert_eq(produce(s.log, LOG_PRODUCER_ID_RESERVED_MIN, 0, 0, 1, &a), KAFKA_INVALID_PRODUCER_ID_MAPPING);
+    cr_assert_eq(produce(s.log, INT64_MAX, 0, 0, 1, &a), KAFKA_INVALID_PRODUCER_ID_MAPPING);
+    cr_assert_not(partition_log_producer_last(s.log, LOG_PRODUCER_ID_RESERVED_MIN, &last));
+    cr_assert_eq(partition_log_marks(s.log).log_end, 1);
     scratch_done(&s);
 }
 
