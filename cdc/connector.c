@@ -230,7 +230,6 @@ static void *connector_main(void *arg)
             connector_fail(c, &err);
         }
     }
-    offset_store(c);
     return NULL;
 }
 

@@ -38,7 +38,7 @@ struct cdc_connector {
     struct pg_conn *stream;
     uint64_t received_lsn, flush_lsn, flush_sent_lsn;
     uint64_t keepalive_lsn; /* all below it was sent; 0: not known */
-    int64_t status_sent_us, round_us, refresh_us, offsets_us, heartbeat_us;
+    int64_t status_sent_us, round_us, refresh_us, heartbeat_us;
     bool reply_wanted;
     /* shared with callers */
     pthread_mutex_t lock;
@@ -61,11 +61,5 @@ static inline bool connector_is_unwanted(const struct cdc_connector *c)
 {
     return atomic_load_explicit(&c->wish, memory_order_relaxed) != WISH_RUN;
 }
-
-/* The committed position as Debezium's offset, malloc'd JSON. last may be empty: position only. */
-char *offset_json(const struct ingest_last *last, struct journal_position position);
-char *offset_partition_json(const char *topic_prefix);
-/* Writes it to connect-offsets, for those who look there. */
-void offset_store(struct cdc_connector *c);
 
 #endif

@@ -1,15 +1,10 @@
-/* cdc/offsets.c: the position as people know it from Debezium: for the REST API and in connect-offsets. Only to be looked at:
- * what counts is the journal. */
+/* cdc/offsets.c: the position as people know it from Debezium, for the REST API and for connect-offsets, which connect writes.
+ * Only to be looked at: what counts is the journal. */
 #include "cdc/connector_internal.h"
-
-#include "base/murmur2.h"
-#include "broker/broker.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-
-#define OFFSETS_TOPIC "connect-offsets"
 
 /* "text" as a JSON string: malloc'd. Names of connectors and topic prefixes; control characters become blanks. */
 static char *json_string(const char *text)
@@ -26,13 +21,14 @@ static char *json_string(const char *text)
     return out;
 }
 
-char *offset_partition_json(const char *topic_prefix)
+static char *offset_partition_json(const char *topic_prefix)
 {
     AUTO_FREE char *server = json_string(topic_prefix);
     return xasprintf("{\"server\":%s}", server);
 }
 
-char *offset_json(const struct ingest_last *last, struct journal_position position)
+/* The committed position as Debezium's offset, malloc'd JSON. last may be empty: position only. */
+static char *offset_json(const struct ingest_last *last, struct journal_position position)
 {
     char commit[48] = "";
 
@@ -72,23 +68,4 @@ int cdc_offsets_delete(struct cdc *cdc, const char *name, const char *topic_pref
 {
     int r = journal_store_reset(cdc->store, name, topic_prefix);
     return r == -ENOENT ? 0 : r;
-}
-
-void offset_store(struct cdc_connector *c)
-{
-    pthread_mutex_lock(&c->lock);
-    struct ingest_last last = c->last;
-    struct journal_position position = c->position;
-    pthread_mutex_unlock(&c->lock);
-    if (position.whole_lsn == 0) return;
-
-    AUTO_FREE char *partition = offset_partition_json(c->config->topic_prefix);
-    AUTO_FREE char *name = json_string(c->config->name);
-    AUTO_FREE char *key = xasprintf("[%s,%s]", name, partition);
-    AUTO_FREE char *value = offset_json(&last, position);
-    const struct metadata *m = broker_metadata(c->cdc->broker);
-    const struct metadata_topic *topic = metadata_topic(m, slice_of(OFFSETS_TOPIC));
-    struct partition_log *log = topic ? topic->partitions[murmur2_partition(slice_of(key), topic->partitions_count)].log : NULL;
-    if (log) (void)!broker_append_record(c->cdc->broker, log, slice_of(key), slice_of(value), NULL);
-    metadata_unref(m);
 }

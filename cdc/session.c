@@ -25,7 +25,6 @@
 #define ROUND_IDLE_US       20000   /* .. and while it is idle */
 #define REFRESH_US          500000  /* topics looked at anew */
 #define STATUS_US_MIN       20000   /* between status messages that only tell progress */
-#define OFFSETS_US          INT64_C(10000000)
 #define MESSAGES_PER_LOOK   256     /* messages before timers are looked at */
 #define XLOGDATA_HEAD_BYTES 25      /* 'w', start, end, time */
 #define KEEPALIVE_BYTES     18      /* 'k', end, time, reply */
@@ -338,11 +337,6 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     bool progress = c->flush_lsn > c->flush_sent_lsn && now_us - c->status_sent_us >= STATUS_US_MIN;
     if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000) r = status_send(c, err);
     if (r == 0) r = heartbeat(c, now_us, err);
-    if (r == 0 && now_us - c->offsets_us >= OFFSETS_US) {
-        c->offsets_us = now_us;
-        position_show(c);
-        offset_store(c);
-    }
     return r;
 }
 
@@ -392,7 +386,7 @@ static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg
     c->flush_lsn = journal_confirmed(c->stored->journal);
     c->keepalive_lsn = 0;
     c->reply_wanted = false;
-    c->status_sent_us = c->refresh_us = c->round_us = c->heartbeat_us = c->offsets_us = connector_now_us();
+    c->status_sent_us = c->refresh_us = c->round_us = c->heartbeat_us = connector_now_us();
     c->stored->io->confirm_arg = c;
     c->stored->io->confirm = confirm;
     ingest_begin(c->ingest, p->wal_end);
