@@ -77,14 +77,15 @@ static int filtered_ensure(struct pg_conn *c, const struct pg_connector_config *
     char *sql = NULL;
     int r = 0;
 
-    if (tables->count == 0) return refuse(err, "No table filters found for filtered publication: no table of the database passes them");
     if (exists && all_tables)
         return refuse(err, "publication.autocreate.mode=filtered, but the publication that exists is FOR ALL TABLES: drop it, or use all_tables");
-    struct pg_table *sorted = xmalloc(tables->count * sizeof *sorted);
+    struct pg_table *sorted = xcalloc(tables->count + 1, sizeof *sorted);
     memcpy(sorted, tables->tables, tables->count * sizeof *sorted);
     qsort(sorted, tables->count, sizeof *sorted, table_order);
-    for (uint32_t i = 0; i < tables->count; i++) add_table(&wanted, sorted[i].schema, sorted[i].name);
+    for (uint32_t i = 0; i < tables->count; i++)
+        if (sorted[i].streams) add_table(&wanted, sorted[i].schema, sorted[i].name);
     free(sorted);
+    if (wanted.len == 0) return refuse(err, "No table filters found for filtered publication: no table of the database passes them");
     bytes_append_byte(&wanted, '\0');
 
     AUTO_FREE char *name = pg_quote_identifier(config->publication_name);
@@ -160,6 +161,7 @@ int replica_identity_set(struct pg_conn *c, const struct pg_connector_config *co
 
     if (!config->replica_identity_autoset) return 0;
     for (uint32_t i = 0; i < tables->count && r == 0; i++) {
+        if (!tables->tables[i].streams) continue;
         AUTO_FREE char *identity = identity_for(config->replica_identity_autoset, &tables->tables[i]);
         if (!identity) continue;
         AUTO_FREE char *schema = pg_quote_identifier(tables->tables[i].schema);

@@ -446,7 +446,7 @@ static void put_identifier(struct bytes *out, const char *name)
     bytes_append_byte(out, '"');
 }
 
-char *relation_select_sql(const struct relation *r, bool copy, bool only)
+char *relation_select_sql(const struct relation *r, bool copy)
 {
     struct bytes sql = {0};
 
@@ -455,7 +455,7 @@ char *relation_select_sql(const struct relation *r, bool copy, bool only)
         if (i) bytes_append_text(&sql, ", ");
         put_identifier(&sql, r->columns[i].name);
     }
-    bytes_append_text(&sql, only ? " FROM ONLY " : " FROM ");
+    bytes_append_text(&sql, " FROM ");
     put_identifier(&sql, r->schema);
     bytes_append_byte(&sql, '.');
     put_identifier(&sql, r->table);

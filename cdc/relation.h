@@ -110,9 +110,8 @@ void relation_encode(const struct relation *r, struct bytes *out);
 int relation_decode(struct slice bytes, const struct pg_connector_config *config, struct relation **ret_relation,
                     struct err *err) WARN_UNUSED;
 
-/* Statement that reads the table for a snapshot: columns in the order of r->columns, as text: malloc'd.
- *   copy  COPY (SELECT ...) TO STDOUT, else SELECT ...
- *   only  without children: for all but the root of a partitioned table */
-char *relation_select_sql(const struct relation *r, bool copy, bool only);
+/* Statement that reads the table for a snapshot, with the rows of its partitions and children: columns in the order of
+ * r->columns, as text: malloc'd. copy: COPY (SELECT ...) TO STDOUT, else SELECT ... */
+char *relation_select_sql(const struct relation *r, bool copy);
 
 #endif

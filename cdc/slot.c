@@ -159,16 +159,13 @@ int tables_read(struct pg_conn *c, const struct pg_connector_config *config, str
     l.tables = xcalloc((size_t)rows + 1, sizeof *l.tables);
     for (int i = 0; i < rows; i++) {
         const char *schema = pg_result_text(result, i, 1), *name = pg_result_text(result, i, 2);
-        char kind = pg_result_text(result, i, 3)[0];
-        bool is_partition = pg_result_text(result, i, 5)[0] == 't';
-        if (config->publish_via_partition_root ? is_partition : kind == 'p') continue; /* each row once, where it streams */
+        bool is_root = pg_result_text(result, i, 3)[0] == 'p', is_partition = pg_result_text(result, i, 5)[0] == 't';
         if (!connector_config_captures(config, schema, name)) continue;
         l.tables[l.count++] = (struct pg_table){.oid = (uint32_t)strtoul(pg_result_text(result, i, 0), NULL, 10),
                                                 .schema = xstrdup(schema),
                                                 .name = xstrdup(name),
-                                                .kind = kind,
+                                                .streams = config->publish_via_partition_root ? !is_partition : !is_root,
                                                 .replica_identity = pg_result_text(result, i, 4)[0],
-                                                .is_partition = is_partition,
                                                 .rows = strtod(pg_result_text(result, i, 6), NULL)};
     }
     pg_result_free(result);

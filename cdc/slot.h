@@ -24,9 +24,8 @@ struct slot {
 struct pg_table {
     uint32_t oid;
     char *schema, *name;
-    char kind;             /* pg_class.relkind: r, p */
     char replica_identity; /* relreplident */
-    bool is_partition;
+    bool streams;          /* its changes come under its own name: not a partition's under its root, or a root's under its leaves */
     double rows;           /* pg_class.reltuples */
 };
 struct pg_table_list {
@@ -47,7 +46,7 @@ int slot_drop(struct pg_conn *c, const char *name, struct pg_error *err) WARN_UN
 /* On a replication connection: begins to stream from lsn. */
 int slot_start(struct pg_conn *replication, const struct pg_connector_config *config, uint64_t lsn, struct pg_error *err) WARN_UNUSED;
 
-/* The captured tables by schema and name; leaf tables or roots of partitions as publish.via.partition.root says. */
+/* The captured tables by schema and name, partitions and their roots among them: a snapshot reads all, as Debezium does. */
 int tables_read(struct pg_conn *c, const struct pg_connector_config *config, struct pg_table_list *ret_tables, struct pg_error *err) WARN_UNUSED;
 void tables_done(struct pg_table_list *l);
 

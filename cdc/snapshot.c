@@ -125,12 +125,12 @@ static int held_emit(struct snapshot *s, bool last_of_table, bool last_of_all, s
 }
 
 /* COPY of the table, or of what snapshot.select.statement.overrides.SCHEMA.TABLE selects: malloc'd. */
-static char *table_sql(const struct snapshot *s, const struct relation *relation, bool only)
+static char *table_sql(const struct snapshot *s, const struct relation *relation)
 {
     AUTO_FREE char *property = xasprintf("snapshot.select.statement.overrides.%s.%s", relation->schema, relation->table);
     const char *given = connector_config_get(s->env->config, property);
 
-    if (!given) return relation_select_sql(relation, true, only);
+    if (!given) return relation_select_sql(relation, true);
     struct bytes columns = {0};
     for (uint32_t i = 0; i < relation->columns_count; i++) {
         AUTO_FREE char *name = pg_quote_identifier(relation->columns[i].name);
@@ -142,10 +142,9 @@ static char *table_sql(const struct snapshot *s, const struct relation *relation
     return sql;
 }
 
-/* only: without child tables, whose rows come under their own names. */
-static int table_rows(struct snapshot *s, const struct relation *relation, bool only, struct pg_error *err)
+static int table_rows(struct snapshot *s, const struct relation *relation, struct pg_error *err)
 {
-    AUTO_FREE char *sql = table_sql(s, relation, only);
+    AUTO_FREE char *sql = table_sql(s, relation);
     struct slice line;
     bool first = true;
 
@@ -176,7 +175,7 @@ static int table_read(struct snapshot *s, const struct pg_table *table, struct p
     if (r < 0) return r;
     s->relations[s->relations_count++] = relation;
     log_info("cdc", "snapshot reads table connector=%s table=%s.%s", s->env->config->name, table->schema, table->name);
-    return table_rows(s, relation, table->kind != 'p', err);
+    return table_rows(s, relation, err);
 }
 
 /* -- the order of tables -- */

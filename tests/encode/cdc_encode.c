@@ -217,7 +217,7 @@ static void do_line(char *line)
         if (relations_count == RELATIONS_MAX ||
             relation_build(builder, config, &relations[relations_count++], &err) < 0)
             fail("build", err.text);
-        AUTO_FREE char *sql = relation_select_sql(relations[relations_count - 1], true, false);
+        AUTO_FREE char *sql = relation_select_sql(relations[relations_count - 1], true);
         printf("%s\n", sql);
     } else if (strcmp(verb, "row") == 0) {
         for (uint32_t i = 3; i < count; i++) fields[i - 3] = unhex(words[i]);

@@ -213,8 +213,8 @@ Test(relation, the_journals_form_gives_the_same_version)
     form.ptr[0]++;
     cr_expect_eq(relation_decode(bytes_slice(&form), config, &again, &err), -EBADMSG);
     cr_expect_str_eq(err.text, "relation version of format 2, newest known is 1");
-    char *sql = relation_select_sql(r, true, true);
-    cr_expect_str_eq(sql, "COPY (SELECT \"a\", \"b\", \"c\" FROM ONLY \"s\".\"t\") TO STDOUT");
+    char *sql = relation_select_sql(r, true);
+    cr_expect_str_eq(sql, "COPY (SELECT \"a\", \"b\", \"c\" FROM \"s\".\"t\") TO STDOUT");
     free(sql);
     bytes_done(&form);
     bytes_done(&second);
