@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/uuid.h"
+#include "broker/limits.h"
 
 /* A newcomer does not know its id yet and cannot beat; its parked JoinGroup is given this long, then its place is
  * freed. Kafka's figure. */
@@ -322,22 +323,23 @@ static bool protocols_fit(const struct classic_group *c, const struct classic_jo
 /* Each member votes for the first of its protocols that all have; a draw goes to the one that was named first. */
 static struct slice protocol_choose(const struct classic_group *c)
 {
-    struct slice best = SLICE_NULL;
-    int best_votes = 0;
     const struct classic_member *first = c->members;
-    for (int32_t i = 0; i < first->protocols_count; i++) {
-        struct slice name = first->protocols[i].name;
-        if (!protocol_is_common(c, name)) continue;
-        int votes = 0;
-        for (const struct classic_member *m = c->members; m; m = m->hh.next)
-            for (int32_t k = 0; k < m->protocols_count; k++)
-                if (protocol_is_common(c, m->protocols[k].name)) {
-                    votes += slice_eq(m->protocols[k].name, name);
-                    break;
-                }
-        if (votes > best_votes) best = name, best_votes = votes;
+    const struct classic_protocol *common[GROUP_PROTOCOLS_MAX];
+    int votes[GROUP_PROTOCOLS_MAX] = {0};
+    int32_t common_count = 0, best = 0;
+    for (int32_t i = 0; i < first->protocols_count; i++)
+        if (protocol_is_common(c, first->protocols[i].name)) common[common_count++] = &first->protocols[i];
+    if (!common_count) return SLICE_NULL;
+    for (const struct classic_member *m = c->members; m; m = m->hh.next) {
+        int32_t voted = common_count;
+        for (int32_t k = 0; k < m->protocols_count && voted == common_count; k++)
+            for (voted = 0; voted < common_count; voted++)
+                if (slice_eq(common[voted]->name, m->protocols[k].name)) break;
+        votes[voted]++;
     }
-    return best;
+    for (int32_t i = 1; i < common_count; i++)
+        if (votes[i] > votes[best]) best = i;
+    return common[best]->name;
 }
 
 /* Reads the topics of a ConsumerProtocolSubscription: int16 version, array of strings. Returns how many, -1:
@@ -789,6 +791,10 @@ void classic_join(struct groups *gs, const struct classic_join *in, struct class
     if (in->session_timeout_ms < gs->config.session_timeout_min_ms ||
         in->session_timeout_ms > gs->config.session_timeout_max_ms) {
         join_answer_error(call, KAFKA_INVALID_SESSION_TIMEOUT, in->member_id);
+        return;
+    }
+    if (in->protocols_count > GROUP_PROTOCOLS_MAX) {
+        join_answer_error(call, KAFKA_INCONSISTENT_GROUP_PROTOCOL, in->member_id);
         return;
     }
     struct group *g = groups_find(gs, in->group_id);

@@ -45,6 +45,10 @@
  * */
 #define PARTITIONS_PER_CHANGE_MAX 10000
 
+/* Protocols that a member of a group may offer; real clients offer one to four. Each is compared with those of all
+ * members. */
+#define GROUP_PROTOCOLS_MAX 100
+
 /* How long a stop waits for requests in work. */
 #define STOP_WAIT_MS 10000
 

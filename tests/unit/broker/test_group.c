@@ -1,6 +1,7 @@
 /* Groups without network and disk: a clock that the test moves, a log that is a list. */
 #include "base/log.h"
 #include "broker/group_classic.h"
+#include "broker/limits.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -383,6 +384,35 @@ Test(group, the_protocol_is_one_that_all_support_with_most_votes)
 
     pass_ms(0);
     for (int i = 0; i < 3; i++) cr_expect_str_eq(c[i].protocol, "roundrobin");
+}
+
+Test(group, protocols_are_few_and_many_members_with_all_of_them_are_chosen_for_at_once, .timeout = 20)
+{
+    static struct classic_protocol many[GROUP_PROTOCOLS_MAX + 1];
+    static char names[countof(many)][8];
+    static struct client c[150];
+    for (size_t i = 0; i < countof(many); i++) {
+        snprintf(names[i], sizeof names[i], "p%zu", i);
+        many[i] = (struct classic_protocol){.name = slice_of(names[i]), .metadata = SUBSCRIPTION};
+    }
+    struct classic_join in = join_of(&c[0]);
+    in.member_id_required = false;
+    in.protocols = many;
+    in.protocols_count = (int32_t)countof(many);
+    join_as(&c[0], &in);
+    cr_expect_eq(c[0].join_error, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    cr_expect_eq(c[0].joined, 1);
+    expect_state("Dead");
+
+    in.protocols_count = GROUP_PROTOCOLS_MAX;
+    for (size_t i = 0; i < countof(c); i++) {
+        join_as(&c[i], &in);
+        struct classic_protocol first = many[0]; /* the next one likes another order */
+        memmove(many, many + 1, sizeof many - 2 * sizeof many[0]);
+        many[GROUP_PROTOCOLS_MAX - 1] = first;
+    }
+    pass_ms(0);
+    for (size_t i = 0; i < countof(c); i++) cr_assert_str_eq(c[i].protocol, "p0", "named first by two, as p1 to p49");
 }
 
 Test(group, the_initial_delay_is_prolonged_by_newcomers_up_to_the_rebalance_timeout)
