@@ -240,7 +240,9 @@ static struct journal_position position_now(const struct ingest *in)
 {
     struct journal_position p = {.whole_lsn = in->whole_lsn};
     if (in->in_transaction) p.part_lsn = in->begin.final_lsn, p.ordinal = in->ordinal;
-    return p;
+    /* A stream that begins inside a transaction comes from before it: until it is there again the position must stay, or what
+     * the logs have of that transaction would not be dropped. */
+    return journal_position_compare(p, in->start) < 0 ? in->start : p;
 }
 
 static int unit_end(struct ingest *in)
