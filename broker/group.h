@@ -18,7 +18,8 @@
 #include <ev.h>
 
 /* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and
- * offsets of further partitions are refused, so that clients cannot grow the broker without bound. 256 MiB hold about 2
+ * offsets of further partitions are refused, and members and assignments that do not fit, so that clients cannot grow
+ * the broker without bound. 256 MiB hold about 2
  * million offsets. */
 #define GROUPS_BYTES_MAX ((size_t)256 << 20)
 
@@ -160,6 +161,11 @@ void group_count_bytes(struct group *g, int64_t bytes);
 static inline bool groups_is_full(const struct groups *gs)
 {
     return gs->bytes >= GROUPS_BYTES_MAX;
+}
+/* Before something of this size is taken in. */
+static inline bool groups_have_room(const struct groups *gs, size_t bytes)
+{
+    return !groups_is_full(gs) && bytes <= GROUPS_BYTES_MAX - gs->bytes;
 }
 /* Which partition of `__consumer_offsets` keeps the group: Java's String.hashCode of its id, positive, modulo count. */
 int32_t group_partition(struct slice id, int32_t partitions_count);

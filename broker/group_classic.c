@@ -9,6 +9,9 @@
  * freed. Kafka's figure. */
 #define NEW_MEMBER_JOIN_TIMEOUT_MS (5 * 60 * 1000)
 
+/* What is added to the client's name to make a member id: "-" and a UUID. */
+#define MEMBER_ID_SUFFIX_BYTES 37
+
 static const struct group_type classic_type;
 
 static struct slice text_or_null(const char *text)
@@ -29,6 +32,13 @@ static void text_set(char **to, struct slice s)
     char *text = s.ptr ? text_of(s) : NULL; /* s may point into *to */
     free(*to);
     *to = text;
+}
+
+/* A text of the group, whose bytes count. */
+static void group_text_set(struct classic_group *c, char **to, struct slice s)
+{
+    group_count_bytes(&c->group, (int64_t)s.len - (*to ? (int64_t)strlen(*to) : 0));
+    text_set(to, s);
 }
 
 static int64_t now_ms(const struct classic_group *c)
@@ -62,18 +72,42 @@ static void count_bytes(struct classic_member *m, int sign)
     group_count_bytes(&m->group->group, sign * (int64_t)member_bytes(m));
 }
 
-static void assignment_set(struct classic_member *m, struct slice assignment)
+static void assignment_clear(struct classic_member *m)
 {
-    group_count_bytes(&m->group->group, (int64_t)assignment.len - (int64_t)m->assignment.len);
+    group_count_bytes(&m->group->group, -(int64_t)m->assignment.len);
     if (m->assignment.len) free((void *)(uintptr_t)m->assignment.ptr);
-    m->assignment = assignment.len ? slice_make(text_of(assignment), assignment.len) : SLICE_EMPTY;
+    m->assignment = SLICE_EMPTY;
 }
 
-static void protocols_set(struct classic_member *m, const struct classic_protocol *protocols, int32_t count)
+/* False: there is no room for it; the member has none then. */
+static bool assignment_set(struct classic_member *m, struct slice assignment)
 {
-    size_t bytes = (size_t)count * sizeof protocols[0];
-    for (int32_t i = 0; i < count; i++) bytes += protocols[i].name.len + protocols[i].metadata.len;
-    struct classic_protocol *copy = xmalloc(bytes + 1);
+    assignment_clear(m);
+    if (!assignment.len) return true;
+    uint8_t *copy = groups_have_room(m->group->group.groups, assignment.len) ? malloc(assignment.len) : NULL;
+    if (!copy) return false;
+    memcpy(copy, assignment.ptr, assignment.len);
+    m->assignment = slice_make(copy, assignment.len);
+    group_count_bytes(&m->group->group, assignment.len);
+    return true;
+}
+
+static size_t protocols_bytes(const struct classic_join *in)
+{
+    size_t bytes = (size_t)MAX(in->protocols_count, 0) * sizeof in->protocols[0];
+    for (int32_t i = 0; i < in->protocols_count; i++)
+        bytes += in->protocols[i].name.len + in->protocols[i].metadata.len;
+    return bytes;
+}
+
+/* False: no memory, and nothing is changed. */
+static bool protocols_set(struct classic_member *m, const struct classic_join *in)
+{
+    const struct classic_protocol *protocols = in->protocols;
+    int32_t count = in->protocols_count;
+    size_t bytes = protocols_bytes(in);
+    struct classic_protocol *copy = malloc(bytes + 1);
+    if (!copy) return false;
     uint8_t *p = (uint8_t *)(copy + count);
     for (int32_t i = 0; i < count; i++) {
         struct slice from[2] = {protocols[i].name, protocols[i].metadata}, to[2];
@@ -88,6 +122,7 @@ static void protocols_set(struct classic_member *m, const struct classic_protoco
     m->protocols = copy;
     m->protocols_count = count;
     m->protocols_bytes = bytes;
+    return true;
 }
 
 static const struct classic_protocol *member_protocol(const struct classic_member *m, struct slice name)
@@ -217,13 +252,16 @@ static void session_restart(struct classic_member *m)
     group_timer_start(&m->session, m->session_timeout_ms);
 }
 
-static void member_update(struct classic_member *m, const struct classic_join *in)
+/* False: no memory. */
+static bool member_update(struct classic_member *m, const struct classic_join *in)
 {
     count_bytes(m, -1);
-    protocols_set(m, in->protocols, in->protocols_count);
+    bool ok = protocols_set(m, in);
     count_bytes(m, 1);
+    if (!ok) return false;
     m->session_timeout_ms = in->session_timeout_ms;
     m->rebalance_timeout_ms = in->rebalance_timeout_ms;
+    return true;
 }
 
 /* Parks the call as the member's. An earlier one belongs to a connection that the client gave up. */
@@ -243,9 +281,14 @@ static void pending_remove(struct classic_pending *p)
     free(p);
 }
 
+/* NULL: no memory. */
 static struct classic_member *member_add(struct classic_group *c, const struct classic_join *in, struct slice id)
 {
     struct classic_member *m = xcalloc(1, sizeof *m);
+    if (!protocols_set(m, in)) {
+        free(m);
+        return NULL;
+    }
     m->group = c;
     m->id = text_of(id);
     m->instance_id = in->instance_id.ptr ? text_of(in->instance_id) : NULL;
@@ -254,10 +297,9 @@ static struct classic_member *member_add(struct classic_group *c, const struct c
     m->session_timeout_ms = in->session_timeout_ms;
     m->rebalance_timeout_ms = in->rebalance_timeout_ms;
     m->assignment = SLICE_EMPTY;
-    protocols_set(m, in->protocols, in->protocols_count);
     group_timer_init(&m->session, c->group.groups->host, session_expired);
 
-    if (!c->members) text_set(&c->protocol_type, in->protocol_type);
+    if (!c->members) group_text_set(c, &c->protocol_type, in->protocol_type);
     if (!c->leader) c->leader = m;
     HASH_ADD_KEYPTR(hh, c->members, m->id, strlen(m->id), m);
     if (m->instance_id) HASH_ADD_KEYPTR(hh_instance, c->by_instance, m->instance_id, strlen(m->instance_id), m);
@@ -298,6 +340,7 @@ static void group_removed(struct group *g)
     free(c->protocol_type);
     free(c->protocol_name);
     c->topics = NULL;
+    c->topics_bytes = 0;
     c->protocol_type = c->protocol_name = NULL;
 }
 
@@ -372,12 +415,14 @@ static int slice_order(const void *a, const void *b)
 static void topics_update(struct classic_group *c)
 {
     free(c->topics);
+    group_count_bytes(&c->group, -(int64_t)c->topics_bytes);
     c->topics = NULL;
+    c->topics_bytes = 0;
     c->topics_count = 0;
     c->topics_known = false;
     if (!c->protocol_type || strcmp(c->protocol_type, "consumer") != 0) return;
     if (c->members && !c->protocol_name) return;
-    int32_t sum = 0;
+    int64_t sum = 0;
     size_t bytes = 0;
     for (struct classic_member *m = c->members; m; m = m->hh.next) {
         int32_t count = subscription_topics(classic_member_metadata(m), NULL, 0);
@@ -385,11 +430,16 @@ static void topics_update(struct classic_group *c)
         sum += count;
         bytes += classic_member_metadata(m).len;
     }
-    c->topics = xmalloc((size_t)sum * sizeof c->topics[0] + bytes + 1);
+    bytes += (size_t)sum * sizeof c->topics[0];
+    if (sum > GROUP_TOPICS_MAX || !groups_have_room(c->group.groups, bytes)) return;
+    c->topics = malloc(bytes + 1);
+    if (!c->topics) return;
+    c->topics_bytes = bytes;
+    group_count_bytes(&c->group, (int64_t)bytes);
     uint8_t *p = (uint8_t *)(c->topics + sum);
     for (struct classic_member *m = c->members; m; m = m->hh.next) {
         struct slice *topics = c->topics + c->topics_count;
-        int32_t count = subscription_topics(classic_member_metadata(m), topics, sum - c->topics_count);
+        int32_t count = subscription_topics(classic_member_metadata(m), topics, (int32_t)sum - c->topics_count);
         for (int32_t i = 0; i < count; i++) {
             memcpy(p, topics[i].ptr, topics[i].len);
             topics[i].ptr = p;
@@ -443,7 +493,7 @@ static void answer_syncs(struct classic_group *c, enum kafka_error error)
 {
     for (struct classic_member *m = c->members; m; m = m->hh.next) {
         bool parked = m->sync != NULL;
-        if (error != KAFKA_NONE) assignment_set(m, SLICE_EMPTY);
+        if (error != KAFKA_NONE) assignment_clear(m);
         member_answer_sync(m, error);
         /* A session that ran out while the answer was parked is not forgotten, it begins anew. */
         if (parked) session_restart(m);
@@ -535,14 +585,14 @@ static void complete_join(struct classic_group *c)
     c->initial = false;
     c->generation_id = c->generation_id == INT32_MAX ? 1 : c->generation_id + 1;
     if (!c->members) {
-        text_set(&c->protocol_name, SLICE_NULL);
+        group_text_set(c, &c->protocol_name, SLICE_NULL);
         topics_update(c);
         set_state(c, CLASSIC_EMPTY);
         log_info("group", "empty group=%s generation=%d", c->group.id, c->generation_id);
         if (append_state(c) != KAFKA_NONE) log_warn("group", "empty state not written group=%s", c->group.id);
         return;
     }
-    text_set(&c->protocol_name, protocol_choose(c));
+    group_text_set(c, &c->protocol_name, protocol_choose(c));
     topics_update(c);
     set_state(c, CLASSIC_COMPLETING_REBALANCE);
     log_info("group", "generation formed group=%s generation=%d members=%u protocol=%s", c->group.id, c->generation_id,
@@ -610,6 +660,18 @@ static bool size_allows(const struct classic_group *c, struct slice member_id)
     }
 }
 
+/* Is there room for what the join brings, beyond what the member has? c NULL: the group is new. */
+static bool memory_allows(const struct groups *gs, const struct classic_group *c, const struct classic_join *in)
+{
+    const struct classic_member *m = c ? member_find(c, in->member_id) : NULL;
+    if (!m && c && in->instance_id.ptr) m = instance_find(c, in->instance_id);
+    size_t bytes = protocols_bytes(in);
+    if (m) return bytes <= m->protocols_bytes || groups_have_room(gs, bytes - m->protocols_bytes);
+    bytes += sizeof *m + 2 * ((size_t)in->client_id.len + in->instance_id.len + MEMBER_ID_SUFFIX_BYTES) + in->client_host.len;
+    if (!c) bytes += sizeof *c + in->group_id.len + in->protocol_type.len;
+    return groups_have_room(gs, bytes);
+}
+
 static char *member_id_make(const struct classic_join *in)
 {
     struct uuid u = uuid_random();
@@ -623,8 +685,12 @@ static char *member_id_make(const struct classic_join *in)
 static void join_new(struct classic_group *c, const struct classic_join *in, struct slice id,
                      struct classic_join_call *call)
 {
-    if (c->state == CLASSIC_PREPARING_REBALANCE && c->initial) c->member_added = true;
     struct classic_member *m = member_add(c, in, id);
+    if (!m) {
+        join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, id);
+        return;
+    }
+    if (c->state == CLASSIC_PREPARING_REBALANCE && c->initial) c->member_added = true;
     m->is_new = true;
     member_park_join(m, call);
     group_timer_start(&m->session, NEW_MEMBER_JOIN_TIMEOUT_MS);
@@ -695,8 +761,11 @@ static void join_static_again(struct classic_group *c, struct classic_member *m,
                               struct slice id, struct classic_join_call *call)
 {
     AUTO_FREE char *leader_id = xstrdup(c->leader->id);
+    if (!member_update(m, in)) {
+        join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, SLICE_EMPTY);
+        return;
+    }
     member_rename(m, id);
-    member_update(m, in);
     session_restart(m);
     member_park_join(m, call);
     if (c->state == CLASSIC_PREPARING_REBALANCE) {
@@ -777,7 +846,10 @@ static void join_known(struct classic_group *c, const struct classic_join *in, s
         join_answer_error(call, KAFKA_UNKNOWN_MEMBER_ID, in->member_id);
         return;
     }
-    member_update(m, in);
+    if (!member_update(m, in)) {
+        join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, in->member_id);
+        return;
+    }
     member_park_join(m, call);
     rebalance_or_complete(c, m == c->leader ? "the leader joined again" : "a member changed its metadata");
 }
@@ -808,19 +880,19 @@ void classic_join(struct groups *gs, const struct classic_join *in, struct class
             join_answer_error(call, KAFKA_INCONSISTENT_GROUP_PROTOCOL, SLICE_EMPTY);
             return;
         }
-        if (groups_is_full(gs)) {
+        if (!memory_allows(gs, NULL, in)) {
             join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, SLICE_EMPTY);
             return;
         }
         g = classic_group_make(gs, in->group_id);
     }
     struct classic_group *c = classic_group_of(g);
-    if (!size_allows(c, in->member_id) || (!known && groups_is_full(gs))) {
+    if (!size_allows(c, in->member_id) || !memory_allows(gs, c, in)) {
         /* The member would be one too many: it is let go rather than kept waiting. */
         struct classic_member *m = member_find(c, in->member_id);
         if (m) {
             member_remove(m, KAFKA_GROUP_MAX_SIZE_REACHED);
-            maybe_complete_join(c);
+            rebalance_or_complete(c, "a member was one too many");
         }
         join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, SLICE_EMPTY);
         return;
@@ -862,16 +934,17 @@ static void sync_answer_error(struct classic_sync_call *call, enum kafka_error e
 
 static void sync_lead(struct classic_group *c, const struct classic_sync *in)
 {
-    for (struct classic_member *m = c->members; m; m = m->hh.next) assignment_set(m, SLICE_EMPTY);
-    for (int32_t i = 0; i < in->assignments_count; i++) {
+    bool room = true;
+    for (struct classic_member *m = c->members; m; m = m->hh.next) assignment_clear(m);
+    for (int32_t i = 0; room && i < in->assignments_count; i++) {
         struct classic_member *m = member_find(c, in->assignments[i].member_id);
-        if (m) assignment_set(m, in->assignments[i].assignment);
+        if (m) room = assignment_set(m, in->assignments[i].assignment);
     }
     struct sync_write *w = xcalloc(1, sizeof *w);
     w->group = c;
     w->generation_id = c->generation_id;
     group_ref(&c->group);
-    enum kafka_error error = append_state(c);
+    enum kafka_error error = room ? append_state(c) : KAFKA_GROUP_MAX_SIZE_REACHED;
     if (error != KAFKA_NONE)
         complete_sync(w, error);
     else
@@ -1080,12 +1153,14 @@ void classic_group_restore(struct groups *gs, struct slice id, const struct clas
             .protocols = &protocol,
             .protocols_count = 1,
         };
-        assignment_set(member_add(c, &in, s->id), s->assignment);
+        /* Who is forgotten for want of memory, or its assignment, joins again. */
+        struct classic_member *m = member_add(c, &in, s->id);
+        if (m && !assignment_set(m, s->assignment)) member_remove(m, KAFKA_UNKNOWN_MEMBER_ID);
     }
     struct classic_member *leader = stored->leader.ptr ? member_find(c, stored->leader) : NULL;
     if (leader) c->leader = leader;
-    text_set(&c->protocol_type, stored->protocol_type.len ? stored->protocol_type : SLICE_NULL);
-    text_set(&c->protocol_name, stored->protocol_name);
+    group_text_set(c, &c->protocol_type, stored->protocol_type.len ? stored->protocol_type : SLICE_NULL);
+    group_text_set(c, &c->protocol_name, stored->protocol_name);
     c->generation_id = stored->generation_id;
     c->state = c->state_before = c->members ? CLASSIC_STABLE : CLASSIC_EMPTY;
     c->state_time_ms = stored->state_time_ms;
