@@ -123,9 +123,17 @@ static void connection_free(struct connection *c)
     if (l->stopping && TAILQ_EMPTY(&l->connections)) ev_break(l->ev, EVBREAK_ALL);
 }
 
+/* A frame that grew beyond the limit is whole, or gone: the next one may. */
+static void release_turn(struct connection *c)
+{
+    struct connection *expected = c;
+    atomic_compare_exchange_strong(&c->loop->network->grows_beyond, &expected, NULL);
+}
+
 static void drop_frame(struct connection *c)
 {
     if (!c->frame) return;
+    release_turn(c);
     frame_bytes_add(c->loop->network, -(int64_t)c->frame->size);
     block_unref(c->frame);
     c->frame = NULL;
@@ -143,10 +151,10 @@ static void set_starved(struct connection *c, bool starved)
     if (c->starved == starved) return;
     c->starved = starved;
     if (!starved) {
-        LIST_REMOVE(c, starved_link);
+        TAILQ_REMOVE(&c->loop->starved, c, starved_link);
         return;
     }
-    LIST_INSERT_HEAD(&c->loop->starved, c, starved_link);
+    TAILQ_INSERT_TAIL(&c->loop->starved, c, starved_link);
     if (!ev_is_active(&c->loop->starved_retry)) ev_timer_again(c->loop->ev, &c->loop->starved_retry);
 }
 
@@ -274,6 +282,7 @@ static bool begin_frame(struct connection *c)
         set_starved(c, true);
         return false;
     }
+    set_starved(c, false);
     uint32_t room = MIN((uint32_t)size, FRAME_ROOM_BYTES);
     c->frame = block_new(room);
     if (!c->frame) return bad_frame(c, "no memory", size), false;
@@ -284,12 +293,27 @@ static bool begin_frame(struct connection *c)
     return true;
 }
 
-/* More room for a frame that has filled what it had. */
+/* Begun frames that wait for each other's memory would wait for ever: one at a time may grow beyond the limit. */
+static bool may_grow(struct connection *c, uint32_t bytes)
+{
+    struct network *n = c->loop->network;
+    struct connection *expected = NULL;
+
+    return atomic_load_explicit(&n->request_bytes, memory_order_relaxed) + bytes <= n->request_bytes_max ||
+           atomic_compare_exchange_strong(&n->grows_beyond, &expected, c) || expected == c;
+}
+
+/* More room for a frame that has filled what it had. false: closed, or has to wait for memory. */
 static bool grow_frame(struct connection *c)
 {
     uint32_t room = (uint32_t)MIN((uint64_t)c->frame->size * 2, c->frame_size);
-    struct block *grown = realloc(c->frame, sizeof *grown + room);
 
+    if (!may_grow(c, room - c->frame->size)) {
+        set_starved(c, true);
+        return false;
+    }
+    set_starved(c, false);
+    struct block *grown = realloc(c->frame, sizeof *grown + room);
     if (!grown) {
         bad_frame(c, "no memory", (int32_t)c->frame_size);
         return false;
@@ -304,6 +328,7 @@ static void finish_frame(struct connection *c)
 {
     struct block *frame = c->frame;
     c->frame = NULL;
+    release_turn(c);
     request_begin(c, frame);
 }
 
@@ -374,10 +399,14 @@ static void read_more(struct connection *c)
     }
 }
 
-/* A length field that had to wait for memory is tried again. */
+/* A length field, or a begun frame, that had to wait for memory is tried again. */
 static void resume_starved(struct connection *c)
 {
-    if (c->size_have == 4 && !c->frame) begin_frame(c);
+    if (!c->starved) return;
+    if (c->frame)
+        grow_frame(c);
+    else
+        begin_frame(c);
 }
 
 static void take_backlog(struct connection *c)
@@ -458,7 +487,7 @@ void connection_sweep(struct loop *l)
 {
     int64_t now_ms = clock_mono_ms(l->network->broker->clock);
     int64_t idle_max_ms = l->network->broker->config->connections_max_idle_ms;
-    bool full = !LIST_EMPTY(&l->starved);
+    bool full = !TAILQ_EMPTY(&l->starved) || atomic_load(&l->network->request_bytes) >= l->network->request_bytes_max;
     struct connection *c, *next;
 
     for (c = TAILQ_FIRST(&l->connections); c; c = next) {
@@ -478,15 +507,17 @@ void connection_sweep(struct loop *l)
     }
 }
 
+/* Each one that waits is tried once, the longest waiting first: it goes behind the others when it has to wait again. */
 void connection_retry_starved(struct loop *l)
 {
     struct connection *c;
-    struct network *n = l->network;
+    int count = 0;
 
-    while ((c = LIST_FIRST(&l->starved)) &&
-           atomic_load_explicit(&n->request_bytes, memory_order_relaxed) < n->request_bytes_max) {
-        set_starved(c, false);
+    TAILQ_FOREACH(c, &l->starved, starved_link) count++;
+    while (count-- > 0 && (c = TAILQ_FIRST(&l->starved))) {
+        TAILQ_REMOVE(&l->starved, c, starved_link);
+        TAILQ_INSERT_TAIL(&l->starved, c, starved_link);
         connection_process(c);
     }
-    if (LIST_EMPTY(&l->starved)) ev_timer_stop(l->ev, &l->starved_retry);
+    if (TAILQ_EMPTY(&l->starved)) ev_timer_stop(l->ev, &l->starved_retry);
 }

@@ -276,7 +276,7 @@ static int loop_start(struct network *n, struct loop *l, int index, struct err *
 
     l->network = n;
     TAILQ_INIT(&l->connections);
-    LIST_INIT(&l->starved);
+    TAILQ_INIT(&l->starved);
     l->ev = ev_loop_new(EVFLAG_AUTO);
     if (!l->ev) return err_set(err, -ENOMEM, "no event loop can be made");
     l->scratch = xmalloc(LOOP_SCRATCH_BYTES);

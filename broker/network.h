@@ -4,7 +4,8 @@
  * for those that let the next one pass (Produce that only waits for the disk); answers go out in the order of the
  * requests. What the client sent meanwhile stays in its backlog, at most one read's worth, and the socket.
  * Invariants: an idle connection has no buffer; a frame's memory grows with the bytes that arrived; `request_bytes` is
- * the memory of all frames, and above `request_bytes_max` no connection begins a new one.
+ * the memory of all frames, and above `request_bytes_max` no connection begins a new one, and only `grows_beyond` goes on
+ * with a begun one; so memory is bounded by request_bytes_max and one longest request.
  * Threads: listeners are constant; a connection and the loop's lists are touched on the loop's thread only. */
 #ifndef OTTLA_NETWORK_H
 #define OTTLA_NETWORK_H
@@ -42,7 +43,7 @@ struct loop {
     pthread_t thread;
     struct mailbox mailbox;
     TAILQ_HEAD(connection_list, connection) connections; /* least recently active first */
-    LIST_HEAD(, connection) starved;                     /* wait for request memory */
+    TAILQ_HEAD(, connection) starved;                    /* wait for request memory, the longest waiting first */
     ev_timer sweep;
     ev_timer starved_retry;
     uint8_t *scratch; /* LOOP_SCRATCH_BYTES, shared by all connections of the loop */
@@ -59,6 +60,7 @@ struct network {
     int loops_count;
     atomic_int connections_count;
     atomic_llong request_bytes;
+    _Atomic(struct connection *) grows_beyond; /* whose begun frame may grow over the limit */
     int64_t request_bytes_max;
     int64_t request_size_max;
 };
@@ -85,7 +87,7 @@ struct connection {
     ev_io readable;
     ev_io writable;
     TAILQ_ENTRY(connection) link;
-    LIST_ENTRY(connection) starved_link;
+    TAILQ_ENTRY(connection) starved_link;
     bool starved;
     bool processing; /* connection_process() is on the stack */
     bool close_after_flush;

@@ -157,6 +157,38 @@ def produce(topic, size, correlation):
     return frame(header(PRODUCE, 3, correlation) + body + b"x" * size)
 
 
+def test_frames_that_were_begun_before_the_memory_was_full_stay_within_it():
+    with Ottla({"connect.listeners": "", "queued.max.request.bytes": "2000000"}) as o:
+        request = produce(b"nowhere", 4_000_000, 5)
+        sockets = [connect(o) for _ in range(25)]
+        for s in sockets:
+            s.sendall(request[:60000])
+        time.sleep(0.3)  # all are begun
+        rest = {s: memoryview(request)[60000:] for s in sockets}
+        answered, most_kb = set(), 0
+        for s in sockets:
+            s.setblocking(False)
+
+        def step():
+            nonlocal most_kb
+            for s in sockets:
+                try:
+                    if rest[s]:
+                        rest[s] = rest[s][s.send(rest[s]):]
+                    elif s not in answered:
+                        assert s.recv(4096)[4:8] == struct.pack(">i", 5)
+                        answered.add(s)
+                except BlockingIOError:
+                    pass
+            most_kb = max(most_kb, o.rss_kb())
+            return len(answered) == len(sockets)
+
+        until("every client is answered", step, 30, 0.001)
+        assert most_kb < 25000
+        for s in sockets:
+            s.close()
+
+
 def test_when_request_memory_is_full_clients_wait_and_are_served():
     with Ottla({"connect.listeners": "", "queued.max.request.bytes": "100000"}) as o:
         request = produce(b"nowhere", 80000, 5)
