@@ -31,7 +31,8 @@ static enum kafka_error plan(struct request *rq, const struct alter_configs_requ
     for (int32_t i = 0; i < count; i++) {
         const char *name = arena_slice_str(&rq->arena, r->configs[i].name);
         const char *value = arena_slice_str(&rq->arena, r->configs[i].value);
-        if (!name) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+        if (!name || (r->configs[i].value.ptr && !value))
+            return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
         if (!r->configs[i].value.ptr)
             return err_set(&e->err, KAFKA_INVALID_REQUEST, "Null value not supported for : %s", name);
         for (int32_t k = 0; k < i; k++)

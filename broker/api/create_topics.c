@@ -104,9 +104,14 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         set_error(rq, out, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
         return;
     }
-    for (int32_t i = 0; i < asked->configs_count; i++)
+    for (int32_t i = 0; i < asked->configs_count; i++) {
         config[i] = (struct config_entry){.name = arena_slice_str(&rq->arena, asked->configs[i].name),
                                           .value = arena_slice_str(&rq->arena, asked->configs[i].value)};
+        if (!config[i].name || (asked->configs[i].value.ptr && !config[i].value)) {
+            set_error(rq, out, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+            return;
+        }
+    }
     spec.config = config;
     spec.config_count = (uint32_t)asked->configs_count;
     if (asked->assignments_count > 0) {

@@ -76,7 +76,8 @@ static enum kafka_error plan_one(struct request *rq, const struct incremental_al
     static const char *const words[] = {"SET", "DELETE", "APPEND", "SUBTRACT"};
     const char *name = arena_slice_str(&rq->arena, c->name);
     const char *value = arena_slice_str(&rq->arena, c->value);
-    if (!name) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+    if (!name || (c->value.ptr && !value))
+        return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
     for (int32_t i = 0; i < e->count; i++)
         if (strcmp(e->edits[i].name, name) == 0)
             return err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");

@@ -2,6 +2,7 @@
 #include "tests/unit/broker/scratch_broker.h"
 
 #include "base/clock.h"
+#include "broker/limits.h"
 #include "protocol/batch_builder.h"
 #include "tests/lib/kafka_client.h"
 
@@ -438,5 +439,40 @@ Test(handlers, metadata_answers_every_version_and_creates_when_asked)
     out = ask_metadata(&f, 9, "n.e_w", true);
     out = ask_metadata(&f, 9, "n_e.w", true);
     cr_assert_eq(out.topics[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "collides, and so is not created");
+    fixture_done(&f);
+}
+
+/* -- requests that are too much -- */
+
+Test(handlers, create_topics_survives_configs_that_fill_its_memory, .timeout = 60)
+{
+    struct fixture f;
+    struct create_topics_request_creatable_topic topic;
+    struct create_topics_request in;
+    struct create_topics_response out;
+    /* Decoded they leave room, their copies as texts do not. */
+    size_t count = REQUEST_ARENA_BYTES_MAX / (sizeof topic.configs[0] + sizeof(struct config_entry) + 20);
+
+    fixture_new(&f, 1);
+    create_topics_request_init(&in);
+    create_topics_request_creatable_topic_init(&topic);
+    topic.name = SLICE("much");
+    topic.num_partitions = 1;
+    topic.replication_factor = 1;
+    topic.configs = xcalloc(count, sizeof topic.configs[0]);
+    topic.configs_count = (int32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        topic.configs[i].name = SLICE("retention.ms");
+        topic.configs[i].value = SLICE("1");
+    }
+    in.topics = &topic;
+    in.topics_count = 1;
+    for (int shift = 0; shift < 3; shift++) { /* which copy is the first one without room? */
+        if (shift) topic.configs[shift].value = SLICE("10000000");
+        cr_assert(kafka_client_call(&f.c, KAFKA_API_CREATE_TOPICS, 5, &in, &out));
+        cr_assert_eq(out.topics_count, 1);
+        cr_expect_eq(out.topics[0].error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    }
+    free(topic.configs);
     fixture_done(&f);
 }
