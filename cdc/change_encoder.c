@@ -42,6 +42,7 @@ void change_encoder_free(struct change_encoder *e)
     bytes_done(&e->header_text);
     bytes_done(&e->source_head);
     arena_done(&e->constants);
+    transaction_forget(e);
     free(e);
 }
 
@@ -203,11 +204,19 @@ static int write_envelope(struct event *ev, enum change_op op, const struct tupl
     if ((result = write_image(ev, after, before, out)) < 0) return result;
     bytes_append_text(out, ",\"source\":");
     source_json(out, r->config, bytes_slice(&ev->e->source_head), r->json_source_table, ev->position);
-    bytes_append_text(out, v3 ? ",\"transaction\":null,\"op\":\"" : ",\"op\":\"");
+    if (v3) {
+        bytes_append_text(out, ",\"transaction\":");
+        transaction_json(ev->e, ev->position, out);
+    }
+    bytes_append_text(out, ",\"op\":\"");
     bytes_append_byte(out, (uint8_t)op);
     bytes_append_byte(out, '"');
     write_times(out, ev->position, v3);
-    bytes_append_text(out, v3 ? "}" : ",\"transaction\":null}");
+    if (!v3) {
+        bytes_append_text(out, ",\"transaction\":");
+        transaction_json(ev->e, ev->position, out);
+    }
+    bytes_append_byte(out, '}');
     if (r->json_value_head.len) bytes_append_byte(out, '}');
     return 0;
 }
@@ -298,6 +307,7 @@ static int emit_record(struct event *ev, enum change_op op, const struct bytes *
 static int emit_row(struct event *ev, enum change_op op, const struct tuple *before, const struct tuple *old,
                     struct change_header key_header)
 {
+    transaction_count(ev->e, ev->position, ev->r->schema, ev->r->table);
     int result = ev->r->unwrap ? write_flat(ev, op, ev->new_tuple, old) : write_envelope(ev, op, before, ev->new_tuple);
 
     return result < 0 ? result : emit_record(ev, op, &ev->e->key, bytes_slice(&ev->e->value), key_header);
@@ -308,6 +318,7 @@ static int emit_delete(struct event *ev, const struct bytes *key, struct change_
     const struct unwrap_plan *p = ev->r->unwrap;
     int result = 0;
 
+    transaction_count(ev->e, ev->position, ev->r->schema, ev->r->table);
     if (!p) {
         result = write_envelope(ev, CHANGE_DELETE, ev->old_tuple, NULL);
         if (result == 0) result = emit_record(ev, CHANGE_DELETE, key, bytes_slice(&ev->e->value), key_header);
@@ -406,6 +417,7 @@ int change_encoder_row(struct change_encoder *e, const struct relation *r, enum 
         if (result == 0) result = emit_delete(&ev, &e->key, no_header);
         break;
     case CHANGE_TRUNCATE:
+        transaction_count(e, position, r->schema, r->table);
         if (r->unwrap) return 0;
         bytes_reset(&e->key);
         result = write_envelope(&ev, op, NULL, NULL);

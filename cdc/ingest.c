@@ -46,7 +46,7 @@ struct ingest {
     uint64_t whole_lsn;
     bool in_transaction;
     struct pgoutput_begin begin;
-    uint64_t ordinal; /* changes of the transaction that are done */
+    uint64_t ordinal; /* changes of the transaction that are done, its begin among them */
     struct slice origin;
     uint8_t origin_name[64];
     uint64_t origin_lsn;
@@ -254,7 +254,9 @@ static int unit_end(struct ingest *in)
 
 int ingest_cut(struct ingest *in)
 {
-    return in->counted || !in->in_transaction ? unit_end(in) : 0;
+    /* A transaction that stands cut in the journal and was not sent again yet is still cut. */
+    bool between = !in->in_transaction && journal_position(in->stored->journal).part_lsn == 0;
+    return in->counted || between ? unit_end(in) : 0;
 }
 
 int ingest_idle(struct ingest *in)
@@ -262,6 +264,24 @@ int ingest_idle(struct ingest *in)
     if (!in->counted) return 0;
     if (in->in_transaction && mono_us() - in->counted_since_us < UNIT_PART_US) return 0;
     return unit_end(in);
+}
+
+/* Was this change ingested before the stream began? */
+static bool is_done(const struct ingest *in)
+{
+    if (!in->in_transaction) return false;
+    if (in->begin.final_lsn < in->start.whole_lsn) return true;
+    return in->begin.final_lsn == in->start.part_lsn && in->ordinal < in->start.ordinal;
+}
+
+/* A change that is done only counts in the numbers of its transaction. */
+static int emit_nothing(void *arg, const struct change_record *record)
+{
+    return 0;
+}
+static change_emit_fn *emit_now(const struct ingest *in)
+{
+    return is_done(in) ? emit_nothing : ingest_emit;
 }
 
 /* -- relations -- */
@@ -320,6 +340,7 @@ static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct
     struct err why;
     int r = 0;
 
+    bool again = is_done(in); /* only to be counted */
     bool found = journal_relation_find(j, e->oid, at, shape, &known, &e->until);
     if (found && !(e->fresh && journal_is_live(j, in->wal_end))) {
         if (relation_decode(known.resolved, in->env.config, &relation, &why) < 0) return fail_err(in, -EBADMSG, why.text, err);
@@ -327,7 +348,7 @@ static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct
         r = relation_from_catalog(in, e, &relation, err);
         if (r < 0) return r;
         relation_encode(relation, &encoded);
-        if (!found || !slice_eq(known.resolved, bytes_slice(&encoded))) {
+        if (!again && (!found || !slice_eq(known.resolved, bytes_slice(&encoded)))) {
             FAILPOINT("relation");
             r = journal_relation_add(j, &(struct journal_relation_record){.oid = e->oid, .from = at, .shape = shape, .resolved = bytes_slice(&encoded)});
             FAILPOINT("relation-journalled");
@@ -339,6 +360,7 @@ static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct
             return fail_err(in, -EIO, "a relation version could not be written to the journal", err);
         }
     }
+    if (again) e->until = in->start;
     relation_free(e->relation);
     e->relation = relation;
     e->fresh = false;
@@ -372,13 +394,6 @@ void ingest_begin(struct ingest *in, uint64_t wal_end)
     in->in_transaction = in->counted = false;
     in->ordinal = 0;
     in->last_commit_lsn = 0;
-}
-
-/* Was this change ingested before the stream began? */
-static bool is_done(const struct ingest *in)
-{
-    if (in->begin.final_lsn < in->start.whole_lsn) return true;
-    return in->begin.final_lsn == in->start.part_lsn && in->ordinal < in->start.ordinal;
 }
 
 static struct source_position source_position(const struct ingest *in, uint64_t lsn)
@@ -417,7 +432,7 @@ static int encode_row(struct ingest *in, uint32_t oid, enum change_op op, const 
     if (r < 0 || !relation) return r;
     in->error[0] = '\0';
     in->keyless = in->begin.final_lsn >> 3; /* the rows of a transaction stay together */
-    r = change_encoder_row(in->env.encoder, relation, op, old_tuple, new_tuple, &position, ingest_emit, in, &why);
+    r = change_encoder_row(in->env.encoder, relation, op, old_tuple, new_tuple, &position, emit_now(in), in, &why);
     return r < 0 ? fail_err(in, r, why.text[0] ? why.text : in->error, err) : 0;
 }
 
@@ -445,12 +460,30 @@ static int ingest_change(struct ingest *in, const struct pgoutput_message *m, ui
     default: {
         struct source_position position = source_position(in, lsn);
         in->error[0] = '\0';
-        r = change_encoder_message(in->env.encoder, &m->logical, &position, ingest_emit, in, &why);
+        r = change_encoder_message(in->env.encoder, &m->logical, &position, emit_now(in), in, &why);
         if (r < 0) r = fail_err(in, r, why.text[0] ? why.text : in->error, err);
     }
     }
-    if (r == 0) note_last(in, lsn, names[m->kind]);
+    if (r == 0 && !is_done(in)) note_last(in, lsn, names[m->kind]);
     return r;
+}
+
+/* Must what is done of this transaction be looked at, for the numbers of the rest? */
+static bool is_counted_again(const struct ingest *in)
+{
+    return in->env.config->provide_transaction_metadata && in->begin.final_lsn == in->start.part_lsn;
+}
+
+/* Begin and end are changes of their own: the begin has ordinal 0. */
+static int ingest_boundary(struct ingest *in, int (*encode)(struct change_encoder *, const struct source_position *, change_emit_fn *, void *),
+                           uint64_t lsn, struct pg_error *err)
+{
+    struct source_position position = source_position(in, lsn);
+
+    if (is_done(in) && !is_counted_again(in)) return 0;
+    in->error[0] = '\0';
+    int r = encode(in->env.encoder, &position, emit_now(in), in);
+    return r < 0 ? fail_err(in, r, in->error[0] ? in->error : "no memory for the record of a transaction", err) : 0;
 }
 
 /* A message outside of transactions is one of its own, at its own position. */
@@ -468,7 +501,8 @@ static int ingest_commit(struct ingest *in, const struct pgoutput_commit *c)
     in->last_commit_lsn = c->commit_lsn;
     in->whole_lsn = MAX(in->whole_lsn, c->end_lsn);
     in->origin = SLICE_NULL;
-    if (!in->counted) return 0;
+    /* When all of it was counted in parts already, its end alone shows it. */
+    if (!in->counted) return journal_position(in->stored->journal).part_lsn == c->commit_lsn ? unit_end(in) : 0;
     if (in->stored->io->pending_bytes < UNIT_BYTES && mono_us() - in->counted_since_us < UNIT_TIME_US) return 0;
     return unit_end(in);
 }
@@ -482,7 +516,7 @@ int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, 
     if (r < 0) return fail_err(in, r, why.text, err);
     if (m.kind == PGOUTPUT_MESSAGE && !m.logical.transactional) return ingest_lone_message(in, &m, err);
     if (pgoutput_is_change(m.kind)) {
-        if (!is_done(in)) r = ingest_change(in, &m, wal_start, err);
+        if (!is_done(in) || is_counted_again(in)) r = ingest_change(in, &m, wal_start, err);
         if (r < 0) return r;
         in->ordinal++;
         if (in->stored->io->pending_bytes < UNIT_BYTES_MAX) return 0;
@@ -494,8 +528,13 @@ int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, 
         in->in_transaction = true;
         in->begin = m.begin;
         in->ordinal = 0;
+        r = ingest_boundary(in, change_encoder_begin, wal_start, err);
+        if (r < 0) return r;
+        in->ordinal++;
         break;
     case PGOUTPUT_COMMIT:
+        r = ingest_boundary(in, change_encoder_commit, m.commit.end_lsn, err);
+        if (r < 0) return r;
         r = ingest_commit(in, &m.commit);
         if (r < 0) return fail_err(in, r, in->error, err);
         break;

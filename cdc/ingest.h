@@ -4,7 +4,8 @@
  * Units: whole transactions share one for about 2 ms or 1 MiB; alone when the stream is idle. A large transaction is cut into
  * parts of at most UNIT_BYTES_MAX, hidden until its end, so memory does not depend on its size.
  * Determinism (what replay relies on): which records a change gives, their keys and partitions depend on configuration,
- * journalled relation version and message only. Ordinals count row changes before any filter.
+ * journalled relation version and message only. Ordinals count a transaction's begin and
+ * its changes before any filter.
  * Threads: the connector's. */
 #ifndef OTTLA_CDC_INGEST_H
 #define OTTLA_CDC_INGEST_H

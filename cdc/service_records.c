@@ -79,6 +79,7 @@ int change_encoder_message(struct change_encoder *e, const struct pgoutput_messa
     if (!pg_present_bytes(e->config->binary_mode, m->content, &e->arena, &content))
         return err_set(err, -ENOMEM, "no memory for a logical message");
     const struct message_parts *p = e->message;
+    transaction_count(e, position, "", "message");
 
     bytes_reset(key);
     bytes_append_slice(key, p->key_head);
@@ -92,7 +93,9 @@ int change_encoder_message(struct change_encoder *e, const struct pgoutput_messa
     json_write_int64(out, position->now_ns / 1000000);
     bytes_append_text(out, ",\"source\":");
     source_json(out, e->config, bytes_slice(&e->source_head), p->source_table, position);
-    bytes_append_text(out, ",\"transaction\":null,\"message\":{\"prefix\":");
+    bytes_append_text(out, ",\"transaction\":");
+    transaction_json(e, position, out);
+    bytes_append_text(out, ",\"message\":{\"prefix\":");
     json_write_string(out, m->prefix);
     bytes_append_text(out, ",\"content\":");
     connect_value_json(&content, NULL, out);
