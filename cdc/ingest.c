@@ -236,10 +236,18 @@ int ingest_emit(void *arg, const struct change_record *record)
     return r < 0 ? append_failed(in, r) : 0;
 }
 
-static struct journal_position position_now(const struct ingest *in)
+/* Of the message at hand. */
+static struct journal_position position_here(const struct ingest *in)
 {
     struct journal_position p = {.whole_lsn = in->whole_lsn};
     if (in->in_transaction) p.part_lsn = in->begin.final_lsn, p.ordinal = in->ordinal;
+    return p;
+}
+
+/* What is ingested. */
+static struct journal_position position_now(const struct ingest *in)
+{
+    struct journal_position p = position_here(in);
     /* A stream that begins inside a transaction comes from before it: until it is there again the position must stay, or what
      * the logs have of that transaction would not be dropped. */
     return journal_position_compare(p, in->start) < 0 ? in->start : p;
@@ -254,9 +262,7 @@ static int unit_end(struct ingest *in)
 
 int ingest_cut(struct ingest *in)
 {
-    /* A transaction that stands cut in the journal and was not sent again yet is still cut. */
-    bool between = !in->in_transaction && journal_position(in->stored->journal).part_lsn == 0;
-    return in->counted || between ? unit_end(in) : 0;
+    return in->counted || !in->in_transaction ? unit_end(in) : 0;
 }
 
 int ingest_idle(struct ingest *in)
@@ -428,7 +434,7 @@ static int encode_row(struct ingest *in, uint32_t oid, enum change_op op, const 
     struct source_position position = source_position(in, lsn);
     struct err why = ERR_NONE;
 
-    int r = relation_get(in, oid, position_now(in), &relation, err);
+    int r = relation_get(in, oid, position_here(in), &relation, err);
     if (r < 0 || !relation) return r;
     in->error[0] = '\0';
     in->keyless = in->begin.final_lsn >> 3; /* the rows of a transaction stay together */
