@@ -93,12 +93,12 @@ static int start_control(struct broker *b, struct err *err)
     return 0;
 }
 
-/* Undoes what was opened, newest first. */
-static void dismantle(struct broker *b)
+/* Undoes what was opened, newest first. loops_ended: no thread of the network runs. */
+static void dismantle(struct broker *b, bool loops_ended)
 {
     if (b->groups) groups_close(b);
     if (b->txns) txns_close(b); /* after the groups: their producer ids are handed out no more */
-    if (b->network && !network_wait(b->network)) {
+    if (!loops_ended) {
         /* A loop still uses the rest: it is left to the end of the process, but for the files. */
         log_dir_close(b->dir);
         return;
@@ -150,7 +150,7 @@ int broker_open(struct broker_config *config, struct broker **ret_broker, struct
         r = start_control(b, err);
     }
     if (r < 0) {
-        dismantle(b);
+        dismantle(b, true);
         return r;
     }
     *ret_broker = b;
@@ -196,15 +196,23 @@ static void quiesce_begin(void *arg)
     ev_timer_start(q->broker->control_loop, &q->poll);
 }
 
+static void stop_groups(void *arg)
+{
+    groups_stop(arg);
+}
+
 void broker_close(struct broker *b)
 {
     struct quiesce q = {.broker = b, .deadline_ms = clock_mono_ms(b->clock) + STOP_WAIT_MS};
 
+    /* A loop ends when its requests are done, and the control thread does those that wait for the disk or for others. */
+    mailbox_post(&b->control, stop_groups, b);
+    bool loops_ended = network_wait(b->network);
     mailbox_post(&b->control, quiesce_begin, &q);
     pthread_join(b->control_thread, NULL);
     ev_unref(b->control_loop);
     log_info("broker", "stopped");
-    dismantle(b);
+    dismantle(b, loops_ended);
 }
 
 /* -- what others ask for -- */

@@ -353,6 +353,11 @@ void groups_open(struct broker *b)
     metadata_unref(m);
 }
 
+void groups_stop(struct broker *b)
+{
+    store_detach(store_of(b));
+}
+
 void groups_close(struct broker *b)
 {
     struct store *s = store_of(b);

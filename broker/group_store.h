@@ -15,7 +15,9 @@
 
 /* Sets b->groups and begins to read the log; the metadata is there. */
 void groups_open(struct broker *b);
-/* Answers parked requests with COORDINATOR_NOT_AVAILABLE, frees all. */
+/* On the control thread, before the loops end: answers parked requests with COORDINATOR_NOT_AVAILABLE, parks no more. */
+void groups_stop(struct broker *b);
+/* Frees all. */
 void groups_close(struct broker *b);
 
 /* The coordinator of group id for a handler, with the options as they are now. NULL, and *ret_error set: the group's

@@ -476,3 +476,91 @@ Test(handlers, create_topics_survives_configs_that_fill_its_memory, .timeout = 6
     free(topic.configs);
     fixture_done(&f);
 }
+
+/* -- stopping -- */
+
+static int16_t coordinator_of_groups(struct kafka_client *c)
+{
+    struct find_coordinator_request in;
+    struct find_coordinator_response out;
+
+    find_coordinator_request_init(&in);
+    in.key = SLICE("g");
+    cr_assert(kafka_client_call(c, KAFKA_API_FIND_COORDINATOR, 3, &in, &out));
+    return out.error_code;
+}
+
+static void send_commit(struct kafka_client *c, int64_t offset)
+{
+    struct offset_commit_request in;
+    struct offset_commit_request_partition partition;
+    struct offset_commit_request_topic topic;
+
+    offset_commit_request_partition_init(&partition);
+    partition.committed_offset = offset;
+    offset_commit_request_topic_init(&topic);
+    topic.name = SLICE("t");
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    offset_commit_request_init(&in);
+    in.group_id = SLICE("g");
+    in.topics = &topic;
+    in.topics_count = 1;
+    cr_assert(kafka_client_send(c, KAFKA_API_OFFSET_COMMIT, 8, &in));
+}
+
+static void send_join(struct kafka_client *c)
+{
+    struct join_group_request in;
+    struct join_group_request_protocol protocol = {.name = SLICE("range")};
+
+    join_group_request_init(&in);
+    in.group_id = SLICE("parked");
+    in.session_timeout_ms = 30000;
+    in.rebalance_timeout_ms = 300000;
+    in.protocol_type = SLICE("consumer");
+    in.protocols = &protocol;
+    in.protocols_count = 1;
+    cr_assert(kafka_client_send(c, KAFKA_API_JOIN_GROUP, 3, &in));
+}
+
+/* Opens the broker of f again, with strict durability and a group that waits an hour for its members. */
+static void reopen_strict(struct fixture *f)
+{
+    struct err err = ERR_NONE;
+    struct broker_config *config = scratch_config(&f->s);
+
+    cr_assert_eq(broker_config_set(config, "ottla.durability", "strict", NULL), 0);
+    cr_assert_eq(broker_config_set(config, "group.initial.rebalance.delay.ms", "3600000", NULL), 0);
+    cr_assert_eq(broker_open(config, &f->s.broker, &err), 0, "%s", err.text);
+    cr_assert_eq(broker_serve(f->s.broker, &err), 0, "%s", err.text);
+    cr_assert(kafka_client_open(&f->c, broker_address(f->s.broker)));
+}
+
+Test(handlers, a_stop_waits_for_no_longer_than_the_disk)
+{
+    struct fixture f;
+    struct kafka_client joining;
+
+    fixture_new(&f, 1);
+    for (int round = 0; round < 20; round++) {
+        kafka_client_close(&f.c);
+        scratch_broker_close(&f.s);
+        reopen_strict(&f);
+        while (coordinator_of_groups(&f.c) != KAFKA_NONE) usleep(1000);
+        cr_assert(kafka_client_open(&joining, broker_address(f.s.broker)));
+        send_join(&joining);
+        usleep(5000);
+        send_commit(&f.c, round);
+        usleep((useconds_t)(round * 100)); /* the commit is on its way to the disk, at one of these moments */
+        int64_t begin_ms = clock_mono_ms(&clock_system);
+        broker_stop(f.s.broker);
+        broker_close(f.s.broker);
+        cr_assert_lt(clock_mono_ms(&clock_system) - begin_ms, 5000, "round %d", round);
+        kafka_client_close(&joining);
+        kafka_client_close(&f.c);
+        scratch_broker_open(&f.s);
+        cr_assert(kafka_client_open(&f.c, broker_address(f.s.broker)));
+    }
+    fixture_done(&f);
+}
