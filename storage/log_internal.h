@@ -76,6 +76,7 @@ struct partition_log {
     bool new_folder;   /* the folder itself and partition.metadata are not synced yet */
     bool syncing;      /* in the sync service's queue or hands */
     atomic_bool failed; /* takes no writes until the next start */
+    atomic_bool read_failure_told; /* in the log file, once */
     uint32_t truncations;
     uint32_t segments_count;
     uint32_t segments_allocated;

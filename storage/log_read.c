@@ -4,9 +4,11 @@
 #include "storage/offset_index.h"
 #include "storage/time_index.h"
 
+#include "base/log.h"
 #include "protocol/record.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* A segment as it was under the lock, with what is needed to read it afterwards. */
@@ -17,6 +19,7 @@ struct segment_view {
     int64_t next_offset;
     uint32_t size;
     bool active;
+    bool compacted;
 };
 
 static uint32_t relative(const struct segment_view *v, int64_t offset)
@@ -34,7 +37,8 @@ static int view_open(struct partition_log *log, uint32_t i, struct segment_view 
     *v = (struct segment_view){.base_offset = s->base_offset,
                                .next_offset = s->next_offset,
                                .size = atomic_load(&s->size),
-                               .active = i + 1 == log->segments_count};
+                               .active = i + 1 == log->segments_count,
+                               .compacted = log->config->config.cleanup_compact};
     v->offsets = index_file_view(&s->offsets, OFFSET_INDEX_ENTRY_BYTES);
     int r = log_segment_file(log, s, &v->file);
     if (r || v->active) return r;
@@ -140,6 +144,15 @@ static void collect_aborted(struct partition_log *log, int64_t offset, int64_t e
     }
 }
 
+/* A damaged file is told to the client as such: clients take KAFKA_STORAGE_ERROR for a state that passes, and ask for ever. */
+static enum kafka_error read_failed(struct partition_log *log, const struct segment_view *v, int error)
+{
+    if (!atomic_exchange(&log->read_failure_told, true))
+        log_error("storage", "segment cannot be read partition=%s base_offset=%" PRId64 " cause=%s", log->name, v->base_offset,
+                  error == -EBADMSG ? "it is damaged" : strerror(-error));
+    return error == -EBADMSG ? KAFKA_CORRUPT_MESSAGE : KAFKA_STORAGE_ERROR;
+}
+
 enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
                                     enum read_isolation isolation, struct log_read *ret_read)
 {
@@ -177,9 +190,10 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
             break;
         }
         view_close(&v);
-        if (r < 0) return KAFKA_STORAGE_ERROR;
+        if (r == 0 && !v.active && !v.size && !v.compacted) r = -EBADMSG; /* nobody left it so */
+        if (r < 0) return read_failed(log, &v, r);
         /* Compaction may leave nothing at or behind offset in its segment: go on with the next. */
-        if (v.active || read.length || v.next_offset >= limit || !v.size) return KAFKA_NONE;
+        if (v.active || read.length || v.next_offset >= limit || v.next_offset <= offset) return KAFKA_NONE;
         offset = v.next_offset;
     }
     if (isolation == READ_COMMITTED) {

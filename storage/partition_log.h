@@ -117,7 +117,8 @@ struct log_read {
 
 /* Finds the batches that hold offset and what follows, up to size_max bytes, within one segment, below the mark of
  * isolation. at_least_one: the first batch is returned even when larger than size_max (KIP-74).
- * Returns KAFKA_NONE (no data at the end), OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
+ * Returns KAFKA_NONE (no data at the end), OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE (no batch is where one must be),
+ * KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
 enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
                                     enum read_isolation isolation, struct log_read *ret_read) WARN_UNUSED;
 void log_read_done(struct log_read *r);

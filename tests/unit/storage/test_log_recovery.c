@@ -134,6 +134,35 @@ Test(log_recovery, segments_behind_a_hole_are_removed)
     scratch_done(&s);
 }
 
+/* A clean start believes the files; who reads the damaged one must hear of it, and the others are served. */
+Test(log_recovery, a_damaged_segment_is_an_error_to_its_readers)
+{
+    static const int lengths[] = {0, 5, 200};
+
+    for (int round = 0; round < 3; round++) {
+        struct scratch s;
+        struct log_read r;
+        scratch_init(&s);
+        s.config.segment_bytes = 2000;
+        scratch_open(&s);
+        scratch_fill(s.log, 100, 100, 1000);
+        int64_t second = s.log->segments[1]->base_offset, third = s.log->segments[2]->base_offset;
+        scratch_close(&s);
+        int fd = open(scratch_file(&s, second, ".log"), O_RDWR | O_TRUNC);
+        for (int i = 0; i < lengths[round]; i++) cr_assert_eq(write(fd, "x", 1), 1);
+        close(fd);
+        scratch_open(&s);
+        cr_assert_eq(partition_log_read(s.log, second - 1, 1000, true, READ_UNCOMMITTED, &r), KAFKA_NONE);
+        log_read_done(&r);
+        cr_assert_eq(partition_log_read(s.log, second, 1000, true, READ_UNCOMMITTED, &r), KAFKA_CORRUPT_MESSAGE);
+        cr_assert_eq(partition_log_read(s.log, third, 1000, true, READ_UNCOMMITTED, &r), KAFKA_NONE);
+        cr_assert(r.file);
+        log_read_done(&r);
+        scratch_close(&s);
+        scratch_done(&s);
+    }
+}
+
 Test(log_recovery, missing_or_damaged_indexes_are_made_anew)
 {
     static const char *const suffixes[] = {".index", ".timeindex", ".snapshot"};
