@@ -1,5 +1,6 @@
 /* AlterConfigs, key 33. Control thread (owns configs). Replaces all that is set on a resource. */
 #include "broker/api/config_edit.h"
+#include "broker/api/doubles.h"
 #include "protocol/api_handlers.h"
 
 struct alter {
@@ -27,7 +28,11 @@ static enum kafka_error plan(struct request *rq, const struct alter_configs_requ
     const struct config_list *now = config_edits_list(rq, e->type, e->name);
     int32_t count = MAX(r->configs_count, 0);
     e->edits = arena_calloc(&rq->arena, (size_t)count + (now ? now->count : 0) + 1, sizeof e->edits[0]);
-    if (!e->edits) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+    struct doubles_key *names = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *names);
+    if (!e->edits || !names) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+    for (int32_t i = 0; i < count; i++) names[i].name = r->configs[i].name;
+    const bool *doubles = doubles_find(&rq->arena, names, count);
+    if (!doubles) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
     for (int32_t i = 0; i < count; i++) {
         const char *name = arena_slice_str(&rq->arena, r->configs[i].name);
         const char *value = arena_slice_str(&rq->arena, r->configs[i].value);
@@ -35,16 +40,12 @@ static enum kafka_error plan(struct request *rq, const struct alter_configs_requ
             return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
         if (!r->configs[i].value.ptr)
             return err_set(&e->err, KAFKA_INVALID_REQUEST, "Null value not supported for : %s", name);
-        for (int32_t k = 0; k < i; k++)
-            if (strcmp(e->edits[k].name, name) == 0)
-                return err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
+        if (doubles[i]) return err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
         e->edits[e->count++] = (struct config_edit){.name = name, .value = value};
     }
-    for (uint32_t i = 0; now && i < now->count; i++) {
-        bool kept = false;
-        for (int32_t k = 0; k < count; k++) kept |= strcmp(e->edits[k].name, now->entries[i].name) == 0;
-        if (!kept) e->edits[e->count++] = (struct config_edit){.name = now->entries[i].name};
-    }
+    for (uint32_t i = 0; now && i < now->count; i++)
+        if (!doubles_has(names, count, slice_of(now->entries[i].name)))
+            e->edits[e->count++] = (struct config_edit){.name = now->entries[i].name};
     return KAFKA_NONE;
 }
 
@@ -62,9 +63,9 @@ API_HANDLER(alter_configs)
         all[i].name = out->responses[i].resource_name = in->resources[i].resource_name;
     }
     out->responses_count = count;
+    if (!config_edits_check(rq, all, count)) return API_CLOSE;
     for (int32_t i = 0; i < count; i++)
-        if (config_edits_check(rq, all, count, i, &all[i].err) == KAFKA_NONE)
-            (void)plan(rq, &in->resources[i], &all[i]);
+        if (all[i].err.code == KAFKA_NONE) (void)plan(rq, &in->resources[i], &all[i]);
     config_edits_apply(rq, all, count, in->validate_only, committed, a);
     return api_wait_result(w);
 }

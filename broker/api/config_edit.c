@@ -1,6 +1,8 @@
 /* broker/api/config_edit.c: see config_edit.h. */
 #include "broker/api/config_edit.h"
 
+#include "broker/api/doubles.h"
+
 const struct config_list *config_edits_list(struct request *rq, int8_t type, struct slice name)
 {
     const struct metadata *m = request_metadata(rq);
@@ -9,13 +11,8 @@ const struct config_list *config_edits_list(struct request *rq, int8_t type, str
     return t ? &t->config : NULL;
 }
 
-enum kafka_error config_edits_check(struct request *rq, const struct config_edits *all, int32_t count, int32_t index,
-                                    struct err *err)
+static enum kafka_error check(struct request *rq, const struct config_edits *e, struct err *err)
 {
-    const struct config_edits *e = &all[index];
-    for (int32_t i = 0; i < count; i++)
-        if (i != index && all[i].type == e->type && slice_eq(all[i].name, e->name))
-            return err_set(err, KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");
     bool topic = e->type == CONFIG_RESOURCE_TOPIC;
     if (!topic && e->type != CONFIG_RESOURCE_BROKER)
         return err_set(err, KAFKA_INVALID_REQUEST, "Unsupported resource type: %d", e->type);
@@ -28,6 +25,21 @@ enum kafka_error config_edits_check(struct request *rq, const struct config_edit
         return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
                        SLICE_ARG(e->name));
     return KAFKA_NONE;
+}
+
+bool config_edits_check(struct request *rq, struct config_edits *all, int32_t count)
+{
+    struct doubles_key *names = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *names);
+    if (!names) return false;
+    for (int32_t i = 0; i < count; i++) names[i] = (struct doubles_key){.kind = all[i].type, .name = all[i].name};
+    const bool *doubles = doubles_find(&rq->arena, names, count);
+    if (!doubles) return false;
+    for (int32_t i = 0; i < count; i++)
+        if (doubles[i])
+            err_set(&all[i].err, KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");
+        else
+            check(rq, &all[i], &all[i].err);
+    return true;
 }
 
 static void edit(struct metadata_change *c, struct config_edits *e, bool validate_only)

@@ -22,9 +22,9 @@ struct config_edits {
     struct err err; /* not NONE: refused before or while being tried */
 };
 
-/* Checks that the principal may change the resource and that no resource is named twice. */
-enum kafka_error config_edits_check(struct request *rq, const struct config_edits *all, int32_t count, int32_t index,
-                                    struct err *err);
+/* Checks that the principal may change the resources and that none is named twice; sets err of those that fail. False:
+ * no memory. */
+bool config_edits_check(struct request *rq, struct config_edits *all, int32_t count);
 /* Applies all; done(arg, error) when they are durable, maybe before it returns; error fails those without an err. */
 void config_edits_apply(struct request *rq, struct config_edits *all, int32_t count, bool validate_only,
                         void (*done)(void *arg, enum kafka_error error), void *arg);

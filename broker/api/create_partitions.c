@@ -1,4 +1,5 @@
 /* CreatePartitions, key 37. Control thread (owns topics). Each topic by itself; what succeeds is one change. */
+#include "broker/api/doubles.h"
 #include "broker/api/wait.h"
 #include "broker/broker.h"
 #include "protocol/api_handlers.h"
@@ -32,13 +33,9 @@ static enum kafka_error check_assignments(const struct create_partitions_request
     return KAFKA_NONE;
 }
 
-static enum kafka_error grow(struct request *rq, struct metadata_change *c, const struct create_partitions_request *in,
-                             int32_t index, struct err *err)
+static enum kafka_error grow(struct request *rq, struct metadata_change *c,
+                             const struct create_partitions_request_topic *t, bool validate_only, struct err *err)
 {
-    const struct create_partitions_request_topic *t = &in->topics[index];
-    for (int32_t i = 0; i < in->topics_count; i++)
-        if (i != index && slice_eq(in->topics[i].name, t->name))
-            return err_set(err, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
     if (!request_authorize(rq, ACL_ALTER, RESOURCE_TOPIC, t->name))
         return err_set(err, KAFKA_TOPIC_AUTHORIZATION_FAILED, "%s", kafka_error_text(KAFKA_TOPIC_AUTHORIZATION_FAILED));
     const struct metadata_topic *now = metadata_topic(metadata_change_view(c), t->name);
@@ -47,7 +44,7 @@ static enum kafka_error grow(struct request *rq, struct metadata_change *c, cons
             check_assignments(t, now->partitions_count, (int32_t)broker_config(rq->broker)->node_id, err);
         if (error != KAFKA_NONE) return error;
     }
-    return metadata_change_grow_topic(c, t->name, t->count, in->validate_only, err);
+    return metadata_change_grow_topic(c, t->name, t->count, validate_only, err);
 }
 
 API_HANDLER(create_partitions)
@@ -55,7 +52,11 @@ API_HANDLER(create_partitions)
     struct growth *g = arena_calloc(&rq->arena, 1, sizeof *g);
     struct api_wait *w = api_wait_new(rq);
     out->results = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof out->results[0]);
-    if (!g || !w || !out->results) return API_CLOSE;
+    struct doubles_key *names = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof *names);
+    if (!g || !w || !out->results || !names) return API_CLOSE;
+    for (int32_t i = 0; i < in->topics_count; i++) names[i].name = in->topics[i].name;
+    const bool *doubles = doubles_find(&rq->arena, names, MAX(in->topics_count, 0));
+    if (!doubles) return API_CLOSE;
     *g = (struct growth){.wait = w, .out = out};
 
     struct metadata_change *c = metadata_change_begin(rq->broker);
@@ -64,7 +65,8 @@ API_HANDLER(create_partitions)
         struct create_partitions_response_topic_result *o = &out->results[out->results_count++];
         create_partitions_response_topic_result_init(o);
         o->name = in->topics[i].name;
-        o->error_code = (int16_t)grow(rq, c, in, i, &err);
+        o->error_code = (int16_t)(doubles[i] ? err_set(&err, KAFKA_INVALID_REQUEST, "Duplicate topic name.")
+                                             : grow(rq, c, &in->topics[i], in->validate_only, &err));
         if (o->error_code != KAFKA_NONE) o->error_message = slice_of(arena_strdup(&rq->arena, err.text));
     }
     if (in->validate_only) {

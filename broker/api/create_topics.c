@@ -1,6 +1,7 @@
 /* CreateTopics, key 19. Control thread; the answer waits until the metadata is on disk. v4: defaults (KIP-464); v5: the
  * new topic's configs (KIP-525). Texts are Kafka's, as tools print them. */
 #include "broker/api.h"
+#include "broker/api/doubles.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/state.h"
@@ -16,7 +17,7 @@ static void set_error(struct request *rq, struct create_topics_response_creatabl
 }
 
 /* A manual assignment names this broker for partitions 0, 1, 2 …; returns their count. */
-static int32_t check_assignments(const struct request *rq, const struct create_topics_request_creatable_topic *asked,
+static int32_t check_assignments(struct request *rq, const struct create_topics_request_creatable_topic *asked,
                                  struct err *err)
 {
     int32_t count = asked->assignments_count;
@@ -28,17 +29,19 @@ static int32_t check_assignments(const struct request *rq, const struct create_t
                -1;
     if (count > PARTITIONS_PER_CHANGE_MAX)
         return err_set(err, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request."), -1;
+    bool *seen = arena_calloc(&rq->arena, (size_t)count, sizeof *seen);
+    if (!seen) return err_set(err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large"), -1;
     for (int32_t i = 0; i < count; i++) {
         const struct create_topics_request_creatable_replica_assignment *a = &asked->assignments[i];
         if (a->partition_index < 0 || a->partition_index >= count)
             return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                            "partitions should be a consecutive 0-based integer sequence"),
                    -1;
-        for (int32_t k = 0; k < i; k++)
-            if (asked->assignments[k].partition_index == a->partition_index)
-                return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                               "Found multiple manual partition assignments for partition %d", a->partition_index),
-                       -1;
+        if (seen[a->partition_index])
+            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                           "Found multiple manual partition assignments for partition %d", a->partition_index),
+                   -1;
+        seen[a->partition_index] = true;
         if (a->broker_ids_count != 1 || a->broker_ids[0] != rq->broker->node_id)
             return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                            "The manual partition assignment must name broker %d, the only one, once.",
@@ -68,20 +71,10 @@ static void add_configs(struct request *rq, const struct metadata *view, const s
     }
 }
 
-#define DUPLICATE_CHECK_MAX 1000 /* topics; of more the second one fails because it exists */
-
-static bool stands_twice(const struct create_topics_request *in, int32_t at)
-{
-    if (in->topics_count > DUPLICATE_CHECK_MAX) return false;
-    for (int32_t i = 0; i < in->topics_count; i++)
-        if (i != at && slice_eq(in->topics[i].name, in->topics[at].name)) return true;
-    return false;
-}
-
 static void create_one(struct request *rq, struct metadata_change *change, const struct create_topics_request *in,
-                       int32_t at, struct create_topics_response_creatable_topic_result *out)
+                       const struct create_topics_request_creatable_topic *asked, bool stands_twice,
+                       struct create_topics_response_creatable_topic_result *out)
 {
-    const struct create_topics_request_creatable_topic *asked = &in->topics[at];
     struct topic_spec spec = {.name = asked->name,
                               .partitions_count = asked->num_partitions,
                               .replication_factor = asked->replication_factor};
@@ -100,7 +93,7 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         set_error(rq, out, KAFKA_TOPIC_AUTHORIZATION_FAILED, "Authorization failed.");
         return;
     }
-    if (stands_twice(in, at)) {
+    if (stands_twice) {
         set_error(rq, out, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
         return;
     }
@@ -153,13 +146,17 @@ enum api_result api_handle_create_topics(struct request *rq, const struct create
                                          struct create_topics_response *out)
 {
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *out->topics);
-    if (!out->topics) return API_CLOSE;
+    struct doubles_key *names = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *names);
+    if (!out->topics || !names) return API_CLOSE;
+    for (int32_t i = 0; i < in->topics_count; i++) names[i].name = in->topics[i].name;
+    const bool *doubles = doubles_find(&rq->arena, names, in->topics_count);
+    if (!doubles) return API_CLOSE;
     out->topics_count = in->topics_count;
 
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < in->topics_count; i++) {
         create_topics_response_creatable_topic_result_init(&out->topics[i]);
-        create_one(rq, change, in, i, &out->topics[i]);
+        create_one(rq, change, in, &in->topics[i], doubles[i], &out->topics[i]);
     }
     if (in->validate_only) {
         metadata_change_abort(change);

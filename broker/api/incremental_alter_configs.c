@@ -1,6 +1,7 @@
 /* IncrementalAlterConfigs, key 44 (KIP-339). Control thread (owns configs). Sets, removes, or changes elements of
  * lists. */
 #include "broker/api/config_edit.h"
+#include "broker/api/doubles.h"
 #include "protocol/api_handlers.h"
 
 #include <stdio.h>
@@ -78,9 +79,6 @@ static enum kafka_error plan_one(struct request *rq, const struct incremental_al
     const char *value = arena_slice_str(&rq->arena, c->value);
     if (!name || (c->value.ptr && !value))
         return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
-    for (int32_t i = 0; i < e->count; i++)
-        if (strcmp(e->edits[i].name, name) == 0)
-            return err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
     if (c->config_operation < OP_SET || c->config_operation > OP_SUBTRACT)
         return err_set(&e->err, KAFKA_INVALID_REQUEST, "Unknown config operation %d for %s", c->config_operation, name);
     if (c->config_operation != OP_DELETE && !c->value.ptr)
@@ -101,6 +99,25 @@ static enum kafka_error plan_one(struct request *rq, const struct incremental_al
     return KAFKA_NONE;
 }
 
+static enum kafka_error plan(struct request *rq,
+                             const struct incremental_alter_configs_request_alter_configs_resource *r,
+                             struct config_edits *e)
+{
+    int32_t count = MAX(r->configs_count, 0);
+    e->edits = arena_calloc(&rq->arena, (size_t)count + 1, sizeof e->edits[0]);
+    struct doubles_key *names = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *names);
+    if (!e->edits || !names) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+    for (int32_t i = 0; i < count; i++) names[i].name = r->configs[i].name;
+    const bool *doubles = doubles_find(&rq->arena, names, count);
+    if (!doubles) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+    for (int32_t i = 0; i < count; i++) {
+        if (doubles[i]) return err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
+        enum kafka_error error = plan_one(rq, &r->configs[i], e);
+        if (error != KAFKA_NONE) return error;
+    }
+    return KAFKA_NONE;
+}
+
 API_HANDLER(incremental_alter_configs)
 {
     int32_t count = MAX(in->resources_count, 0);
@@ -115,14 +132,9 @@ API_HANDLER(incremental_alter_configs)
         all[i].name = out->responses[i].resource_name = in->resources[i].resource_name;
     }
     out->responses_count = count;
-    for (int32_t i = 0; i < count; i++) {
-        const struct incremental_alter_configs_request_alter_configs_resource *r = &in->resources[i];
-        if (config_edits_check(rq, all, count, i, &all[i].err) != KAFKA_NONE) continue;
-        all[i].edits = arena_calloc(&rq->arena, (size_t)MAX(r->configs_count, 0) + 1, sizeof all[i].edits[0]);
-        if (!all[i].edits) return API_CLOSE;
-        for (int32_t k = 0; k < r->configs_count && all[i].err.code == KAFKA_NONE; k++)
-            all[i].err.code = plan_one(rq, &r->configs[k], &all[i]);
-    }
+    if (!config_edits_check(rq, all, count)) return API_CLOSE;
+    for (int32_t i = 0; i < count; i++)
+        if (all[i].err.code == KAFKA_NONE) (void)plan(rq, &in->resources[i], &all[i]);
     config_edits_apply(rq, all, count, in->validate_only, committed, a);
     return api_wait_result(w);
 }

@@ -564,3 +564,75 @@ Test(handlers, a_stop_waits_for_no_longer_than_the_disk)
     }
     fixture_done(&f);
 }
+
+/* -- long requests -- */
+
+#define MANY 200000
+
+/* Names that are all different but for the last, which is the first again. */
+static void many_name(struct slice *ret_name, int i)
+{
+    static char names[MANY][12];
+    snprintf(names[i], sizeof names[i], "n/%d", i == MANY - 1 ? 0 : i);
+    *ret_name = slice_of(names[i]);
+}
+
+Test(handlers, doubles_among_many_are_found_at_once, .timeout = 10)
+{
+    struct fixture f;
+    fixture_new(&f, 1);
+
+    struct create_topics_request_creatable_topic *created = xcalloc(MANY, sizeof *created);
+    struct create_partitions_request_topic *grown = xcalloc(MANY, sizeof *grown);
+    struct incremental_alter_configs_request_alter_configs_resource *altered = xcalloc(MANY, sizeof *altered);
+    struct alter_configs_request_alterable_config *configs = xcalloc(MANY, sizeof *configs);
+    for (int i = 0; i < MANY; i++) {
+        create_topics_request_creatable_topic_init(&created[i]);
+        create_partitions_request_topic_init(&grown[i]);
+        incremental_alter_configs_request_alter_configs_resource_init(&altered[i]);
+        alter_configs_request_alterable_config_init(&configs[i]);
+        many_name(&created[i].name, i);
+        grown[i].name = altered[i].resource_name = configs[i].name = created[i].name;
+        altered[i].resource_type = CONFIG_RESOURCE_TOPIC;
+        configs[i].value = SLICE("1");
+    }
+    altered[1].resource_name = altered[2].resource_name; /* of another kind: no double */
+    altered[1].resource_type = 8;
+
+    struct create_topics_request create = {.topics = created, .topics_count = MANY};
+    struct create_topics_response create_out;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_CREATE_TOPICS, 5, &create, &create_out));
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(create_out.topics[i].error_code,
+                     i == 0 || i == MANY - 1 ? KAFKA_INVALID_REQUEST : KAFKA_INVALID_TOPIC_EXCEPTION);
+
+    struct create_partitions_request grow = {.topics = grown, .topics_count = MANY};
+    struct create_partitions_response grow_out;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_CREATE_PARTITIONS, 3, &grow, &grow_out));
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(grow_out.results[i].error_code,
+                     i == 0 || i == MANY - 1 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+
+    struct incremental_alter_configs_request edit = {.resources = altered, .resources_count = MANY};
+    struct incremental_alter_configs_response edit_out;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_INCREMENTAL_ALTER_CONFIGS, 1, &edit, &edit_out));
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(edit_out.responses[i].error_code,
+                     i <= 1 || i == MANY - 1 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+
+    struct alter_configs_request_resource resource = {
+        .resource_type = CONFIG_RESOURCE_TOPIC, .resource_name = SLICE("t"), .configs = configs, .configs_count = MANY};
+    struct alter_configs_request alter = {.resources = &resource, .resources_count = 1};
+    struct alter_configs_response alter_out;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_ALTER_CONFIGS, 2, &alter, &alter_out));
+    cr_expect_eq(alter_out.responses[0].error_code, KAFKA_INVALID_REQUEST);
+    resource.configs_count = MANY - 1;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_ALTER_CONFIGS, 2, &alter, &alter_out));
+    cr_expect_eq(alter_out.responses[0].error_code, KAFKA_INVALID_CONFIG);
+
+    free(created);
+    free(grown);
+    free(altered);
+    free(configs);
+    fixture_done(&f);
+}
