@@ -155,7 +155,9 @@ static int write_key(struct event *ev, const struct tuple *row, const struct tup
         const struct relation_column *c = &r->columns[r->key[i]];
         bytes_append_byte(out, i ? ',' : '{');
         bytes_append_slice(out, c->json_name);
-        int result = write_column(ev, c, &row->values[r->key[i]], old ? &old->values[r->key[i]] : NULL, out);
+        const struct tuple_value *value = &row->values[r->key[i]];
+        if (!c->captured && r->snapshot && r->config->debezium_defects) value = &(const struct tuple_value){.kind = TUPLE_NULL};
+        int result = write_column(ev, c, value, old ? &old->values[r->key[i]] : NULL, out);
         if (result < 0) return result;
     }
     bytes_append_byte(out, '}');

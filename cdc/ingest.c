@@ -52,6 +52,7 @@ struct ingest {
     uint64_t origin_lsn;
     uint64_t last_commit_lsn;
     uint64_t keyless;
+    int64_t xmin;
     /* the unit */
     bool counted;
     int64_t counted_since_us;
@@ -113,6 +114,10 @@ const char *ingest_error(const struct ingest *in)
 void ingest_set_keyless(struct ingest *in, uint64_t number)
 {
     in->keyless = number;
+}
+void ingest_set_xmin(struct ingest *in, int64_t xmin)
+{
+    in->xmin = xmin;
 }
 bool ingest_is_quiet(const struct ingest *in)
 {
@@ -404,7 +409,7 @@ void ingest_begin(struct ingest *in, uint64_t wal_end)
 
 static struct source_position source_position(const struct ingest *in, uint64_t lsn)
 {
-    struct source_position p = {.lsn = lsn, .last_commit_lsn = in->last_commit_lsn, .xid = -1, .now_ns = clock_system.wall_us(&clock_system) * 1000};
+    struct source_position p = {.lsn = lsn, .last_commit_lsn = in->last_commit_lsn, .xid = -1, .xmin = in->xmin, .now_ns = clock_system.wall_us(&clock_system) * 1000};
 
     if (!in->in_transaction) {
         p.time_us = p.now_ns / 1000;

@@ -60,6 +60,8 @@ int ingest_refresh_topics(struct ingest *in) WARN_UNUSED;
 /* Counts and builds one record: the change_emit_fn of stream and snapshot (arg: the ingest). What failed: ingest_error(). */
 int ingest_emit(void *arg, const struct change_record *record);
 const char *ingest_error(const struct ingest *in);
+/* What events of the stream show as xmin from now on; 0: null. */
+void ingest_set_xmin(struct ingest *in, int64_t xmin);
 /* Snapshot rows without a key: those of one number share a partition. */
 void ingest_set_keyless(struct ingest *in, uint64_t number);
 

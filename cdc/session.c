@@ -309,6 +309,18 @@ static int heartbeat(struct cdc_connector *c, int64_t now_us, struct pg_error *e
     return pg_exec(catalog, c->config->heartbeat_action_query, NULL, 0, (int)c->config->query_timeout_ms, NULL, err);
 }
 
+/* xmin.fetch.interval.ms: at the begin of a stream and now and then. */
+static int xmin_fetch(struct cdc_connector *c, int64_t now_us, struct pg_error *err)
+{
+    struct slot slot;
+
+    c->xmin_us = now_us;
+    if (c->config->xmin_fetch_interval_ms <= 0 || !c->catalog) return 0;
+    int r = slot_read(c->catalog, c->config->slot_name, &slot, err);
+    if (r == 0) ingest_set_xmin(c->ingest, slot.catalog_xmin);
+    return r;
+}
+
 /* What is due by time: rounds, confirmation, status, topics, offsets. idle: no message is there now. */
 static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *err)
 {
@@ -337,6 +349,7 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     bool progress = c->flush_lsn > c->flush_sent_lsn && now_us - c->status_sent_us >= STATUS_US_MIN;
     if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000) r = status_send(c, err);
     if (r == 0) r = heartbeat(c, now_us, err);
+    if (r == 0 && now_us - c->xmin_us >= c->config->xmin_fetch_interval_ms * 1000) r = xmin_fetch(c, now_us, err);
     return r;
 }
 
@@ -391,6 +404,8 @@ static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg
     c->stored->io->confirm = confirm;
     ingest_begin(c->ingest, p->wal_end);
     c->streamed = true;
+    r = xmin_fetch(c, connector_now_us(), err);
+    if (r < 0) return r;
     log_info("cdc", "streaming connector=%s slot=%s from=" PG_LSN_FMT, c->config->name, c->config->slot_name, PG_LSN_ARG(lsn));
     return status_send(c, err);
 }

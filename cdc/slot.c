@@ -70,9 +70,9 @@ int slot_read(struct pg_conn *c, const char *name, struct slot *ret_slot, struct
     struct pg_result *result;
     const char *params[] = {name};
     const char *sql = pg_conn_server_version(c) >= 130000
-                          ? "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, coalesce(wal_status, '') FROM "
+                          ? "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, coalesce(wal_status, ''), catalog_xmin FROM "
                             "pg_replication_slots WHERE slot_name = $1"
-                          : "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, '' FROM pg_replication_slots WHERE slot_name = $1";
+                          : "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, '', catalog_xmin FROM pg_replication_slots WHERE slot_name = $1";
 
     int r = pg_exec(c, sql, params, 1, 0, &result, err);
     if (r < 0) return r;
@@ -83,6 +83,7 @@ int slot_read(struct pg_conn *c, const char *name, struct slot *ret_slot, struct
         ret_slot->active = pg_result_text(result, 0, 2)[0] == 't';
         if (!pg_lsn_parse(pg_result_value(result, 0, 3), &ret_slot->restart_lsn)) ret_slot->lost = true;
         (void)pg_lsn_parse(pg_result_value(result, 0, 4), &ret_slot->confirmed_flush_lsn); /* null until the first confirmation */
+        ret_slot->catalog_xmin = strtoll(pg_result_text(result, 0, 6), NULL, 10);
         if (strcmp(pg_result_text(result, 0, 5), "lost") == 0) ret_slot->lost = true;
     }
     pg_result_free(result);

@@ -18,6 +18,7 @@ struct slot {
     char plugin[64];
     char database[64];
     uint64_t restart_lsn, confirmed_flush_lsn;
+    int64_t catalog_xmin; /* 0: none */
 };
 
 /* A table that could be captured. */

@@ -91,10 +91,12 @@ static void write_lsn(struct bytes *out, const struct context *c)
     else
         json_write_uint64(out, c->position->lsn);
 }
-/* xmin.fetch.interval.ms is not implemented: as with its default of 0. */
 static void write_xmin(struct bytes *out, const struct context *c)
 {
-    json_write_null(out);
+    if (c->position->xmin)
+        json_write_int64(out, c->position->xmin);
+    else
+        json_write_null(out);
 }
 static void write_origin(struct bytes *out, const struct context *c)
 {

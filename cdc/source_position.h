@@ -35,6 +35,7 @@ struct source_position {
     enum snapshot_marker marker;
     struct slice origin; /* of the transaction; null: none */
     uint64_t origin_lsn;
+    int64_t xmin; /* catalog xmin of the slot when it was last asked for (xmin.fetch.interval.ms); 0: null */
 };
 
 #endif
