@@ -66,7 +66,7 @@ struct request {
     /* Why the connection is dropped, for the log line of API_CLOSE; NULL: there was no memory. */
     const char *cause;
 
-    /* -- the rest belongs to api.c and connection.c -- */
+    /* -- the rest belongs to request.c and connection.c -- */
     atomic_int refs;
     TAILQ_ENTRY(request) link; /* in connection->requests */
     struct connection *connection;

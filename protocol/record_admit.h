@@ -1,6 +1,6 @@
 /* protocol/record_admit.h: judges a batch that a producer sent, and makes it what the log stores.
  *
- * The rules are those of Kafka's broker for Produce (semantics: KIP-467 for the errors of single records, KIP-937 for
+ * The rules are those of Kafka's broker for Produce (KIP-467 for the errors of single records, KIP-937 for
  * the range of timestamps), in its order. Records are walked when they are not compressed, which costs little, so that
  * no client can put bytes into a log that stop its readers; compressed ones only when a rule has to see them or the
  * caller asks. Sequences are the log's matter. Threads: any; nothing is kept. */

@@ -1,6 +1,6 @@
-/* Appending to a partition log: what a client sends is validated before the lock is taken, then offsets are written into
- * the headers in place and one write puts the batches into the active segment. Rules and codes: Kafka's produce path
- * (semantics.md, sections 4 and 5, of the reference). */
+/* storage/log_append.c: appending to a partition log. What a client sends is validated before the lock is taken, then
+ * offsets are written into the headers in place and one write puts the batches into the active segment. Rules and codes:
+ * Kafka's produce path; KIP-98 (idempotence, transactions), KIP-467 (faults of single records), KIP-937 (timestamps). */
 #include "storage/log_internal.h"
 #include "storage/offset_index.h"
 #include "storage/time_index.h"
@@ -38,7 +38,7 @@ bool log_parse_marker(const struct record_batch *b, struct producer_marker *ret_
 }
 
 struct append {
-    struct log_append *io; /* the caller's */
+    struct log_append *request; /* the caller's */
     struct log_config config;
     int64_t now_ms;
     const uint8_t *bytes; /* what is written: the caller's, or a rebuilt batch */
@@ -51,7 +51,7 @@ struct append {
 
 static enum kafka_error refuse(struct append *p, enum kafka_error error, const char *message)
 {
-    p->io->error_message = message;
+    p->request->error_message = message;
     return error;
 }
 
@@ -79,7 +79,7 @@ static enum kafka_error parse_batches(struct append *p)
     p->batches = &p->one;
     p->count = 1;
     if (!rest.len) return KAFKA_NONE;
-    if (p->io->origin == APPEND_CLIENT) return refuse(p, KAFKA_INVALID_RECORD, "a partition takes one batch per request");
+    if (p->request->origin == APPEND_CLIENT) return refuse(p, KAFKA_INVALID_RECORD, "a partition takes one batch per request");
 
     uint32_t allocated = 8;
     p->batches = xmalloc(allocated * sizeof *p->batches);
@@ -115,11 +115,11 @@ static enum kafka_error admit(struct append *p)
     struct record_verdict verdict;
     struct slice stored;
 
-    enum kafka_error error = record_batch_admit(p->io->batches, &p->one, &rules, &p->builder, &stored, &verdict);
+    enum kafka_error error = record_batch_admit(p->request->batches, &p->one, &rules, &p->builder, &stored, &verdict);
     if (error != KAFKA_NONE) {
-        p->io->record_errors_count = MIN(verdict.faults_count, (int32_t)countof(p->io->record_errors));
-        for (int32_t i = 0; i < p->io->record_errors_count; i++)
-            p->io->record_errors[i] =
+        p->request->record_errors_count = MIN(verdict.faults_count, (int32_t)countof(p->request->record_errors));
+        for (int32_t i = 0; i < p->request->record_errors_count; i++)
+            p->request->record_errors[i] =
                 (struct record_error){.index = verdict.faults[i].index, .message = verdict.faults[i].message};
         return refuse(p, error, verdict.message);
     }
@@ -146,7 +146,7 @@ static bool txn_is_open(const struct partition_log *log, const struct record_bat
 
 static enum kafka_error check_producers(struct partition_log *log, struct append *p)
 {
-    enum producer_check check = p->io->origin == APPEND_INTERNAL ? PRODUCER_CHECK_EPOCH : PRODUCER_CHECK_SEQUENCE;
+    enum producer_check check = p->request->origin == APPEND_INTERNAL ? PRODUCER_CHECK_EPOCH : PRODUCER_CHECK_SEQUENCE;
 
     for (uint32_t i = 0; i < p->count; i++) {
         const struct record_batch *b = &p->batches[i];
@@ -160,16 +160,16 @@ static enum kafka_error check_producers(struct partition_log *log, struct append
             error = producer_state_check(log->producers, b, previous_of_producer(p, i), check, &duplicate);
         }
         if (error == KAFKA_DUPLICATE_SEQUENCE_NUMBER && p->count == 1) {
-            p->io->duplicate = true;
-            p->io->last_offset = duplicate.last_offset;
-            p->io->base_offset = duplicate.last_offset - duplicate.offset_delta;
-            p->io->log_append_time_ms = duplicate.timestamp_ms;
+            p->request->duplicate = true;
+            p->request->last_offset = duplicate.last_offset;
+            p->request->base_offset = duplicate.last_offset - duplicate.offset_delta;
+            p->request->log_append_time_ms = duplicate.timestamp_ms;
             return KAFKA_NONE;
         }
         if (error == KAFKA_DUPLICATE_SEQUENCE_NUMBER) error = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
         if (error != KAFKA_NONE) return error;
-        if (p->io->txn_must_be_open && record_batch_is_transactional(b) && !txn_is_open(log, b)) {
-            p->io->txn_not_open = true;
+        if (p->request->txn_must_be_open && record_batch_is_transactional(b) && !txn_is_open(log, b)) {
+            p->request->txn_not_open = true;
             return refuse(p, KAFKA_INVALID_TXN_STATE, "the partition was not added to the transaction");
         }
     }
@@ -209,7 +209,7 @@ static enum kafka_error storage_error(struct append *p, int r)
 
 static enum kafka_error append_locked(struct partition_log *log, struct append *p)
 {
-    struct log_append *a = p->io;
+    struct log_append *a = p->request;
     enum kafka_error error = log_ready(log);
     if (error != KAFKA_NONE) return error;
     if (atomic_load(&log->failed)) return refuse(p, KAFKA_STORAGE_ERROR, "the partition's disk failed before");
@@ -281,7 +281,7 @@ static enum kafka_error append_locked(struct partition_log *log, struct append *
 
 enum kafka_error partition_log_append(struct partition_log *log, struct log_append *a)
 {
-    struct append p = {.io = a, .bytes = a->batches, .size = a->size};
+    struct append p = {.request = a, .bytes = a->batches, .size = a->size};
 
     a->duplicate = false;
     a->txn_not_open = false;

@@ -1,6 +1,6 @@
 /* storage/log_dir.h: one data directory: its lock, meta.properties, checkpoints, and the partition logs in it.
  *
- * Layout: Kafka's (semantics.md section 16 of the reference): <topic>-<partition>/ per log; meta.properties, .lock (fcntl),
+ * Layout: Kafka's (docs/format-log-dir.md): <topic>-<partition>/ per log; meta.properties, .lock (fcntl),
  * recovery-point-offset-checkpoint, log-start-offset-checkpoint, .kafka_cleanshutdown, and ours: ottla.format (version).
  * Threads: open, close on the main thread; create, delete, get from any. Owns the sync threads and the housekeeping thread
  * (retention, checkpoints, delayed deletion). */

@@ -177,7 +177,7 @@ enum kafka_error partition_log_producers(struct partition_log *log, struct produ
                                          uint32_t *ret_count) WARN_UNUSED;
 /* The offset of the producer's first record whose sequence is >= sequence; log end when there is none. For holds. */
 int64_t partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence);
-/* Cuts everything at and above offset: only for an unfinished snapshot above the visible end (design section 7). */
+/* Cuts everything at and above offset: only for an unfinished snapshot above the visible end (docs/exactly-once.md). */
 enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offset) WARN_UNUSED;
 
 /* -- waking readers -- */

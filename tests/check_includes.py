@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The include-order test: a room includes itself and the rooms below it, nothing else; every room says what it is for.
+"""The include-order test: a room includes itself and the rooms below it, nothing else; every room's README says what the
+room is for and names every .c file in it.
 
 usage: check_includes.py [ROOT]      exit status 1 and a line per offence; 'check_includes.py --self-test' proves that it can fail."""
 import os
@@ -19,6 +20,9 @@ ROOMS = {
 }
 FREE = ["tools", "tests"]
 GENERATED = {"messages.h": "protocol", "api_handlers.h": "protocol"}
+# Not asked for: handlers are named by the API that they serve.
+UNNAMED = ["broker/api", "cdc/transaction_records.c"]
+WORD = re.compile(r"[A-Za-z0-9_]+")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 
@@ -28,8 +32,8 @@ def offences(root):
         if not os.path.isdir(folder):
             yield "%s: the room is missing" % room
             continue
-        if room in ROOMS and not os.path.exists(os.path.join(folder, "README.md")):
-            yield "%s: has no README.md that says what the room is for" % room
+        if room != "tests":
+            yield from check_readmes(root, folder)
         for where, folders, files in os.walk(folder):
             for name in sorted(files):
                 if not name.endswith((".c", ".h")):
@@ -41,6 +45,25 @@ def offences(root):
                         match = INCLUDE.match(line)
                         if match:
                             yield from check(root, room, shown, number, match.group(1))
+
+
+def check_readmes(root, room_folder):
+    """The nearest README above a .c file must have its stem in backquotes, as `stem`, `stem.c`, `stem.h` or `folder/stem`."""
+    if not os.path.exists(os.path.join(room_folder, "README.md")):
+        yield "%s: has no README.md that says what the room is for" % os.path.relpath(room_folder, root)
+        return
+    for where, folders, files in os.walk(room_folder):
+        if os.path.relpath(where, root) in UNNAMED:
+            continue
+        home = where
+        while not os.path.exists(os.path.join(home, "README.md")):
+            home = os.path.dirname(home)
+        with open(os.path.join(home, "README.md"), encoding="utf-8") as f:
+            named = {word for quoted in re.findall(r"`([^`\n]+)`", f.read()) for word in WORD.findall(quoted)}
+        for name in sorted(files):
+            shown = os.path.relpath(os.path.join(where, name), root)
+            if name.endswith(".c") and shown not in UNNAMED and name[:-2] not in named:
+                yield "%s: not named in %s" % (shown, os.path.relpath(os.path.join(home, "README.md"), root))
 
 
 def check(root, room, shown, number, included):
@@ -60,11 +83,19 @@ def self_test():
         assert list(offences(root)) == []
         with open(os.path.join(root, "base", "x.c"), "w") as f:
             f.write('#include <stdio.h>\n#include "storage/io.h"\n#include "x.h"\n')
+        for named in ("base/x", "broker/y"):
+            with open(os.path.join(root, os.path.dirname(named), "README.md"), "w") as f:
+                f.write("| `%s.h` | what |\n" % os.path.basename(named))
+        os.makedirs(os.path.join(root, "broker", "api"))
+        for silent in ("broker/y.c", "broker/api/z.c"):
+            open(os.path.join(root, silent), "w").close()
+        open(os.path.join(root, "base", "nameless.c"), "w").close()
         with open(os.path.join(root, "tests", "y.c"), "w") as f:
             f.write('#include "connect/rest.h"\n')
         os.unlink(os.path.join(root, "cdc", "README.md"))
         found = list(offences(root))
-        assert len(found) == 3, found
+        assert len(found) == 4, found
+        assert [o for o in found if "not named" in o] == [os.path.join("base", "nameless.c: not named in base", "README.md")], found
     print("self-test ok")
 
 

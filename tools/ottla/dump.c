@@ -134,7 +134,6 @@ static const struct kind {
     void (*dump)(struct dump *d, const struct dump_file *f);
 } kinds[] = {
     {".log", dump_log},
-    {"bootstrap.checkpoint", dump_log},
     {".checkpoint", dump_log},
     {".timeindex", dump_time_index},
     {".txnindex", dump_txn_index},
@@ -144,6 +143,7 @@ static const struct kind {
     {"partition.metadata", dump_text},
     {"meta.properties", dump_text},
     {"ottla.format", dump_text},
+    {"ottla.partitions", dump_text},
     {"quorum-state", dump_text},
     {".kafka_cleanshutdown", dump_text},
 };
