@@ -1,10 +1,13 @@
 /* ListOffsets, key 2: offsets by timestamp, and the first and last ones. Network thread. Special timestamps: KIP-79,
- * KIP-734 (-3), KIP-405 (-4), KIP-1005 (-5). */
+ * KIP-734 (-3), KIP-405 (-4), KIP-1005 (-5).
+ * Marks of all partitions are taken under the visibility lock; the disk is searched after it. */
 #include "broker/api.h"
 #include "broker/partition.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 #include "storage/log_dir.h"
+
+#include <sys/queue.h>
 
 enum special_timestamp {
     TIMESTAMP_LATEST = -1,
@@ -24,8 +27,35 @@ static int16_t version_of(int64_t timestamp)
     }
 }
 
-static void by_time(struct partition_log *log, int64_t asked, int64_t end,
-                    struct list_offsets_response_partition_response *out)
+/* A timestamp to be looked for on the disk, below a mark that was taken with those of the other partitions. */
+struct search {
+    STAILQ_ENTRY(search) link;
+    struct partition_log *log; /* the request's metadata keeps it */
+    int64_t asked, end;
+    struct list_offsets_response_partition_response *out;
+};
+STAILQ_HEAD(search_list, search);
+
+struct listing {
+    struct request *rq;
+    const struct list_offsets_request *in;
+    struct search_list searches;
+};
+
+static void search_later(struct listing *l, const struct search *wanted)
+{
+    struct search *s = arena_calloc(&l->rq->arena, 1, sizeof *s);
+
+    if (!s) {
+        wanted->out->error_code = KAFKA_UNKNOWN_SERVER_ERROR; /* no memory */
+        return;
+    }
+    *s = *wanted;
+    STAILQ_INSERT_TAIL(&l->searches, s, link);
+}
+
+static void search_by_time(struct partition_log *log, int64_t asked, int64_t end,
+                           struct list_offsets_response_partition_response *out)
 {
     int64_t offset = -1, timestamp = -1;
     int32_t epoch = -1;
@@ -40,7 +70,7 @@ static void by_time(struct partition_log *log, int64_t asked, int64_t end,
     out->leader_epoch = epoch;
 }
 
-static void list_partition(struct request *rq, const struct list_offsets_request *in, const struct metadata_topic *t,
+static void list_partition(struct listing *l, const struct metadata_topic *t,
                            const struct list_offsets_request_partition *p,
                            struct list_offsets_response_partition_response *out)
 {
@@ -48,9 +78,9 @@ static void list_partition(struct request *rq, const struct list_offsets_request
     if (!log) return;
 
     struct log_marks marks = partition_log_marks(log);
-    int64_t end = rq->version >= 2 && in->isolation_level == 1 ? marks.last_stable : marks.high_watermark;
+    int64_t end = l->rq->version >= 2 && l->in->isolation_level == 1 ? marks.last_stable : marks.high_watermark;
     enum kafka_error error = leader_epoch_check(marks.leader_epoch, p->current_leader_epoch);
-    if (error == KAFKA_NONE && rq->version < version_of(p->timestamp)) error = KAFKA_UNSUPPORTED_VERSION;
+    if (error == KAFKA_NONE && l->rq->version < version_of(p->timestamp)) error = KAFKA_UNSUPPORTED_VERSION;
     if (error != KAFKA_NONE) {
         out->error_code = (int16_t)error;
         return;
@@ -61,7 +91,9 @@ static void list_partition(struct request *rq, const struct list_offsets_request
     case TIMESTAMP_EARLIEST:
     case TIMESTAMP_EARLIEST_LOCAL: out->offset = marks.log_start; break;
     case TIMESTAMP_LATEST_TIERED: out->leader_epoch = -1; break; /* nothing is tiered */
-    default: out->leader_epoch = -1; by_time(log, p->timestamp, end, out);
+    default:
+        out->leader_epoch = -1;
+        search_later(l, &(struct search){.log = log, .asked = p->timestamp, .end = end, .out = out});
     }
 }
 
@@ -79,6 +111,8 @@ enum api_result api_handle_list_offsets(struct request *rq, const struct list_of
                                         struct list_offsets_response *out)
 {
     const struct metadata *m = request_metadata(rq);
+    struct listing l = {.rq = rq, .in = in, .searches = STAILQ_HEAD_INITIALIZER(l.searches)};
+    struct search *s;
 
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *out->topics);
     if (!out->topics) return API_CLOSE;
@@ -105,9 +139,10 @@ enum api_result api_handle_list_offsets(struct request *rq, const struct list_of
             else if (asked->partitions_count <= DUPLICATE_CHECK_MAX && is_duplicate(asked, k))
                 p->error_code = KAFKA_INVALID_REQUEST;
             else
-                list_partition(rq, in, t, &asked->partitions[k], p);
+                list_partition(&l, t, &asked->partitions[k], p);
         }
     }
     log_dir_visibility_unlock(rq->broker->dir);
+    STAILQ_FOREACH(s, &l.searches, link) search_by_time(s->log, s->asked, s->end, s->out);
     return out->topics_count < in->topics_count ? API_CLOSE : API_REPLY;
 }
