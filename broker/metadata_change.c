@@ -321,6 +321,16 @@ static enum kafka_error set_topic_config(struct metadata_change *c, struct slice
     return KAFKA_NONE;
 }
 
+/* Options whose loss somebody would count on: to take them without obeying would promise security, or a limit. */
+static bool promises_protection(const char *name)
+{
+    static const char *const prefixes[] = {"ssl.", "sasl.", "max.connection"};
+
+    for (size_t i = 0; i < countof(prefixes); i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) return true;
+    return false;
+}
+
 static enum kafka_error check_broker_config(struct metadata_change *c, struct slice resource, const char *name, const char *value,
                                             struct err *err)
 {
@@ -334,13 +344,22 @@ static enum kafka_error check_broker_config(struct metadata_change *c, struct sl
                            SLICE_ARG(resource));
     }
     if (!row) return KAFKA_NONE; /* kept, as Kafka keeps custom configs of its plug-ins */
-    if (!(row->flags & (OPTION_LIVE | OPTION_UNUSED)))
+    if (!value && (row->flags & OPTION_UNUSED)) return KAFKA_NONE; /* to take away what had no effect is always right */
+    if (!(row->flags & OPTION_LIVE))
         return err_set(err, KAFKA_INVALID_REQUEST, "Cannot update these configs dynamically: Set(%s)", name);
+    if ((row->flags & OPTION_UNUSED) && promises_protection(name))
+        return err_set(err, KAFKA_INVALID_CONFIG, "%s has no effect here", name);
     if (value && !option_check(row, value, err)) {
         if (err) err->code = KAFKA_INVALID_CONFIG;
         return KAFKA_INVALID_CONFIG;
     }
     return KAFKA_NONE;
+}
+
+static void warn_without_effect(const char *name)
+{
+    const struct option *row = option_find(broker_options, broker_options_count, name);
+    if (row && (row->flags & OPTION_UNUSED)) log_warn("config", "option has no effect here name=%s", name);
 }
 
 enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
@@ -354,6 +373,7 @@ enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t ty
     const char *before = config_list_get(metadata_resource_config(c->next, type, resource), name);
     if (validate_only || before == value || (before && value && strcmp(before, value) == 0)) return KAFKA_NONE;
 
+    if (type == CONFIG_RESOURCE_BROKER && value) warn_without_effect(name);
     metadata_set_resource_config(c->next, type, resource, name, value);
     add_config_record(c, type, resource, name, value);
     c->broker_config_changed |= type == CONFIG_RESOURCE_BROKER;

@@ -477,6 +477,54 @@ Test(handlers, create_topics_survives_configs_that_fill_its_memory, .timeout = 6
     fixture_done(&f);
 }
 
+/* -- options -- */
+
+static int16_t set_broker_option(struct fixture *f, const char *name, const char *value)
+{
+    struct incremental_alter_configs_request_alterable_config config;
+    struct incremental_alter_configs_request_alter_configs_resource resource;
+    struct incremental_alter_configs_request in;
+    struct incremental_alter_configs_response out;
+
+    incremental_alter_configs_request_alterable_config_init(&config);
+    config.name = slice_of(name);
+    config.value = value ? slice_of(value) : SLICE_NULL;
+    config.config_operation = value ? 0 : 1;
+    incremental_alter_configs_request_alter_configs_resource_init(&resource);
+    resource.resource_type = 4; /* broker */
+    resource.configs = &config;
+    resource.configs_count = 1;
+    incremental_alter_configs_request_init(&in);
+    in.resources = &resource;
+    in.resources_count = 1;
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_INCREMENTAL_ALTER_CONFIGS, 1, &in, &out));
+    cr_assert_eq(out.responses_count, 1);
+    return out.responses[0].error_code;
+}
+
+Test(handlers, options_without_effect_are_not_set_as_if_they_had_one)
+{
+    static const struct {
+        const char *name, *value;
+        enum kafka_error error;
+    } cases[] = {
+        {"background.threads", "4", KAFKA_NONE}, /* tools set it; warned of */
+        {"background.threads", "four", KAFKA_INVALID_CONFIG},
+        {"broker.rack", "a", KAFKA_INVALID_REQUEST}, /* which Kafka does not change while it runs, either */
+        {"ssl.client.auth", "required", KAFKA_INVALID_CONFIG},
+        {"ssl.client.auth", NULL, KAFKA_NONE},
+        {"sasl.enabled.mechanisms", "PLAIN", KAFKA_INVALID_CONFIG},
+        {"max.connections.per.ip", "5", KAFKA_INVALID_CONFIG},
+        {"max.connection.creation.rate", "5", KAFKA_INVALID_CONFIG},
+    };
+    struct fixture f;
+
+    fixture_new(&f, 1);
+    for (size_t i = 0; i < countof(cases); i++)
+        cr_expect_eq(set_broker_option(&f, cases[i].name, cases[i].value), cases[i].error, "%s", cases[i].name);
+    fixture_done(&f);
+}
+
 /* -- stopping -- */
 
 static int16_t coordinator_of_groups(struct kafka_client *c)
