@@ -261,6 +261,10 @@ enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct sl
                        SLICE_ARG(name), now->partitions_count, count);
     if (count > TOPIC_PARTITIONS_MAX)
         return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
+    if (slice_eq_text(name, TOPIC_OFFSETS) || slice_eq_text(name, TOPIC_TRANSACTIONS))
+        return err_set(err, KAFKA_INVALID_PARTITIONS,
+                       "The partitions of " SLICE_FMT " cannot become more: what is stored would not be found any more.",
+                       SLICE_ARG(name));
 
     struct metadata_topic *t = metadata_topic_copy(now);
     int32_t first = t->partitions_count;

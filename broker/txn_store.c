@@ -20,14 +20,17 @@
 enum part_state { PART_LOADING, PART_READY, PART_FAILED };
 
 struct sync_wait;
+struct id_call;
 
 struct store {
     struct txns txns;
     struct txn_host host;
     struct broker *broker;
+    struct topic_watch watch;
     ev_timer sweep, expire, load;
     bool creating;                    /* the log is being made */
     LIST_HEAD(, sync_wait) waits;     /* for the disk */
+    LIST_HEAD(, id_call) id_calls;    /* for a producer id */
 
     enum part_state *parts; /* of the log; NULL: there is no log yet */
     int32_t parts_count;
@@ -301,15 +304,19 @@ static void store_when_marked(struct txn_host *h, struct txn *t, void (*done)(st
 /* -- producer ids -- */
 
 struct id_call {
+    LIST_ENTRY(id_call) link; /* of the store */
     struct producer_id_call call;
-    struct txn *txn;
+    struct txn *txn; /* NULL: the store is gone */
     void (*done)(struct txn *t, enum kafka_error error, int64_t producer_id);
 };
 
 static void id_taken(struct producer_id_call *call, enum kafka_error error, int64_t producer_id)
 {
     struct id_call *c = container_of(call, struct id_call, call);
-    c->done(c->txn, error, producer_id);
+    if (c->txn) {
+        LIST_REMOVE(c, link);
+        c->done(c->txn, error, producer_id);
+    }
     free(c);
 }
 
@@ -318,7 +325,9 @@ static void store_take_producer_id(struct txn_host *h, struct txn *t,
 {
     struct id_call *c = xcalloc(1, sizeof *c);
     *c = (struct id_call){.call.answer = id_taken, .txn = t, .done = done};
-    producer_ids_take(container_of(h, struct store, host)->broker, &c->call);
+    struct store *s = container_of(h, struct store, host);
+    LIST_INSERT_HEAD(&s->id_calls, c, link);
+    producer_ids_take(s->broker, &c->call);
 }
 
 /* -- reading -- */
@@ -458,6 +467,38 @@ static bool is_loaded(const struct store *s)
     return s->loading == s->parts_count;
 }
 
+/* The log is gone, or the broker ends: so are the transactions. The next question for a coordinator makes a new log. */
+static void store_detach(struct store *s)
+{
+    struct sync_wait *w;
+    struct id_call *c;
+    ev_timer_stop(s->broker->control_loop, &s->load);
+    while ((w = LIST_FIRST(&s->waits))) {
+        LIST_REMOVE(w, link);
+        w->txn = NULL;
+    }
+    while ((c = LIST_FIRST(&s->id_calls))) {
+        LIST_REMOVE(c, link);
+        c->txn = NULL;
+    }
+    txns_done(&s->txns);
+    broker_reader_free(s->reader);
+    s->reader = NULL;
+    for (int32_t i = 0; i < s->parts_count; i++) partition_log_unref(s->logs[i]);
+    free(s->logs);
+    free(s->parts);
+    s->logs = NULL;
+    s->parts = NULL;
+    s->parts_count = s->loading = 0;
+}
+
+static void topic_changed(struct topic_watch *w, enum topic_event event, const struct metadata_topic *topic)
+{
+    if (event != TOPIC_DELETED || strcmp(topic->name, TOPIC_TRANSACTIONS) != 0) return;
+    log_warn("transaction", TOPIC_TRANSACTIONS " was deleted: all transactional ids are forgotten");
+    store_detach(container_of(w, struct store, watch));
+}
+
 static void sweep_fired(struct ev_loop *loop, ev_timer *w, int events)
 {
     struct store *s = container_of(w, struct store, sweep);
@@ -481,9 +522,12 @@ void txns_open(struct broker *b)
                                 .when_marked = store_when_marked,
                                 .take_producer_id = store_take_producer_id};
     LIST_INIT(&s->waits);
+    LIST_INIT(&s->id_calls);
     txns_init(&s->txns, &s->host);
     batch_builder_init(&s->builder);
     b->txns = &s->txns;
+    s->watch.changed = topic_changed;
+    broker_watch_topics(b, &s->watch);
 
     const struct metadata *m = broker_metadata(b);
     double sweep_s = (double)m->config->transaction_abort_interval_ms / 1000.;
@@ -506,20 +550,11 @@ void txns_open(struct broker *b)
 void txns_close(struct broker *b)
 {
     struct store *s = store_of(b);
-    struct sync_wait *w;
     b->txns = NULL;
+    broker_unwatch_topics(&s->watch);
     ev_timer_stop(b->control_loop, &s->sweep);
     ev_timer_stop(b->control_loop, &s->expire);
-    ev_timer_stop(b->control_loop, &s->load);
-    while ((w = LIST_FIRST(&s->waits))) {
-        LIST_REMOVE(w, link);
-        w->txn = NULL;
-    }
-    txns_done(&s->txns);
-    broker_reader_free(s->reader);
-    for (int32_t i = 0; i < s->parts_count; i++) partition_log_unref(s->logs[i]);
-    free(s->logs);
-    free(s->parts);
+    store_detach(s);
     batch_builder_done(&s->builder);
     bytes_done(&s->key);
     bytes_done(&s->value);

@@ -684,3 +684,67 @@ Test(handlers, doubles_among_many_are_found_at_once, .timeout = 10)
     free(configs);
     fixture_done(&f);
 }
+
+/* -- the topics of the coordinators -- */
+
+static struct init_producer_id_response init_producer(struct fixture *f)
+{
+    struct find_coordinator_request find;
+    struct find_coordinator_response found;
+    struct init_producer_id_request in;
+    struct init_producer_id_response out;
+
+    find_coordinator_request_init(&find);
+    find.key = SLICE("transactional");
+    find.key_type = 1;
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_FIND_COORDINATOR, 3, &find, &found));
+    cr_assert_eq(found.error_code, KAFKA_NONE);
+    init_producer_id_request_init(&in);
+    in.transactional_id = SLICE("transactional");
+    in.transaction_timeout_ms = 1000;
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_INIT_PRODUCER_ID, 3, &in, &out));
+    return out;
+}
+
+Test(handlers, a_deleted_transaction_log_is_made_anew)
+{
+    struct fixture f;
+    fixture_new(&f, 1);
+    for (int round = 0; round < 3; round++) {
+        struct init_producer_id_response first = init_producer(&f), second = init_producer(&f);
+        cr_assert(first.error_code == KAFKA_NONE && second.error_code == KAFKA_NONE, "round %d: %d %d", round,
+                  first.error_code, second.error_code);
+        cr_expect(first.producer_epoch == 0 && second.producer_epoch == 1);
+
+        struct delete_topics_request in;
+        struct delete_topics_response out;
+        struct slice name = SLICE("__transaction_state");
+        delete_topics_request_init(&in);
+        in.topic_names = &name;
+        in.topic_names_count = 1;
+        cr_assert(kafka_client_call(&f.c, KAFKA_API_DELETE_TOPICS, 4, &in, &out));
+        cr_assert_eq(out.responses[0].error_code, KAFKA_NONE);
+    }
+    fixture_done(&f);
+}
+
+Test(handlers, the_topics_of_coordinators_do_not_grow)
+{
+    struct fixture f;
+    fixture_new(&f, 1);
+    (void)init_producer(&f);
+    cr_assert_eq(coordinator_of_groups(&f.c), KAFKA_NONE);
+    struct create_partitions_request_topic topics[2];
+    const char *names[] = {"__transaction_state", "__consumer_offsets"};
+    for (int i = 0; i < 2; i++) {
+        create_partitions_request_topic_init(&topics[i]);
+        topics[i].name = slice_of(names[i]);
+        topics[i].count = 100;
+        topics[i].assignments_count = -1;
+    }
+    struct create_partitions_request in = {.topics = topics, .topics_count = 2};
+    struct create_partitions_response out;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_CREATE_PARTITIONS, 3, &in, &out));
+    for (int i = 0; i < 2; i++) cr_expect_eq(out.results[i].error_code, KAFKA_INVALID_PARTITIONS, "%s", names[i]);
+    fixture_done(&f);
+}
