@@ -21,7 +21,7 @@ struct store {
     struct broker *broker;
     struct topic_watch watch;
     struct producer_ids producer_ids;
-    ev_timer expire;
+    ev_timer expire, load;
     bool creating; /* the log is being made */
 
     enum part_state *parts; /* of the log; NULL: there is no log yet */
@@ -250,14 +250,15 @@ static void part_loaded(struct store *s, bool ok)
 }
 
 /* Reads a piece, then lets other work of the control thread pass. Empty partitions cost nothing. */
-static void load_step(void *arg)
+static void load_step(struct ev_loop *loop, ev_timer *w, int events)
 {
-    struct store *s = arg;
+    struct store *s = container_of(w, struct store, load);
     while (s->loading < s->parts_count) {
         bool more;
         bool ok = load_piece(s, &more);
         if (ok && more) {
-            (void)broker_control_post(s->broker, load_step, s);
+            ev_timer_set(w, 0., 0.);
+            ev_timer_start(loop, w);
             return;
         }
         part_loaded(s, ok);
@@ -290,6 +291,7 @@ static void expire_fired(struct ev_loop *loop, ev_timer *w, int events)
 /* The log is gone: so are its groups. The next question for a coordinator makes a new one. */
 static void store_detach(struct store *s)
 {
+    ev_timer_stop(s->broker->control_loop, &s->load);
     groups_done(&s->groups);
     broker_reader_free(s->reader);
     s->reader = NULL;
@@ -344,11 +346,12 @@ void groups_open(struct broker *b)
     double interval_s = (double)m->config->offsets_retention_check_interval_ms / 1000.;
     ev_timer_init(&s->expire, expire_fired, interval_s, interval_s);
     ev_timer_start(b->control_loop, &s->expire);
+    ev_timer_init(&s->load, load_step, 0., 0.);
     const struct metadata_topic *t = metadata_topic(m, SLICE(TOPIC_OFFSETS));
     if (t) {
         s->load_start_ms = clock_mono_ms(b->clock);
         store_attach(s, t, PART_LOADING);
-        (void)broker_control_post(b, load_step, s);
+        ev_timer_start(b->control_loop, &s->load);
     }
     metadata_unref(m);
 }

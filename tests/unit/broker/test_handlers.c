@@ -748,3 +748,78 @@ Test(handlers, the_topics_of_coordinators_do_not_grow)
     for (int i = 0; i < 2; i++) cr_expect_eq(out.results[i].error_code, KAFKA_INVALID_PARTITIONS, "%s", names[i]);
     fixture_done(&f);
 }
+
+/* Many commits of one offset, with texts as long as they may be. */
+static void commit_much(struct fixture *f, int requests)
+{
+    enum { COUNT = 1000 };
+    static char text[4000];
+    struct offset_commit_request_partition *partitions = xcalloc(COUNT, sizeof *partitions);
+    struct offset_commit_request_topic topic;
+    struct offset_commit_request in;
+    struct offset_commit_response out;
+
+    memset(text, 'x', sizeof text);
+    for (int i = 0; i < COUNT; i++) {
+        offset_commit_request_partition_init(&partitions[i]);
+        partitions[i].committed_metadata = slice_make(text, sizeof text);
+    }
+    offset_commit_request_topic_init(&topic);
+    topic.name = SLICE("t");
+    topic.partitions = partitions;
+    topic.partitions_count = COUNT;
+    offset_commit_request_init(&in);
+    in.group_id = SLICE("g");
+    in.topics = &topic;
+    in.topics_count = 1;
+    for (int i = 0; i < requests; i++) {
+        cr_assert(kafka_client_call(&f->c, KAFKA_API_OFFSET_COMMIT, 7, &in, &out));
+        cr_assert_eq(out.topics[0].partitions[0].error_code, KAFKA_NONE);
+    }
+    free(partitions);
+}
+
+static int16_t groups_loaded(struct fixture *f)
+{
+    struct list_groups_request in;
+    struct list_groups_response out;
+    list_groups_request_init(&in);
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_LIST_GROUPS, 3, &in, &out));
+    return out.error_code;
+}
+
+static int16_t transactions_loaded(struct fixture *f)
+{
+    struct list_transactions_request in;
+    struct list_transactions_response out;
+    list_transactions_request_init(&in);
+    cr_assert(kafka_client_call(&f->c, KAFKA_API_LIST_TRANSACTIONS, 0, &in, &out));
+    return out.error_code;
+}
+
+Test(handlers, while_groups_are_read_the_timers_of_others_run, .timeout = 60)
+{
+    struct fixture f;
+    fixture_new(&f, 1);
+    (void)init_producer(&f);
+    cr_assert_eq(coordinator_of_groups(&f.c), KAFKA_NONE);
+    commit_much(&f, 40);
+    kafka_client_close(&f.c);
+    scratch_broker_close(&f.s);
+    scratch_broker_open(&f.s);
+    cr_assert(kafka_client_open(&f.c, broker_address(f.s.broker)));
+
+    bool passed = false;
+    int loading = 0; /* how often it was seen; on a busy machine it may be over before the first question */
+    int16_t error;
+    do {
+        /* The transactions are read by timers. */
+        int16_t transactions = transactions_loaded(&f);
+        error = groups_loaded(&f);
+        loading += error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+        passed |= transactions == KAFKA_NONE && error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    } while (error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+    cr_assert_eq(error, KAFKA_NONE);
+    cr_expect(passed || loading < 10, "seen loading %d times", loading);
+    fixture_done(&f);
+}
