@@ -10,6 +10,7 @@ append and journal, between journal and publish, around a relation version. Ever
 commit order. The snapshot shows the state after some number S; what is expected in the topics follows from S:
   - every row of that state once, as a snapshot row
   - every change behind S once; per key in the order of numbers; a tombstone behind every delete
+  - every transaction's begin and end once, and its events numbered 1, 2, ... up to the count in its end
   - no reader sees an offset twice, or another record at the same offset.
 Prints its seed; the last two lines are the figures. Exit status 0: all was as expected."""
 import argparse
@@ -45,7 +46,7 @@ def connector():
         "topic.prefix": PREFIX, "plugin.name": "pgoutput", "slot.name": SLOT, "publication.name": "kills_pub",
         "table.include.list": ",".join("public." + t for t in TABLES), "key.converter.schemas.enable": "false",
         "value.converter.schemas.enable": "false", "key.converter": "org.apache.kafka.connect.json.JsonConverter",
-        "value.converter": "org.apache.kafka.connect.json.JsonConverter"}}
+        "value.converter": "org.apache.kafka.connect.json.JsonConverter", "provide.transaction.metadata": "true"}}
 
 
 class Writer(threading.Thread):
@@ -166,7 +167,9 @@ class Reader(threading.Thread):
             "bootstrap.servers": bootstrap, "group.id": "kills", "enable.auto.commit": False, "auto.offset.reset": "earliest",
             "reconnect.backoff.max.ms": 200, "topic.metadata.refresh.interval.ms": 500, "socket.timeout.ms": 5000,
             "error_cb": lambda e: None, "logger": None, "log_level": 0, "fetch.wait.max.ms": 100})
-        self.consumer.assign([confluent_kafka.TopicPartition("%s.public.%s" % (PREFIX, t), p, 0) for t in TABLES for p in range(PARTITIONS)])
+        self.consumer.assign([confluent_kafka.TopicPartition(t, p, 0) for p in range(PARTITIONS)
+                              for t in ["%s.public.%s" % (PREFIX, t) for t in TABLES] + [PREFIX + ".transaction"]])
+        self.transactions = []                         # values of the transaction topic
         self.records = collections.defaultdict(list)   # (table, partition) -> [(offset, key, value)]
         self.problem = None
         self.stopping = threading.Event()
@@ -185,11 +188,38 @@ class Reader(threading.Thread):
             if m.offset() <= last.get(where, -1):
                 self.problem = "%s-%d: offset %d again" % (where + (m.offset(),))
             last[where] = m.offset()
-            self.records[where].append((m.offset(), m.key(), m.value()))
+            if where[0] == "transaction":
+                self.transactions.append(json.loads(m.value()))
+            else:
+                self.records[where].append((m.offset(), m.key(), m.value()))
         self.consumer.close()
 
     def count(self):
         return sum(len(r) for r in self.records.values())
+
+
+def judge_transactions(reader):
+    """Problems. The id is XID:LSN, with another LSN in each record."""
+    begins, ends = collections.Counter(), collections.defaultdict(list)
+    orders = collections.defaultdict(list)
+    for t in reader.transactions:
+        xid = t["id"].split(":")[0]
+        if t["status"] == "BEGIN":
+            begins[xid] += 1
+        else:
+            ends[xid].append(t["event_count"])
+    for records in reader.records.values():
+        for _, _, value in records:
+            block = value and json.loads(value)["transaction"]
+            if block:
+                orders[block["id"].split(":")[0]].append(block["total_order"])
+    problems = []
+    for xid in set(begins) | set(ends) | set(orders):
+        count = ends[xid][0] if ends[xid] else 0
+        if begins[xid] != 1 or len(ends[xid]) != 1 or sorted(orders[xid]) != list(range(1, count + 1)):
+            problems.append("transaction %s: %d begins, ends with counts %s, events numbered %s" % (
+                xid, begins[xid], ends[xid], sorted(orders[xid])[:20]))
+    return problems
 
 
 def judge(writer, reader):
@@ -253,6 +283,7 @@ def judge(writer, reader):
             problems.append("change %s: %d times" % (change, streamed[change]))
     known = set(expected)
     problems += ["change %s was never committed" % (c,) for c in streamed if c not in known]
+    problems += judge_transactions(reader)
     return problems, first - 1, events
 
 
