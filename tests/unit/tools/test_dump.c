@@ -137,7 +137,7 @@ Test(dump, an_index_is_compared_with_its_log)
     struct bytes log = log_bytes("k", 1, "v", 1);
     struct record_batch b;
     cr_assert_eq(record_batch_parse(bytes_slice(&log), &b), RECORD_BATCH_OK);
-    AUTO_FREE char *log_path = write_file("orders-0", "00000000000000000000.log", log.ptr, log.len);
+    free(write_file("orders-0", "00000000000000000000.log", log.ptr, log.len));
     uint8_t index[16 + 64] = {0}; /* preallocated zeros behind */
     be32_store(index, 1);
     be32_store(index + 8, 2);
@@ -171,10 +171,10 @@ Test(dump, a_whole_folder)
 {
     static char text[100000];
     struct bytes log = log_bytes("k", 1, "v", 1);
-    AUTO_FREE char *path = write_file("orders-0", "00000000000000000000.log", log.ptr, log.len);
-    AUTO_FREE char *metadata = write_file("orders-0", "partition.metadata", "version: 0", 10);
-    AUTO_FREE char *lock = write_file(".", ".lock", "", 0);
-    AUTO_FREE char *checkpoint = write_file(".", "recovery-point-offset-checkpoint", "0\n1\norders 0 3\n", 15);
+    free(write_file("orders-0", "00000000000000000000.log", log.ptr, log.len));
+    free(write_file("orders-0", "partition.metadata", "version: 0", 10));
+    free(write_file(".", ".lock", "", 0));
+    free(write_file(".", "recovery-point-offset-checkpoint", "0\n1\norders 0 3\n", 15));
     cr_assert_eq(dump_of(folder, NULL, text, sizeof text), 0);
     cr_assert(strstr(text, "orders 0 3\n"));
     cr_assert(strstr(text, "version: 0\n"));
