@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -71,6 +72,29 @@ def test_a_group_keeps_its_position(tool):
     assert "ends at offset 4" in tool("groups", "reset", "readers", "grouped:0", "9", fails=True)
     assert tool("groups", "delete", "readers") == "deleted readers\n"
     assert "readers" not in tool("groups")
+
+
+def test_the_end_is_that_of_all_partitions_even_while_one_grows(tool, ottla):
+    tool("topics", "create", "growing", "-p", "2")
+    lines = 300000
+    tool("produce", "-p", "1", "growing", given="x" * 100 + "\n" + ("x" * 100 + "\n") * (lines - 1))
+    stop, deadline = threading.Event(), time.monotonic() + 2
+    producer = subprocess.Popen([program(), "produce", "-p", "0", "-b", ottla.bootstrap, "growing"], stdin=subprocess.PIPE)
+
+    def grow():
+        while not stop.wait(0.005) and time.monotonic() < deadline:  # later the end of both can be seen
+            producer.stdin.write(b"y\n")
+            producer.stdin.flush()
+
+    growing = threading.Thread(target=grow)
+    growing.start()
+    try:
+        read = tool("consume", "-e", "-o", "beginning", "-f", "%p\\n", "growing").split()
+    finally:
+        stop.set()
+        growing.join()
+        producer.communicate()
+    assert read.count("1") == lines
 
 
 def test_a_file_is_one_record_when_asked(tool, tmp_path):

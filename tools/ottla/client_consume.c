@@ -39,7 +39,8 @@ struct consumer {
     bool exit_at_end;
     bool json;
     const char *format;
-    int partitions_open; /* that have not reached their end */
+    rd_kafka_topic_partition_list_t *assigned; /* NULL: nothing yet; `opaque` is c while a partition is at its end */
+    int ended_count;
     struct bytes line;
 };
 
@@ -159,6 +160,30 @@ static void print_record(struct consumer *c, const rd_kafka_message_t *m)
 
 /* -- reading -- */
 
+static void set_assigned(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
+{
+    if (c->assigned) rd_kafka_topic_partition_list_destroy(c->assigned);
+    c->assigned = list ? rd_kafka_topic_partition_list_copy(list) : NULL;
+    c->ended_count = 0;
+    for (int i = 0; c->assigned && i < c->assigned->cnt; i++) c->assigned->elems[i].opaque = NULL;
+}
+
+/* A partition is at its end each time that it was read up to there, and no more when a record follows. */
+static void note_end(struct consumer *c, const rd_kafka_message_t *m, bool ended)
+{
+    if (!c->assigned || (!ended && c->ended_count == 0)) return;
+    rd_kafka_topic_partition_t *p =
+        rd_kafka_topic_partition_list_find(c->assigned, rd_kafka_topic_name(m->rkt), m->partition);
+    if (!p || (p->opaque != NULL) == ended) return;
+    p->opaque = ended ? c : NULL;
+    c->ended_count += ended ? 1 : -1;
+}
+
+static bool all_ended(const struct consumer *c)
+{
+    return c->assigned && c->ended_count == c->assigned->cnt;
+}
+
 /* All partitions of the topics, each where reading begins. */
 static void assign(struct consumer *c, char **topics, int topics_count)
 {
@@ -183,7 +208,7 @@ static void assign(struct consumer *c, char **topics, int topics_count)
     }
     rd_kafka_resp_err_t error = rd_kafka_assign(c->rk, list);
     if (error) client_fail(&c->client, "%s", rd_kafka_err2str(error));
-    c->partitions_open = list->cnt;
+    set_assigned(c, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -202,7 +227,7 @@ static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic
 {
     struct consumer *c = arg;
     bool assigned = error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    c->partitions_open = assigned ? partitions->cnt : 0;
+    set_assigned(c, assigned ? partitions : NULL);
     rd_kafka_assign(rk, assigned ? partitions : NULL);
 }
 
@@ -215,6 +240,7 @@ static void read_records(struct consumer *c)
             continue;
         }
         rd_kafka_resp_err_t error = m->err;
+        if (c->exit_at_end && m->rkt) note_end(c, m, error == RD_KAFKA_RESP_ERR__PARTITION_EOF);
         if (!error) {
             print_record(c, m);
             if (c->count_left > 0) c->count_left--;
@@ -222,7 +248,7 @@ static void read_records(struct consumer *c)
             client_fail(&c->client, "%s", rd_kafka_message_errstr(m));
         }
         rd_kafka_message_destroy(m);
-        if (error == RD_KAFKA_RESP_ERR__PARTITION_EOF && --c->partitions_open <= 0 && c->exit_at_end) break;
+        if (error == RD_KAFKA_RESP_ERR__PARTITION_EOF && c->exit_at_end && all_ended(c)) break;
         if (ferror(stdout)) break; /* nobody reads any more */
     }
 }
@@ -281,6 +307,7 @@ int client_consume(int argc, char **argv)
     bool failed = fflush(stdout) || ferror(stdout);
     if (failed && errno != EPIPE && !client_stopped) client_fail(&c.client, "cannot write: %s", strerror(errno));
     rd_kafka_consumer_close(c.rk);
+    set_assigned(&c, NULL);
     rd_kafka_destroy(c.rk);
     bytes_done(&c.line);
     return 0;
