@@ -90,7 +90,6 @@ struct broker_config {
     int64_t log_message_timestamp_after_max_ms;
     char *log_message_timestamp_type;
     char *log_cleanup_policy;
-    bool log_cleaner_enable;
     double log_cleaner_min_cleanable_ratio;
     int64_t log_cleaner_delete_retention_ms;
     int64_t log_cleaner_min_compaction_lag_ms;

@@ -41,8 +41,8 @@
 /* How often connections are looked at for idleness and stalls. */
 #define CONNECTION_SWEEP_MS 5000
 
-/* Partitions that one request may create, as in Kafka: their logs are opened one after the other on the control thread.
- * */
+/* Partitions that one request may create, as in Kafka: their logs are opened one after the other on the control
+ * thread. */
 #define PARTITIONS_PER_CHANGE_MAX 10000
 
 /* Protocols that a member of a group may offer; real clients offer one to four. Each is compared with those of all
@@ -52,6 +52,16 @@
 /* Topics that the members of a group subscribe together, for knowing which ones are: sorting them takes about 50 ms of
  * the control thread. Of more it is not known, and none counts as not subscribed. */
 #define GROUP_TOPICS_MAX (1 << 18)
+
+/* Of all transactional ids together, with the partitions of open transactions: holds about half a million idle ids.
+ * Beyond it new ids and further partitions are refused. */
+#define TXNS_BYTES_MAX ((size_t)128 << 20)
+
+/* Topics that one Metadata request may create: a client names what it uses. */
+#define TOPICS_CREATED_MAX 1000
+
+/* Salt of a SCRAM credential: clients make some 30 bytes. */
+#define SCRAM_SALT_BYTES_MAX 1024
 
 /* How long a stop waits for requests in work. */
 #define STOP_WAIT_MS 10000

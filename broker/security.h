@@ -47,7 +47,6 @@ struct acl {
 enum scram_mechanism { SCRAM_SHA_256 = 1, SCRAM_SHA_512 = 2 };
 #define SCRAM_ITERATIONS_MIN 4096
 #define SCRAM_ITERATIONS_MAX 16384
-#define SCRAM_SALT_BYTES_MAX 1024 /* clients make some 30 */
 
 /* What a server keeps of a password (RFC 5802): it cannot be used to log in elsewhere. */
 struct scram_fields {

@@ -2,6 +2,7 @@
 #include "broker/txn.h"
 
 #include "base/log.h"
+#include "broker/limits.h"
 
 const char *txn_state_name(int state)
 {

@@ -27,10 +27,6 @@
 
 #include <uthash.h>
 
-/* Of all transactional ids together, with the partitions of open transactions [bytes]. 128 MiB hold about half a million
- * idle ids; beyond it new ids and further partitions are refused. */
-#define TXNS_BYTES_MAX ((size_t)128 << 20)
-
 #define TXN_EPOCH_LAST (INT16_MAX - 1) /* the last epoch that a client gets; the next one fences it */
 #define TXN_VERSION_2  2               /* of the protocol: bumps the epoch at each end */
 

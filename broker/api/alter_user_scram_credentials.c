@@ -3,6 +3,7 @@
  * ServerKey = HMAC(SaltedPassword, "Server Key"). Each user by itself; what is valid is one change. */
 #include "base/crypto.h"
 #include "broker/api/wait.h"
+#include "broker/limits.h"
 #include "broker/metadata.h"
 #include "broker/security.h"
 #include "protocol/api_handlers.h"

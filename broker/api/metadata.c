@@ -3,12 +3,11 @@
  * again). */
 #include "broker/api.h"
 #include "broker/api/authorized.h"
+#include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 #include "storage/log_dir.h"
-
-#define TOPICS_CREATED_MAX 1000 /* by one request; a client names what it uses */
 
 /* -- the answer -- */
 
