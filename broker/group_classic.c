@@ -2,44 +2,14 @@
 #include "broker/group_classic.h"
 
 #include "base/log.h"
-#include "base/uuid.h"
+#include "broker/group_members.h"
 #include "broker/limits.h"
 
 /* A newcomer does not know its id yet and cannot beat; its parked JoinGroup is given this long, then its place is
  * freed. Kafka's figure. */
 #define NEW_MEMBER_JOIN_TIMEOUT_MS (5 * 60 * 1000)
 
-/* What is added to the client's name to make a member id: "-" and a UUID. */
-#define MEMBER_ID_SUFFIX_BYTES 37
-
 static const struct group_type classic_type;
-
-static struct slice text_or_null(const char *text)
-{
-    return slice_of(text);
-}
-
-static char *text_of(struct slice s)
-{
-    char *text = xmalloc(s.len + 1);
-    if (s.len) memcpy(text, s.ptr, s.len);
-    text[s.len] = 0;
-    return text;
-}
-
-static void text_set(char **to, struct slice s)
-{
-    char *text = s.ptr ? text_of(s) : NULL; /* s may point into *to */
-    free(*to);
-    *to = text;
-}
-
-/* A text of the group, whose bytes count. */
-static void group_text_set(struct classic_group *c, char **to, struct slice s)
-{
-    group_count_bytes(&c->group, (int64_t)s.len - (*to ? (int64_t)strlen(*to) : 0));
-    text_set(to, s);
-}
 
 static int64_t now_ms(const struct classic_group *c)
 {
@@ -57,133 +27,6 @@ static enum kafka_error append_state(struct classic_group *c)
 {
     struct group_host *host = c->group.groups->host;
     return host->append(host, &c->group, &(struct group_change){.type = GROUP_CHANGE_STATE}, 1);
-}
-
-/* -- members -- */
-
-static size_t member_bytes(const struct classic_member *m)
-{
-    return sizeof *m + 2 * strlen(m->id) + strlen(m->client_id) + strlen(m->client_host) + m->protocols_bytes +
-           m->assignment.len;
-}
-
-static void count_bytes(struct classic_member *m, int sign)
-{
-    group_count_bytes(&m->group->group, sign * (int64_t)member_bytes(m));
-}
-
-static void assignment_clear(struct classic_member *m)
-{
-    group_count_bytes(&m->group->group, -(int64_t)m->assignment.len);
-    if (m->assignment.len) free((void *)(uintptr_t)m->assignment.ptr);
-    m->assignment = SLICE_EMPTY;
-}
-
-/* False: there is no room for it; the member has none then. */
-static bool assignment_set(struct classic_member *m, struct slice assignment)
-{
-    assignment_clear(m);
-    if (!assignment.len) return true;
-    uint8_t *copy = groups_have_room(m->group->group.groups, assignment.len) ? malloc(assignment.len) : NULL;
-    if (!copy) return false;
-    memcpy(copy, assignment.ptr, assignment.len);
-    m->assignment = slice_make(copy, assignment.len);
-    group_count_bytes(&m->group->group, assignment.len);
-    return true;
-}
-
-static size_t protocols_bytes(const struct classic_join *in)
-{
-    size_t bytes = (size_t)MAX(in->protocols_count, 0) * sizeof in->protocols[0];
-    for (int32_t i = 0; i < in->protocols_count; i++)
-        bytes += in->protocols[i].name.len + in->protocols[i].metadata.len;
-    return bytes;
-}
-
-/* False: no memory, and nothing is changed. */
-static bool protocols_set(struct classic_member *m, const struct classic_join *in)
-{
-    const struct classic_protocol *protocols = in->protocols;
-    int32_t count = in->protocols_count;
-    size_t bytes = protocols_bytes(in);
-    struct classic_protocol *copy = malloc(bytes + 1);
-    if (!copy) return false;
-    uint8_t *p = (uint8_t *)(copy + count);
-    for (int32_t i = 0; i < count; i++) {
-        struct slice from[2] = {protocols[i].name, protocols[i].metadata}, to[2];
-        for (int k = 0; k < 2; k++) {
-            if (from[k].len) memcpy(p, from[k].ptr, from[k].len);
-            to[k] = slice_make(p, from[k].len);
-            p += from[k].len;
-        }
-        copy[i] = (struct classic_protocol){.name = to[0], .metadata = to[1]};
-    }
-    free(m->protocols);
-    m->protocols = copy;
-    m->protocols_count = count;
-    m->protocols_bytes = bytes;
-    return true;
-}
-
-static const struct classic_protocol *member_protocol(const struct classic_member *m, struct slice name)
-{
-    for (int32_t i = 0; i < m->protocols_count; i++)
-        if (slice_eq(m->protocols[i].name, name)) return &m->protocols[i];
-    return NULL;
-}
-
-struct slice classic_member_metadata(const struct classic_member *m)
-{
-    if (!m->group->protocol_name) return SLICE_EMPTY;
-    const struct classic_protocol *p = member_protocol(m, slice_of(m->group->protocol_name));
-    return p ? p->metadata : SLICE_EMPTY;
-}
-
-/* The same protocols with the same metadata in the same order. */
-static bool member_matches(const struct classic_member *m, const struct classic_join *in)
-{
-    if (m->protocols_count != in->protocols_count) return false;
-    for (int32_t i = 0; i < m->protocols_count; i++)
-        if (!slice_eq(m->protocols[i].name, in->protocols[i].name) ||
-            !slice_eq(m->protocols[i].metadata, in->protocols[i].metadata))
-            return false;
-    return true;
-}
-
-static struct classic_member *member_find(const struct classic_group *c, struct slice id)
-{
-    struct classic_member *m;
-    HASH_FIND(hh, c->members, id.ptr, id.len, m);
-    return m;
-}
-
-static struct classic_member *instance_find(const struct classic_group *c, struct slice instance_id)
-{
-    struct classic_member *m;
-    HASH_FIND(hh_instance, c->by_instance, instance_id.ptr, instance_id.len, m);
-    return m;
-}
-
-static struct classic_pending *pending_find(const struct classic_group *c, struct slice id)
-{
-    struct classic_pending *p;
-    HASH_FIND(hh, c->pending, id.ptr, id.len, p);
-    return p;
-}
-
-/* Who speaks: NONE and the member, or UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID. */
-static enum kafka_error member_check(const struct classic_group *c, struct slice id, struct slice instance_id,
-                                     struct classic_member **ret_member)
-{
-    if (instance_id.ptr) {
-        struct classic_member *m = instance_find(c, instance_id);
-        if (!m) return KAFKA_UNKNOWN_MEMBER_ID;
-        if (!slice_eq_text(id, m->id)) return KAFKA_FENCED_INSTANCE_ID;
-    }
-    struct classic_member *m = member_find(c, id);
-    if (!m) return KAFKA_UNKNOWN_MEMBER_ID;
-    *ret_member = m;
-    return KAFKA_NONE;
 }
 
 /* -- answers -- */
@@ -211,8 +54,8 @@ static void join_answer_generation(struct classic_join_call *call, const struct 
 {
     struct classic_join_answer answer = {
         .generation_id = c->generation_id,
-        .protocol_type = text_or_null(c->protocol_type),
-        .protocol_name = text_or_null(c->protocol_name),
+        .protocol_type = slice_of(c->protocol_type),
+        .protocol_name = slice_of(c->protocol_name),
         .leader = leader,
         .member_id = member_id,
         .skip_assignment = skip_assignment,
@@ -222,7 +65,7 @@ static void join_answer_generation(struct classic_join_call *call, const struct 
         members = xcalloc(HASH_COUNT(c->members), sizeof *members);
         for (struct classic_member *m = c->members; m; m = m->hh.next)
             members[answer.members_count++] = (struct classic_join_member){.member_id = slice_of(m->id),
-                                                                           .instance_id = text_or_null(m->instance_id),
+                                                                           .instance_id = slice_of(m->instance_id),
                                                                            .metadata = classic_member_metadata(m)};
         answer.members = members;
     }
@@ -237,8 +80,8 @@ static void member_answer_sync(struct classic_member *m, enum kafka_error error)
     bool ok = error == KAFKA_NONE;
     call->answer(call, &(struct classic_sync_answer){
                            .error = error,
-                           .protocol_type = ok ? text_or_null(m->group->protocol_type) : SLICE_NULL,
-                           .protocol_name = ok ? text_or_null(m->group->protocol_name) : SLICE_NULL,
+                           .protocol_type = ok ? slice_of(m->group->protocol_type) : SLICE_NULL,
+                           .protocol_name = ok ? slice_of(m->group->protocol_name) : SLICE_NULL,
                            .assignment = ok ? m->assignment : SLICE_EMPTY,
                        });
 }
@@ -252,18 +95,6 @@ static void session_restart(struct classic_member *m)
     group_timer_start(&m->session, m->session_timeout_ms);
 }
 
-/* False: no memory. */
-static bool member_update(struct classic_member *m, const struct classic_join *in)
-{
-    count_bytes(m, -1);
-    bool ok = protocols_set(m, in);
-    count_bytes(m, 1);
-    if (!ok) return false;
-    m->session_timeout_ms = in->session_timeout_ms;
-    m->rebalance_timeout_ms = in->rebalance_timeout_ms;
-    return true;
-}
-
 /* Parks the call as the member's. An earlier one belongs to a connection that the client gave up. */
 static void member_park_join(struct classic_member *m, struct classic_join_call *call)
 {
@@ -272,68 +103,19 @@ static void member_park_join(struct classic_member *m, struct classic_join_call 
     m->group->joining_count++;
 }
 
-static void pending_remove(struct classic_pending *p)
-{
-    struct classic_group *c = p->group;
-    HASH_DEL(c->pending, p);
-    group_timer_stop(&p->timer);
-    group_count_bytes(&c->group, -(int64_t)(sizeof *p + p->id_len));
-    free(p);
-}
-
-/* NULL: no memory. */
-static struct classic_member *member_add(struct classic_group *c, const struct classic_join *in, struct slice id)
-{
-    struct classic_member *m = xcalloc(1, sizeof *m);
-    if (!protocols_set(m, in)) {
-        free(m);
-        return NULL;
-    }
-    m->group = c;
-    m->id = text_of(id);
-    m->instance_id = in->instance_id.ptr ? text_of(in->instance_id) : NULL;
-    m->client_id = text_of(in->client_id);
-    m->client_host = text_of(in->client_host);
-    m->session_timeout_ms = in->session_timeout_ms;
-    m->rebalance_timeout_ms = in->rebalance_timeout_ms;
-    m->assignment = SLICE_EMPTY;
-    group_timer_init(&m->session, c->group.groups->host, session_expired);
-
-    if (!c->members) group_text_set(c, &c->protocol_type, in->protocol_type);
-    if (!c->leader) c->leader = m;
-    HASH_ADD_KEYPTR(hh, c->members, m->id, strlen(m->id), m);
-    if (m->instance_id) HASH_ADD_KEYPTR(hh_instance, c->by_instance, m->instance_id, strlen(m->instance_id), m);
-    struct classic_pending *p = pending_find(c, id);
-    if (p) pending_remove(p);
-    count_bytes(m, 1);
-    return m;
-}
-
 /* Frees the member; what it has parked is answered with error. */
 static void member_remove(struct classic_member *m, enum kafka_error error)
 {
-    struct classic_group *c = m->group;
     member_answer_join_error(m, error, SLICE_EMPTY);
     member_answer_sync(m, error);
-    group_timer_stop(&m->session);
-    count_bytes(m, -1);
-    HASH_DELETE(hh, c->members, m);
-    if (m->instance_id) HASH_DELETE(hh_instance, c->by_instance, m);
-    if (c->leader == m) c->leader = c->members; /* the longest-standing one, or NULL */
-    if (m->assignment.len) free((void *)(uintptr_t)m->assignment.ptr);
-    free(m->protocols);
-    free(m->client_host);
-    free(m->client_id);
-    free(m->instance_id);
-    free(m->id);
-    free(m);
+    classic_member_free(m);
 }
 
 static void group_removed(struct group *g)
 {
     struct classic_group *c = classic_group_of(g);
     while (c->members) member_remove(c->members, KAFKA_COORDINATOR_NOT_AVAILABLE);
-    while (c->pending) pending_remove(c->pending);
+    while (c->pending) classic_pending_remove(c->pending);
     group_timer_stop(&c->join_timer);
     group_timer_stop(&c->sync_timer);
     free(c->topics);
@@ -342,113 +124,6 @@ static void group_removed(struct group *g)
     c->topics = NULL;
     c->topics_bytes = 0;
     c->protocol_type = c->protocol_name = NULL;
-}
-
-/* -- choosing the protocol -- */
-
-static bool protocol_is_common(const struct classic_group *c, struct slice name)
-{
-    for (struct classic_member *m = c->members; m; m = m->hh.next)
-        if (!member_protocol(m, name)) return false;
-    return true;
-}
-
-/* May somebody with these protocols be a member beside the present ones? */
-static bool protocols_fit(const struct classic_group *c, const struct classic_join *in)
-{
-    if (c->state == CLASSIC_EMPTY) return in->protocol_type.len && in->protocols_count > 0;
-    if (!slice_eq(in->protocol_type, text_or_null(c->protocol_type))) return false;
-    for (int32_t i = 0; i < in->protocols_count; i++)
-        if (protocol_is_common(c, in->protocols[i].name)) return true;
-    return false;
-}
-
-/* Each member votes for the first of its protocols that all have; a draw goes to the one that was named first. */
-static struct slice protocol_choose(const struct classic_group *c)
-{
-    const struct classic_member *first = c->members;
-    const struct classic_protocol *common[GROUP_PROTOCOLS_MAX];
-    int votes[GROUP_PROTOCOLS_MAX] = {0};
-    int32_t common_count = 0, best = 0;
-    for (int32_t i = 0; i < first->protocols_count; i++)
-        if (protocol_is_common(c, first->protocols[i].name)) common[common_count++] = &first->protocols[i];
-    if (!common_count) return SLICE_NULL;
-    for (const struct classic_member *m = c->members; m; m = m->hh.next) {
-        int32_t voted = common_count;
-        for (int32_t k = 0; k < m->protocols_count && voted == common_count; k++)
-            for (voted = 0; voted < common_count; voted++)
-                if (slice_eq(common[voted]->name, m->protocols[k].name)) break;
-        votes[voted]++;
-    }
-    for (int32_t i = 1; i < common_count; i++)
-        if (votes[i] > votes[best]) best = i;
-    return common[best]->name;
-}
-
-/* Reads the topics of a ConsumerProtocolSubscription: int16 version, array of strings. Returns how many, -1:
- * undecodable. */
-static int32_t subscription_topics(struct slice s, struct slice *topics, int32_t topics_max)
-{
-    if (s.len < 6) return -1;
-    const uint8_t *p = s.ptr + 2, *end = s.ptr + s.len;
-    int32_t count = (int32_t)be32_load(p);
-    p += 4;
-    if (count < 0 || count > (end - p) / 2) return -1;
-    for (int32_t i = 0; i < count; i++) {
-        if (end - p < 2) return -1;
-        int16_t length = (int16_t)be16_load(p);
-        p += 2;
-        if (length < 0 || length > end - p) return -1;
-        if (i < topics_max) topics[i] = slice_make(p, (uint32_t)length);
-        p += length;
-    }
-    return count;
-}
-
-static int slice_order(const void *a, const void *b)
-{
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
-}
-
-/* What the members of a "consumer" group subscribe, sorted. The names are copied: members may go before the next
- * generation. */
-static void topics_update(struct classic_group *c)
-{
-    free(c->topics);
-    group_count_bytes(&c->group, -(int64_t)c->topics_bytes);
-    c->topics = NULL;
-    c->topics_bytes = 0;
-    c->topics_count = 0;
-    c->topics_known = false;
-    if (!c->protocol_type || strcmp(c->protocol_type, "consumer") != 0) return;
-    if (c->members && !c->protocol_name) return;
-    int64_t sum = 0;
-    size_t bytes = 0;
-    for (struct classic_member *m = c->members; m; m = m->hh.next) {
-        int32_t count = subscription_topics(classic_member_metadata(m), NULL, 0);
-        if (count < 0) return;
-        sum += count;
-        bytes += classic_member_metadata(m).len;
-    }
-    bytes += (size_t)sum * sizeof c->topics[0];
-    if (sum > GROUP_TOPICS_MAX || !groups_have_room(c->group.groups, bytes)) return;
-    c->topics = malloc(bytes + 1);
-    if (!c->topics) return;
-    c->topics_bytes = bytes;
-    group_count_bytes(&c->group, (int64_t)bytes);
-    uint8_t *p = (uint8_t *)(c->topics + sum);
-    for (struct classic_member *m = c->members; m; m = m->hh.next) {
-        struct slice *topics = c->topics + c->topics_count;
-        int32_t count = subscription_topics(classic_member_metadata(m), topics, (int32_t)sum - c->topics_count);
-        for (int32_t i = 0; i < count; i++) {
-            memcpy(p, topics[i].ptr, topics[i].len);
-            topics[i].ptr = p;
-            p += topics[i].len;
-        }
-        c->topics_count += count;
-    }
-    qsort(c->topics, (size_t)c->topics_count, sizeof c->topics[0], slice_order);
-    c->topics_known = true;
 }
 
 /* -- rebalance -- */
@@ -493,7 +168,7 @@ static void answer_syncs(struct classic_group *c, enum kafka_error error)
 {
     for (struct classic_member *m = c->members; m; m = m->hh.next) {
         bool parked = m->sync != NULL;
-        if (error != KAFKA_NONE) assignment_clear(m);
+        if (error != KAFKA_NONE) classic_assignment_clear(m);
         member_answer_sync(m, error);
         /* A session that ran out while the answer was parked is not forgotten, it begins anew. */
         if (parked) session_restart(m);
@@ -585,15 +260,15 @@ static void complete_join(struct classic_group *c)
     c->initial = false;
     c->generation_id = c->generation_id == INT32_MAX ? 1 : c->generation_id + 1;
     if (!c->members) {
-        group_text_set(c, &c->protocol_name, SLICE_NULL);
-        topics_update(c);
+        classic_group_text_set(c, &c->protocol_name, SLICE_NULL);
+        classic_topics_update(c);
         set_state(c, CLASSIC_EMPTY);
         log_info("group", "empty group=%s generation=%d", c->group.id, c->generation_id);
         if (append_state(c) != KAFKA_NONE) log_warn("group", "empty state not written group=%s", c->group.id);
         return;
     }
-    group_text_set(c, &c->protocol_name, protocol_choose(c));
-    topics_update(c);
+    classic_group_text_set(c, &c->protocol_name, classic_protocol_choose(c));
+    classic_topics_update(c);
     set_state(c, CLASSIC_COMPLETING_REBALANCE);
     log_info("group", "generation formed group=%s generation=%d members=%u protocol=%s", c->group.id, c->generation_id,
              HASH_COUNT(c->members), c->protocol_name ? c->protocol_name : "");
@@ -626,7 +301,7 @@ static void pending_expired(struct group_timer *t)
 {
     struct classic_pending *p = container_of(t, struct classic_pending, timer);
     struct classic_group *c = p->group;
-    pending_remove(p);
+    classic_pending_remove(p);
     maybe_complete_join(c);
 }
 
@@ -651,7 +326,7 @@ struct classic_group *classic_group_of(struct group *g)
 /* group.max.size. Existing members pass; while a generation is being formed, those who are parked count. */
 static bool size_allows(const struct classic_group *c, struct slice member_id)
 {
-    const struct classic_member *m = member_find(c, member_id);
+    const struct classic_member *m = classic_member_find(c, member_id);
     int32_t size_max = c->group.groups->config.size_max;
     switch (c->state) {
     case CLASSIC_EMPTY: return true;
@@ -660,32 +335,10 @@ static bool size_allows(const struct classic_group *c, struct slice member_id)
     }
 }
 
-/* Is there room for what the join brings, beyond what the member has? c NULL: the group is new. */
-static bool memory_allows(const struct groups *gs, const struct classic_group *c, const struct classic_join *in)
-{
-    const struct classic_member *m = c ? member_find(c, in->member_id) : NULL;
-    if (!m && c && in->instance_id.ptr) m = instance_find(c, in->instance_id);
-    size_t bytes = protocols_bytes(in);
-    if (m) return bytes <= m->protocols_bytes || groups_have_room(gs, bytes - m->protocols_bytes);
-    bytes += sizeof *m + 2 * ((size_t)in->client_id.len + in->instance_id.len + MEMBER_ID_SUFFIX_BYTES) + in->client_host.len;
-    if (!c) bytes += sizeof *c + in->group_id.len + in->protocol_type.len;
-    return groups_have_room(gs, bytes);
-}
-
-static char *member_id_make(const struct classic_join *in)
-{
-    struct uuid u = uuid_random();
-    const uint8_t *b = u.bytes;
-    struct slice prefix = in->instance_id.ptr ? in->instance_id : in->client_id;
-    return xasprintf(SLICE_FMT "-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-                     SLICE_ARG(prefix), b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
-                     b[13], b[14], b[15]);
-}
-
 static void join_new(struct classic_group *c, const struct classic_join *in, struct slice id,
                      struct classic_join_call *call)
 {
-    struct classic_member *m = member_add(c, in, id);
+    struct classic_member *m = classic_member_add(c, in, id, session_expired);
     if (!m) {
         join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, id);
         return;
@@ -697,31 +350,14 @@ static void join_new(struct classic_group *c, const struct classic_join *in, str
     rebalance_or_complete(c, "a new member joined");
 }
 
-static void pending_add(struct classic_group *c, const struct classic_join *in, struct slice id)
-{
-    struct classic_pending *p = xcalloc(1, sizeof *p + id.len);
-    p->group = c;
-    memcpy(p->id, id.ptr, id.len);
-    p->id_len = id.len;
-    group_timer_init(&p->timer, c->group.groups->host, pending_expired);
-    HASH_ADD_KEYPTR(hh, c->pending, p->id, p->id_len, p);
-    group_count_bytes(&c->group, (int64_t)(sizeof *p + p->id_len));
-    group_timer_start(&p->timer, in->session_timeout_ms);
-}
-
 /* -- a static member comes back under a new id -- */
 
 /* The member that is renamed gives up what it has parked: only one may speak for an instance. */
 static void member_rename(struct classic_member *m, struct slice id)
 {
-    struct classic_group *c = m->group;
     member_answer_join_error(m, KAFKA_FENCED_INSTANCE_ID, slice_of(m->id));
     member_answer_sync(m, KAFKA_FENCED_INSTANCE_ID);
-    count_bytes(m, -1);
-    HASH_DELETE(hh, c->members, m);
-    text_set(&m->id, id);
-    HASH_ADD_KEYPTR(hh, c->members, m->id, strlen(m->id), m);
-    count_bytes(m, 1);
+    classic_member_set_id(m, id);
 }
 
 struct rejoin {
@@ -737,7 +373,7 @@ static void rejoin_durable(void *arg, enum kafka_error error)
 {
     struct rejoin *r = arg;
     struct classic_group *c = r->group;
-    struct classic_member *m = c->group.removed ? NULL : member_find(c, slice_of(r->member_id));
+    struct classic_member *m = c->group.removed ? NULL : classic_member_find(c, slice_of(r->member_id));
     /* Meanwhile a rebalance may have begun, which answers the call itself; or the member is gone, which did. */
     if (m && m->join == r->call && c->state == CLASSIC_STABLE && c->generation_id == r->generation_id) {
         m->join = NULL;
@@ -761,7 +397,7 @@ static void join_static_again(struct classic_group *c, struct classic_member *m,
                               struct slice id, struct classic_join_call *call)
 {
     AUTO_FREE char *leader_id = xstrdup(c->leader->id);
-    if (!member_update(m, in)) {
+    if (!classic_member_update(m, in)) {
         join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, SLICE_EMPTY);
         return;
     }
@@ -772,11 +408,11 @@ static void join_static_again(struct classic_group *c, struct classic_member *m,
         maybe_complete_join(c);
         return;
     }
-    if (c->state != CLASSIC_STABLE || !slice_eq(protocol_choose(c), text_or_null(c->protocol_name))) {
+    if (c->state != CLASSIC_STABLE || !slice_eq(classic_protocol_choose(c), slice_of(c->protocol_name))) {
         prepare_rebalance(c, "a static member joined again");
         return;
     }
-    topics_update(c); /* its subscription may be another */
+    classic_topics_update(c); /* its subscription may be another */
     enum kafka_error error = append_state(c);
     struct rejoin *r = xcalloc(1, sizeof *r);
     *r = (struct rejoin){.group = c,
@@ -794,16 +430,16 @@ static void join_static_again(struct classic_group *c, struct classic_member *m,
 
 static void join_unknown(struct classic_group *c, const struct classic_join *in, struct classic_join_call *call)
 {
-    if (!protocols_fit(c, in)) {
+    if (!classic_protocols_fit(c, in)) {
         join_answer_error(call, KAFKA_INCONSISTENT_GROUP_PROTOCOL, SLICE_EMPTY);
         return;
     }
-    AUTO_FREE char *id = member_id_make(in);
-    struct classic_member *known = in->instance_id.ptr ? instance_find(c, in->instance_id) : NULL;
+    AUTO_FREE char *id = classic_member_id_make(in);
+    struct classic_member *known = in->instance_id.ptr ? classic_instance_find(c, in->instance_id) : NULL;
     if (known) {
         join_static_again(c, known, in, slice_of(id), call);
     } else if (in->member_id_required && !in->instance_id.ptr) {
-        pending_add(c, in, slice_of(id));
+        classic_pending_add(c, in, slice_of(id), pending_expired);
         join_answer_error(call, KAFKA_MEMBER_ID_REQUIRED, slice_of(id));
     } else {
         join_new(c, in, slice_of(id), call);
@@ -812,11 +448,11 @@ static void join_unknown(struct classic_group *c, const struct classic_join *in,
 
 static void join_known(struct classic_group *c, const struct classic_join *in, struct classic_join_call *call)
 {
-    if (!protocols_fit(c, in)) {
+    if (!classic_protocols_fit(c, in)) {
         join_answer_error(call, KAFKA_INCONSISTENT_GROUP_PROTOCOL, in->member_id);
         return;
     }
-    if (pending_find(c, in->member_id)) {
+    if (classic_pending_find(c, in->member_id)) {
         /* An id that we made for a dynamic member: an instance id beside it is nonsense. */
         if (in->instance_id.ptr)
             join_answer_error(call, KAFKA_UNKNOWN_MEMBER_ID, in->member_id);
@@ -825,12 +461,12 @@ static void join_known(struct classic_group *c, const struct classic_join *in, s
         return;
     }
     struct classic_member *m;
-    enum kafka_error error = member_check(c, in->member_id, in->instance_id, &m);
+    enum kafka_error error = classic_member_check(c, in->member_id, in->instance_id, &m);
     if (error != KAFKA_NONE) {
         join_answer_error(call, error, in->member_id);
         return;
     }
-    bool same = member_matches(m, in);
+    bool same = classic_member_matches(m, in);
     if (c->state == CLASSIC_COMPLETING_REBALANCE && same) {
         /* It did not get the answer; the generation stands. */
         session_restart(m);
@@ -846,7 +482,7 @@ static void join_known(struct classic_group *c, const struct classic_join *in, s
         join_answer_error(call, KAFKA_UNKNOWN_MEMBER_ID, in->member_id);
         return;
     }
-    if (!member_update(m, in)) {
+    if (!classic_member_update(m, in)) {
         join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, in->member_id);
         return;
     }
@@ -880,16 +516,16 @@ void classic_join(struct groups *gs, const struct classic_join *in, struct class
             join_answer_error(call, KAFKA_INCONSISTENT_GROUP_PROTOCOL, SLICE_EMPTY);
             return;
         }
-        if (!memory_allows(gs, NULL, in)) {
+        if (!classic_memory_allows(gs, NULL, in)) {
             join_answer_error(call, KAFKA_GROUP_MAX_SIZE_REACHED, SLICE_EMPTY);
             return;
         }
         g = classic_group_make(gs, in->group_id);
     }
     struct classic_group *c = classic_group_of(g);
-    if (!size_allows(c, in->member_id) || !memory_allows(gs, c, in)) {
+    if (!size_allows(c, in->member_id) || !classic_memory_allows(gs, c, in)) {
         /* The member would be one too many: it is let go rather than kept waiting. */
-        struct classic_member *m = member_find(c, in->member_id);
+        struct classic_member *m = classic_member_find(c, in->member_id);
         if (m) {
             member_remove(m, KAFKA_GROUP_MAX_SIZE_REACHED);
             rebalance_or_complete(c, "a member was one too many");
@@ -935,10 +571,10 @@ static void sync_answer_error(struct classic_sync_call *call, enum kafka_error e
 static void sync_lead(struct classic_group *c, const struct classic_sync *in)
 {
     bool room = true;
-    for (struct classic_member *m = c->members; m; m = m->hh.next) assignment_clear(m);
+    for (struct classic_member *m = c->members; m; m = m->hh.next) classic_assignment_clear(m);
     for (int32_t i = 0; room && i < in->assignments_count; i++) {
-        struct classic_member *m = member_find(c, in->assignments[i].member_id);
-        if (m) room = assignment_set(m, in->assignments[i].assignment);
+        struct classic_member *m = classic_member_find(c, in->assignments[i].member_id);
+        if (m) room = classic_assignment_set(m, in->assignments[i].assignment);
     }
     struct sync_write *w = xcalloc(1, sizeof *w);
     w->group = c;
@@ -954,12 +590,12 @@ static void sync_lead(struct classic_group *c, const struct classic_sync *in)
 static enum kafka_error sync_check(const struct classic_group *c, const struct classic_sync *in,
                                    struct classic_member **ret_member)
 {
-    enum kafka_error error = member_check(c, in->member_id, in->instance_id, ret_member);
+    enum kafka_error error = classic_member_check(c, in->member_id, in->instance_id, ret_member);
     if (error != KAFKA_NONE) return error;
     if (in->generation_id != c->generation_id) return KAFKA_ILLEGAL_GENERATION;
-    if (in->protocol_type.ptr && !slice_eq(in->protocol_type, text_or_null(c->protocol_type)))
+    if (in->protocol_type.ptr && !slice_eq(in->protocol_type, slice_of(c->protocol_type)))
         return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
-    if (in->protocol_name.ptr && !slice_eq(in->protocol_name, text_or_null(c->protocol_name)))
+    if (in->protocol_name.ptr && !slice_eq(in->protocol_name, slice_of(c->protocol_name)))
         return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
     if (c->state == CLASSIC_PREPARING_REBALANCE) return KAFKA_REBALANCE_IN_PROGRESS;
     if (c->state == CLASSIC_EMPTY) return KAFKA_UNKNOWN_MEMBER_ID;
@@ -998,7 +634,7 @@ enum kafka_error classic_heartbeat(struct groups *gs, struct slice id, const str
     struct classic_group *c = classic_group_of(groups_find(gs, id));
     if (!c) return KAFKA_UNKNOWN_MEMBER_ID;
     struct classic_member *m;
-    enum kafka_error error = member_check(c, caller->member_id, caller->instance_id, &m);
+    enum kafka_error error = classic_member_check(c, caller->member_id, caller->instance_id, &m);
     if (error != KAFKA_NONE) return error;
     if (caller->generation_id != c->generation_id) return KAFKA_ILLEGAL_GENERATION;
     if (c->state == CLASSIC_EMPTY) return KAFKA_UNKNOWN_MEMBER_ID;
@@ -1015,16 +651,16 @@ void classic_leave(struct groups *gs, struct slice id, struct classic_leave *lea
         l->error = id.len ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_INVALID_GROUP_ID;
         if (!c) continue;
         struct classic_member *m = NULL;
-        struct classic_pending *p = pending_find(c, l->member_id);
+        struct classic_pending *p = classic_pending_find(c, l->member_id);
         if (!l->member_id.len) {
-            m = l->instance_id.ptr ? instance_find(c, l->instance_id) : NULL;
+            m = l->instance_id.ptr ? classic_instance_find(c, l->instance_id) : NULL;
             if (m) l->error = KAFKA_NONE;
         } else if (p) {
-            pending_remove(p);
+            classic_pending_remove(p);
             pending_left = true;
             l->error = KAFKA_NONE;
         } else {
-            l->error = member_check(c, l->member_id, l->instance_id, &m);
+            l->error = classic_member_check(c, l->member_id, l->instance_id, &m);
         }
         if (l->error != KAFKA_NONE || !m) continue;
         log_info("group", "member left group=%s member=%s", c->group.id, m->id);
@@ -1063,7 +699,7 @@ static enum kafka_error check_commit(struct group *g, const struct group_caller 
     if (caller->generation_id < 0 && !caller->member_id.len && !caller->instance_id.ptr)
         return caller->in_txn ? KAFKA_NONE : KAFKA_UNKNOWN_MEMBER_ID;
     struct classic_member *m;
-    enum kafka_error error = member_check(c, caller->member_id, caller->instance_id, &m);
+    enum kafka_error error = classic_member_check(c, caller->member_id, caller->instance_id, &m);
     if (error != KAFKA_NONE) return error;
     if (caller->generation_id != c->generation_id) return KAFKA_ILLEGAL_GENERATION;
     if (c->state == CLASSIC_COMPLETING_REBALANCE && !caller->in_txn) return KAFKA_REBALANCE_IN_PROGRESS;
@@ -1091,7 +727,7 @@ static bool is_subscribed(const struct group *g, struct slice topic)
 {
     const struct classic_group *c = container_of(g, const struct classic_group, group);
     if (!c->topics_known) return c->members && is_consumer(c); /* cannot be told: do not take it away */
-    return bsearch(&topic, c->topics, (size_t)c->topics_count, sizeof c->topics[0], slice_order) != NULL;
+    return classic_topics_have(c, topic);
 }
 
 static bool expires(const struct group *g, int64_t *ret_since_ms)
@@ -1140,7 +776,7 @@ void classic_group_restore(struct groups *gs, struct slice id, const struct clas
 
     for (int32_t i = 0; i < stored->members_count; i++) {
         const struct classic_stored_member *s = &stored->members[i];
-        if (member_find(c, s->id) || (s->instance_id.ptr && instance_find(c, s->instance_id))) continue;
+        if (classic_member_find(c, s->id) || (s->instance_id.ptr && classic_instance_find(c, s->instance_id))) continue;
         struct classic_protocol protocol = {.name = stored->protocol_name.ptr ? stored->protocol_name : SLICE_EMPTY,
                                             .metadata = s->metadata};
         struct classic_join in = {
@@ -1154,15 +790,15 @@ void classic_group_restore(struct groups *gs, struct slice id, const struct clas
             .protocols_count = 1,
         };
         /* Who is forgotten for want of memory, or its assignment, joins again. */
-        struct classic_member *m = member_add(c, &in, s->id);
-        if (m && !assignment_set(m, s->assignment)) member_remove(m, KAFKA_UNKNOWN_MEMBER_ID);
+        struct classic_member *m = classic_member_add(c, &in, s->id, session_expired);
+        if (m && !classic_assignment_set(m, s->assignment)) member_remove(m, KAFKA_UNKNOWN_MEMBER_ID);
     }
-    struct classic_member *leader = stored->leader.ptr ? member_find(c, stored->leader) : NULL;
+    struct classic_member *leader = stored->leader.ptr ? classic_member_find(c, stored->leader) : NULL;
     if (leader) c->leader = leader;
-    group_text_set(c, &c->protocol_type, stored->protocol_type.len ? stored->protocol_type : SLICE_NULL);
-    group_text_set(c, &c->protocol_name, stored->protocol_name);
+    classic_group_text_set(c, &c->protocol_type, stored->protocol_type.len ? stored->protocol_type : SLICE_NULL);
+    classic_group_text_set(c, &c->protocol_name, stored->protocol_name);
     c->generation_id = stored->generation_id;
     c->state = c->state_before = c->members ? CLASSIC_STABLE : CLASSIC_EMPTY;
     c->state_time_ms = stored->state_time_ms;
-    topics_update(c);
+    classic_topics_update(c);
 }

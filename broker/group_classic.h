@@ -14,6 +14,7 @@
  *
  * Sources: protocol guide; KIP-62 (rebalance timeout), KIP-134 (initial delay), KIP-345 (static members), KIP-394
  * (member id required), KIP-559 (protocol type), KIP-814 (skip assignment).
+ * The members themselves: group_members.h.
  * Invariants: joining_count members have a parked join; a member of CompletingRebalance or Stable whose SyncGroup has
  * not come is sync_missing; the leader is a member unless there is none. Threads: the control thread only. */
 #ifndef OTTLA_GROUP_CLASSIC_H
