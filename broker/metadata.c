@@ -150,12 +150,14 @@ enum kafka_error topic_name_check(struct slice name, struct err *err)
 {
     if (name.len == 0) return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "the topic name is empty");
     if (name.len > TOPIC_NAME_BYTES_MAX)
-        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "the topic name is longer than %d characters", TOPIC_NAME_BYTES_MAX);
+        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "the topic name is longer than %d characters",
+                       TOPIC_NAME_BYTES_MAX);
     if (slice_eq_text(name, ".") || slice_eq_text(name, ".."))
         return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "a topic cannot be named '.' or '..'");
     for (uint32_t i = 0; i < name.len; i++) {
         uint8_t c = name.ptr[i];
-        bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                       c == '_' || c == '-';
         if (!allowed)
             return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION,
                            "the topic name contains a character other than ASCII alphanumerics, '.', '_' and '-'");
@@ -165,7 +167,8 @@ enum kafka_error topic_name_check(struct slice name, struct err *err)
 
 bool topic_name_is_internal(struct slice name)
 {
-    return slice_eq_text(name, TOPIC_OFFSETS) || slice_eq_text(name, TOPIC_TRANSACTIONS) || slice_eq_text(name, TOPIC_SHARE_STATE);
+    return slice_eq_text(name, TOPIC_OFFSETS) || slice_eq_text(name, TOPIC_TRANSACTIONS) ||
+           slice_eq_text(name, TOPIC_SHARE_STATE);
 }
 
 /* -- building -- */
@@ -292,7 +295,8 @@ void metadata_remove_topic(struct metadata *m, struct uuid id)
     metadata_topic_unref(t);
 }
 
-void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice name, const char *key, const char *value)
+void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice name, const char *key,
+                                  const char *value)
 {
     int32_t i = find_resource(m, type, name);
     struct metadata_resource *r = xcalloc(1, sizeof *r);
@@ -334,8 +338,9 @@ void metadata_apply_broker_config(struct metadata *m, const struct broker_config
 {
     char id[24];
     snprintf(id, sizeof id, "%lld", (long long)file->node_id);
-    struct broker_config *config = broker_config_with(file, metadata_resource_config(m, CONFIG_RESOURCE_BROKER, SLICE_EMPTY),
-                                                      metadata_resource_config(m, CONFIG_RESOURCE_BROKER, slice_of(id)));
+    struct broker_config *config =
+        broker_config_with(file, metadata_resource_config(m, CONFIG_RESOURCE_BROKER, SLICE_EMPTY),
+                           metadata_resource_config(m, CONFIG_RESOURCE_BROKER, slice_of(id)));
     broker_config_ref_put(m->config_ref);
     m->config_ref = broker_config_ref_new(config);
     m->config = config;

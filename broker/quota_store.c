@@ -73,9 +73,11 @@ enum kafka_error quota_entity_check(const struct quota_entity *e, struct err *er
     }
     if (count == 0) return err_set(err, KAFKA_INVALID_REQUEST, "Invalid empty client quota entity");
     if (!e->has[QUOTA_IP]) return KAFKA_NONE;
-    if (count > 1) return err_set(err, KAFKA_INVALID_REQUEST, "Invalid quota entity combination: ip goes with no other type");
+    if (count > 1)
+        return err_set(err, KAFKA_INVALID_REQUEST, "Invalid quota entity combination: ip goes with no other type");
     if (e->name[QUOTA_IP].ptr && !is_address(e->name[QUOTA_IP]))
-        return err_set(err, KAFKA_INVALID_REQUEST, SLICE_FMT " is not a valid IP address", SLICE_ARG(e->name[QUOTA_IP]));
+        return err_set(err, KAFKA_INVALID_REQUEST, SLICE_FMT " is not a valid IP address",
+                       SLICE_ARG(e->name[QUOTA_IP]));
     return KAFKA_NONE;
 }
 
@@ -88,11 +90,13 @@ enum kafka_error quota_value_check(const struct quota_entity *e, struct slice na
 {
     int key = quota_key_find(name);
 
-    if (!key_suits(e, key)) return err_set(err, KAFKA_INVALID_REQUEST, "Invalid configuration key " SLICE_FMT, SLICE_ARG(name));
-    if (!(value > 0) || !isfinite(value)) return err_set(err, KAFKA_INVALID_REQUEST, "Quota %s must be greater than 0", keys[key].name);
+    if (!key_suits(e, key))
+        return err_set(err, KAFKA_INVALID_REQUEST, "Invalid configuration key " SLICE_FMT, SLICE_ARG(name));
+    if (!(value > 0) || !isfinite(value))
+        return err_set(err, KAFKA_INVALID_REQUEST, "Quota %s must be greater than 0", keys[key].name);
     if (keys[key].whole_max > 0 && (value >= keys[key].whole_max || value != floor(value)))
-        return err_set(err, KAFKA_INVALID_REQUEST, "Configuration %s must be a whole number of at most %.0f", keys[key].name,
-                       keys[key].whole_max);
+        return err_set(err, KAFKA_INVALID_REQUEST, "Configuration %s must be a whole number of at most %.0f",
+                       keys[key].name, keys[key].whole_max);
     return KAFKA_NONE;
 }
 
@@ -107,7 +111,8 @@ bool quota_matches(const struct quota_entity *e, const struct quota_filter *f)
             break;
         case QUOTA_MATCH_EXACT:
         case QUOTA_MATCH_DEFAULT:
-            if (!e->has[t] || !slice_eq(e->name[t], f->match[t] == QUOTA_MATCH_EXACT ? f->name[t] : SLICE_NULL)) return false;
+            if (!e->has[t] || !slice_eq(e->name[t], f->match[t] == QUOTA_MATCH_EXACT ? f->name[t] : SLICE_NULL))
+                return false;
             break;
         case QUOTA_MATCH_ANY:
             if (!e->has[t]) return false;
@@ -183,8 +188,8 @@ static bool set(struct metadata *m, const struct quota_entity *e, enum quota_key
 
 /* -- changes and replay -- */
 
-enum kafka_error quota_change_set(struct metadata_change *c, const struct quota_entity *e, enum quota_key key, const double *value,
-                                  struct err *err)
+enum kafka_error quota_change_set(struct metadata_change *c, const struct quota_entity *e, enum quota_key key,
+                                  const double *value, struct err *err)
 {
     struct client_quota_record_entity_data entity[QUOTA_TYPES];
     struct client_quota_record r;

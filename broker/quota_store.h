@@ -70,8 +70,8 @@ enum kafka_error quota_entity_check(const struct quota_entity *e, struct err *er
 enum kafka_error quota_value_check(const struct quota_entity *e, struct slice key, double value, struct err *err);
 
 /* Sets a checked value or, with value NULL, removes the key; what is so already is no change. */
-enum kafka_error quota_change_set(struct metadata_change *c, const struct quota_entity *e, enum quota_key key, const double *value,
-                                  struct err *err) WARN_UNUSED;
+enum kafka_error quota_change_set(struct metadata_change *c, const struct quota_entity *e, enum quota_key key,
+                                  const double *value, struct err *err) WARN_UNUSED;
 
 /* Replay of the log into a snapshot that nobody else holds. false: the record makes no sense. */
 bool quota_replay(struct metadata *m, const struct client_quota_record *r);

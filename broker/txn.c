@@ -417,7 +417,8 @@ enum kafka_error txn_verify(struct txns *ts, const struct txn_producer *who, str
     struct txn *t;
     enum kafka_error error = check_producer(ts, who, &t);
     if (error != KAFKA_NONE) return error;
-    return t->data.state == TXN_ONGOING && has_partition(t, topic, partition) ? KAFKA_NONE : KAFKA_TRANSACTION_ABORTABLE;
+    return t->data.state == TXN_ONGOING && has_partition(t, topic, partition) ? KAFKA_NONE
+                                                                              : KAFKA_TRANSACTION_ABORTABLE;
 }
 
 /* -- EndTxn -- */
@@ -433,7 +434,8 @@ static bool is_repeat(const struct txn_data *data, const struct txn_producer *wh
 }
 
 /* What EndTxn finds. NONE and *ret_write false: it was done before. */
-static enum kafka_error check_end(const struct txn *t, int16_t client_version, bool commit, bool repeat, bool *ret_write)
+static enum kafka_error check_end(const struct txn *t, int16_t client_version, bool commit, bool repeat,
+                                  bool *ret_write)
 {
     bool may_abort = client_version >= TXN_VERSION_2 && !commit && !repeat; /* what was not begun */
     enum txn_state state = t->data.state;
@@ -476,7 +478,8 @@ static void end_with_id(struct txn *t, enum kafka_error error, int64_t next_prod
     prepare(t, data);
 }
 
-void txn_end(struct txns *ts, const struct txn_producer *who, int16_t client_version, bool commit, struct txn_call *call)
+void txn_end(struct txns *ts, const struct txn_producer *who, int16_t client_version, bool commit,
+             struct txn_call *call)
 {
     if (!who->id.len) {
         reply(call, KAFKA_INVALID_REQUEST);

@@ -38,7 +38,8 @@ char *clean_state_format(const struct clean_state *s, uint64_t stop_id, size_t *
         char id[UUID_TEXT_SIZE];
         uuid_format(e->topic_id, id);
         used += (size_t)snprintf(text + used, size - used,
-                                 "%s %" PRId32 " %s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId32 " %" PRIu64 " %" PRId64 "\n",
+                                 "%s %" PRId32 " %s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId32 " %" PRIu64
+                                 " %" PRId64 "\n",
                                  e->topic, e->partition, id, e->log_start, e->log_end, e->last_stable, e->leader_epoch,
                                  e->size, e->oldest_timestamp_ms);
     }
@@ -62,9 +63,8 @@ static bool parse_line(char *line, struct clean_entry *e)
     *space = '\0';
     e->topic = line;
     e->used = false;
-    return sscanf(space + 1,
-                  "%" SCNd32 " %22s %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd32 " %" SCNu64 " %" SCNd64, &e->partition,
-                  id, &e->log_start, &e->log_end, &e->last_stable, &e->leader_epoch, &e->size,
+    return sscanf(space + 1, "%" SCNd32 " %22s %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd32 " %" SCNu64 " %" SCNd64,
+                  &e->partition, id, &e->log_start, &e->log_end, &e->last_stable, &e->leader_epoch, &e->size,
                   &e->oldest_timestamp_ms) == 8 &&
            uuid_parse(id, &e->topic_id) && e->partition >= 0 && e->log_start >= 0 && e->log_end >= e->log_start &&
            e->last_stable <= e->log_end;

@@ -34,7 +34,8 @@ static void write_indexes(struct partition_log *log)
     int r = 0;
     pthread_mutex_lock(&log->lock);
     struct segment *s = log_active(log);
-    if (s && log->loaded && !log->closed && (s->offsets.count > s->offsets.written || s->times.count > s->times.written))
+    if (s && log->loaded && !log->closed &&
+        (s->offsets.count > s->offsets.written || s->times.count > s->times.written))
         r = segment_write_indexes(s, false);
     pthread_mutex_unlock(&log->lock);
     /* A cache: the next round tries again. */
@@ -277,7 +278,8 @@ static void *housekeeper(void *arg)
     while (!wait_until_due(dir, &s)) {
         pthread_mutex_unlock(&dir->lock);
         now_ms = clock_mono_ms(dir->clock);
-        if ((atomic_load(&dir->dirty) || atomic_load(&dir->space_low)) && is_due(&s.flush_ms, now_ms, o->flush_interval_ms))
+        if ((atomic_load(&dir->dirty) || atomic_load(&dir->space_low)) &&
+            is_due(&s.flush_ms, now_ms, o->flush_interval_ms))
             log_dir_flush_dirty(dir);
         if (atomic_load(&dir->marks_changed) && is_due(&s.checkpoint_ms, now_ms, o->recovery_point_interval_ms)) {
             r = log_dir_write_checkpoints(dir);

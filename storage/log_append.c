@@ -25,8 +25,9 @@ bool log_parse_marker(const struct record_batch *b, struct producer_marker *ret_
 
     if (!record_batch_is_control(b) || !record_batch_has_producer(b) || !b->records_count) return false;
     bytes_init(&scratch);
-    bool found = !record_reader_open(&reader, b, LOG_CONTROL_MAX, &scratch) && record_reader_next(&reader, &record) == 1 &&
-                 record.key.len >= MARKER_KEY_BYTES && record.value.len >= MARKER_VALUE_BYTES;
+    bool found = !record_reader_open(&reader, b, LOG_CONTROL_MAX, &scratch) &&
+                 record_reader_next(&reader, &record) == 1 && record.key.len >= MARKER_KEY_BYTES &&
+                 record.value.len >= MARKER_VALUE_BYTES;
     if (found) {
         int type = be16_load(record.key.ptr + 2);
         found = type == MARKER_ABORT || type == MARKER_COMMIT;
@@ -79,7 +80,8 @@ static enum kafka_error parse_batches(struct append *p)
     p->batches = &p->one;
     p->count = 1;
     if (!rest.len) return KAFKA_NONE;
-    if (p->request->origin == APPEND_CLIENT) return refuse(p, KAFKA_INVALID_RECORD, "a partition takes one batch per request");
+    if (p->request->origin == APPEND_CLIENT)
+        return refuse(p, KAFKA_INVALID_RECORD, "a partition takes one batch per request");
 
     uint32_t allocated = 8;
     p->batches = xmalloc(allocated * sizeof *p->batches);
@@ -87,7 +89,8 @@ static enum kafka_error parse_batches(struct append *p)
     while (rest.len) {
         if (p->count == allocated) p->batches = xrealloc(p->batches, (allocated *= 2) * sizeof *p->batches);
         result = record_batch_next(&rest, &p->batches[p->count]);
-        if (result != RECORD_BATCH_OK) return refuse(p, parse_error(result), "the bytes are no record batches of magic 2");
+        if (result != RECORD_BATCH_OK)
+            return refuse(p, parse_error(result), "the bytes are no record batches of magic 2");
         p->count++;
     }
     return KAFKA_NONE;

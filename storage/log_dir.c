@@ -152,7 +152,8 @@ static int take_lock(struct log_dir *dir, struct err *err)
     if (fcntl(dir->lock_fd, F_OFD_SETLK, &lock) < 0) {
         int r = -errno;
         if (r == -EAGAIN || r == -EACCES)
-            return err_set(err, -EBUSY, "%s is in use by another process (its file %s is locked)", dir->path, LOCK_FILE);
+            return err_set(err, -EBUSY, "%s is in use by another process (its file %s is locked)", dir->path,
+                           LOCK_FILE);
         return err_set(err, r, "%s cannot be locked: %s", dir->path, strerror(-r));
     }
     return 0;
@@ -172,8 +173,8 @@ static int check_format(struct log_dir *dir, bool *ret_missing, struct err *err)
     free(text);
     if (!parsed) return err_set(err, -EBADMSG, "%s/%s is damaged", dir->path, FORMAT_FILE);
     if (version > LOG_DIR_FORMAT_VERSION)
-        return err_set(err, -EPROTO, "%s was written by a newer version (format %d, this one knows up to %d)", dir->path,
-                       version, LOG_DIR_FORMAT_VERSION);
+        return err_set(err, -EPROTO, "%s was written by a newer version (format %d, this one knows up to %d)",
+                       dir->path, version, LOG_DIR_FORMAT_VERSION);
     return 0;
 }
 
@@ -209,9 +210,11 @@ static int check_meta(struct log_dir *dir, bool *ret_missing, struct err *err)
     bool has_node = property(text, "node.id", node, sizeof node) || property(text, "broker.id", node, sizeof node);
     bool has_directory = property(text, "directory.id", directory, sizeof directory);
     free(text);
-    if (!cluster || !has_node) return err_set(err, -EBADMSG, "%s/%s has no cluster.id or node.id", dir->path, META_FILE);
+    if (!cluster || !has_node)
+        return err_set(err, -EBADMSG, "%s/%s has no cluster.id or node.id", dir->path, META_FILE);
     if (strtol(node, NULL, 10) != dir->options.node_id)
-        return err_set(err, -EPERM, "%s belongs to node.id=%s, not to node.id=%d", dir->path, node, dir->options.node_id);
+        return err_set(err, -EPERM, "%s belongs to node.id=%s, not to node.id=%d", dir->path, node,
+                       dir->options.node_id);
     if (!has_directory || !uuid_parse(directory, &dir->directory_id)) {
         dir->directory_id = uuid_random();
         *ret_missing = true; /* written again, with one */
@@ -654,9 +657,10 @@ static int write_clean_mark(struct log_dir *dir)
                                 .topic_id = log->topic_id,
                                 .log_start = atomic_load(&log->log_start),
                                 .log_end = atomic_load(&log->log_end),
-                                .last_stable = MIN(atomic_load(&log->log_end),
-                                                   log->producers ? producer_state_first_unstable(log->producers, INT64_MAX)
-                                                                  : atomic_load(&log->last_stable)),
+                                .last_stable =
+                                    MIN(atomic_load(&log->log_end),
+                                        log->producers ? producer_state_first_unstable(log->producers, INT64_MAX)
+                                                       : atomic_load(&log->last_stable)),
                                 .leader_epoch = atomic_load(&log->leader_epoch),
                                 .size = atomic_load(&log->size),
                                 .oldest_timestamp_ms = log->oldest_timestamp_ms};
@@ -689,7 +693,8 @@ void log_dir_close(struct log_dir *dir)
     /* A mark says that all is well; what was not recovered in this run must be recovered in the next. */
     if (good && !r && !dir->was_clean) good = has_unopened(dir) == 0;
     if (good && !r) r = write_clean_mark(dir);
-    if (!good || r) log_error("storage", "the stop was not clean: the next start will check the logs path=%s", dir->path);
+    if (!good || r)
+        log_error("storage", "the stop was not clean: the next start will check the logs path=%s", dir->path);
     while ((log = LIST_FIRST(&dir->logs))) {
         LIST_REMOVE(log, link);
         partition_log_unref(log);

@@ -269,7 +269,8 @@ void partition_log_set_trim_limit(struct partition_log *log, const void *owner, 
 int64_t log_trim_limit(const struct partition_log *log)
 {
     int64_t least = INT64_MAX;
-    for (const struct trim_limit *limit = log->trim_limits; limit; limit = limit->next) least = MIN(least, limit->offset);
+    for (const struct trim_limit *limit = log->trim_limits; limit; limit = limit->next)
+        least = MIN(least, limit->offset);
     return least;
 }
 
@@ -289,7 +290,8 @@ bool partition_log_producer_last(struct partition_log *log, int64_t producer_id,
     return p != NULL;
 }
 
-enum kafka_error partition_log_producers(struct partition_log *log, struct producer_info **ret_producers, uint32_t *ret_count)
+enum kafka_error partition_log_producers(struct partition_log *log, struct producer_info **ret_producers,
+                                         uint32_t *ret_count)
 {
     pthread_mutex_lock(&log->lock);
     enum kafka_error error = log_ready(log);

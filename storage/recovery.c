@@ -58,7 +58,8 @@ static int folder_add(void *arg, const char *name)
     struct folder *f = arg;
 
     /* What was about to be removed, or was never finished. */
-    if (ends_with(name, ".deleted") || ends_with(name, ".cleaned") || ends_with(name, ".tmp")) return folder_remove(f, name);
+    if (ends_with(name, ".deleted") || ends_with(name, ".cleaned") || ends_with(name, ".tmp"))
+        return folder_remove(f, name);
     if (strspn(name, "0123456789") != OFFSET_DIGITS) return 0;
     errno = 0;
     int64_t offset = strtoll(name, NULL, 10);
@@ -208,7 +209,8 @@ int log_scan_segment(struct partition_log *log, struct segment *s, int64_t check
 
 /* -- producers -- */
 
-int log_read_marker(const struct io_ops *io, int fd, uint32_t position, uint32_t size, struct producer_marker *ret_marker)
+int log_read_marker(const struct io_ops *io, int fd, uint32_t position, uint32_t size,
+                    struct producer_marker *ret_marker)
 {
     struct record_batch b;
 
@@ -441,8 +443,8 @@ static int recover_segment(struct partition_log *log, uint32_t i, int64_t rp, bo
     file_ref_put(file);
     if (r) return failed(log, r, err);
     atomic_fetch_sub(&log->size, size_before - size);
-    log_warn("storage", "torn tail cut partition=%s base_offset=%" PRId64 " position=%u bytes=%u end=%" PRId64, log->name,
-             s->base_offset, size, size_before - size, s->next_offset);
+    log_warn("storage", "torn tail cut partition=%s base_offset=%" PRId64 " position=%u bytes=%u end=%" PRId64,
+             log->name, s->base_offset, size, size_before - size, s->next_offset);
     return 0;
 }
 
@@ -467,8 +469,8 @@ static int recover(struct partition_log *log, int64_t rp, uint32_t *ret_first, s
             continue;
         }
         if (!last) {
-            log_warn("storage", "segments behind a torn one are removed partition=%s from=%" PRId64 " count=%u", log->name,
-                     log->segments[i + 1]->base_offset, log->segments_count - i - 1);
+            log_warn("storage", "segments behind a torn one are removed partition=%s from=%" PRId64 " count=%u",
+                     log->name, log->segments[i + 1]->base_offset, log->segments_count - i - 1);
             log_remove_segments(log, i + 1, log->segments_count - i - 1);
         }
         break;

@@ -24,7 +24,8 @@ static uint32_t expired_count(struct partition_log *log, int64_t now_ms)
         bool before_start = !active && s->next_offset <= start;
         if (!before_start) {
             if (!c->cleanup_delete || log_know_timestamps(log, s)) break;
-            bool old = c->retention_ms >= 0 && s->max_timestamp_ms >= 0 && now_ms - s->max_timestamp_ms > c->retention_ms;
+            bool old =
+                c->retention_ms >= 0 && s->max_timestamp_ms >= 0 && now_ms - s->max_timestamp_ms > c->retention_ms;
             bool large = c->retention_bytes >= 0 && !active && size - segment_size >= (uint64_t)c->retention_bytes;
             if (!old && !large) break;
         }

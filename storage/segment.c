@@ -99,7 +99,8 @@ void segment_note_batch(struct segment *s, const struct record_batch *b, uint32_
     s->timestamps_known = true;
     s->next_offset = last_offset + 1;
     if (s->bytes_since_index > index_interval_bytes) {
-        int r = offset_index_append(&s->offsets, (struct offset_entry){.relative_offset = relative, .position = position});
+        int r =
+            offset_index_append(&s->offsets, (struct offset_entry){.relative_offset = relative, .position = position});
         if (!r && s->max_timestamp_ms >= 0)
             r = time_index_append(&s->times, (struct time_entry){.timestamp_ms = s->max_timestamp_ms,
                                                                  .relative_offset = (uint32_t)(s->max_timestamp_offset -
@@ -112,9 +113,9 @@ void segment_note_batch(struct segment *s, const struct record_batch *b, uint32_
 int segment_finish_times(struct segment *s)
 {
     if (s->max_timestamp_ms < 0) return 0;
-    return time_index_append(&s->times,
-                             (struct time_entry){.timestamp_ms = s->max_timestamp_ms,
-                                                 .relative_offset = (uint32_t)(s->max_timestamp_offset - s->base_offset)});
+    return time_index_append(
+        &s->times, (struct time_entry){.timestamp_ms = s->max_timestamp_ms,
+                                       .relative_offset = (uint32_t)(s->max_timestamp_offset - s->base_offset)});
 }
 
 static int write_index(struct segment *s, struct index_file *f, uint32_t entry_bytes, const char *suffix, bool sync)
@@ -128,7 +129,8 @@ int segment_write_indexes(struct segment *s, bool sync)
 {
     int r = write_index(s, &s->offsets, OFFSET_INDEX_ENTRY_BYTES, ".index", sync);
     if (!r) r = write_index(s, &s->times, TIME_INDEX_ENTRY_BYTES, ".timeindex", sync);
-    if (!r && (s->aborted.count || s->aborted.shortened)) r = write_index(s, &s->aborted, TXN_INDEX_ENTRY_BYTES, ".txnindex", sync);
+    if (!r && (s->aborted.count || s->aborted.shortened))
+        r = write_index(s, &s->aborted, TXN_INDEX_ENTRY_BYTES, ".txnindex", sync);
     return r;
 }
 

@@ -263,7 +263,8 @@ static void enqueue(struct sync_service *s, struct partition_log *log)
     pthread_mutex_unlock(&s->lock);
 }
 
-void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error), void *arg)
+void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error),
+                              void *arg)
 {
     struct sync_request *q = xmalloc(sizeof *q);
     *q = (struct sync_request){.end_offset = end_offset, .done = done, .arg = arg};

@@ -18,7 +18,8 @@ static void answer(struct txn_call *call, const struct txn_result *result)
 {
     struct add *a = container_of(call, struct add, call);
     enum kafka_error error = result->error;
-    if (error == KAFKA_PRODUCER_FENCED && a->wait->rq->version < VERSION_OF_FENCED) error = KAFKA_INVALID_PRODUCER_EPOCH;
+    if (error == KAFKA_PRODUCER_FENCED && a->wait->rq->version < VERSION_OF_FENCED)
+        error = KAFKA_INVALID_PRODUCER_EPOCH;
     a->out->error_code = (int16_t)error;
     api_wait_done(a->wait);
 }

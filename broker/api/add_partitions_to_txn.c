@@ -21,7 +21,8 @@ struct add {
 
 static void fill_all(struct add *a, enum kafka_error error)
 {
-    if (error == KAFKA_PRODUCER_FENCED && a->wait->rq->version < VERSION_OF_FENCED) error = KAFKA_INVALID_PRODUCER_EPOCH;
+    if (error == KAFKA_PRODUCER_FENCED && a->wait->rq->version < VERSION_OF_FENCED)
+        error = KAFKA_INVALID_PRODUCER_EPOCH;
     for (int32_t t = 0; t < a->topics_count; t++)
         for (int32_t p = 0; p < a->results[t].results_by_partition_count; p++)
             a->results[t].results_by_partition[p].partition_error_code = (int16_t)error;
@@ -50,7 +51,8 @@ static bool prepare(struct request *rq, struct add *a)
     return true;
 }
 
-static enum kafka_error check_topic(struct request *rq, const struct metadata_topic *t, struct slice name, int32_t partition)
+static enum kafka_error check_topic(struct request *rq, const struct metadata_topic *t, struct slice name,
+                                    int32_t partition)
 {
     if (!request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, name)) return KAFKA_TOPIC_AUTHORIZATION_FAILED;
     if (t && t->internal) return KAFKA_TOPIC_AUTHORIZATION_FAILED;
@@ -133,8 +135,10 @@ static bool begin_batch(struct request *rq, const struct add_partitions_to_txn_r
         a->topics = from->topics;
         a->topics_count = from->topics_count;
         if (!begin(rq, a, from->verify_only)) return false;
-        out->results_by_transaction[out->results_by_transaction_count++] = (struct add_partitions_to_txn_response_result){
-            .transactional_id = from->transactional_id, .topic_results = a->results, .topic_results_count = a->topics_count};
+        out->results_by_transaction[out->results_by_transaction_count++] =
+            (struct add_partitions_to_txn_response_result){.transactional_id = from->transactional_id,
+                                                           .topic_results = a->results,
+                                                           .topic_results_count = a->topics_count};
     }
     return true;
 }

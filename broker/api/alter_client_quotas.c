@@ -18,13 +18,17 @@ static void committed(void *arg, enum kafka_error error)
     api_wait_done(w);
 }
 
-static enum kafka_error read_entity(const struct alter_client_quotas_request_entry_data *in, struct quota_entity *e, struct err *err)
+static enum kafka_error read_entity(const struct alter_client_quotas_request_entry_data *in, struct quota_entity *e,
+                                    struct err *err)
 {
     for (int32_t i = 0; i < in->entity_count; i++) {
         int type = quota_type_find(in->entity[i].entity_type);
         if (type < 0)
-            return err_set(err, KAFKA_INVALID_REQUEST, "Unhandled client quota entity type: " SLICE_FMT, SLICE_ARG(in->entity[i].entity_type));
-        if (e->has[type]) return err_set(err, KAFKA_INVALID_REQUEST, "Duplicate entity type: %s", quota_type_name((enum quota_type)type));
+            return err_set(err, KAFKA_INVALID_REQUEST, "Unhandled client quota entity type: " SLICE_FMT,
+                           SLICE_ARG(in->entity[i].entity_type));
+        if (e->has[type])
+            return err_set(err, KAFKA_INVALID_REQUEST, "Duplicate entity type: %s",
+                           quota_type_name((enum quota_type)type));
         e->has[type] = true;
         e->name[type] = in->entity[i].entity_name;
     }
@@ -55,8 +59,8 @@ static enum kafka_error apply(struct metadata_change *c, const struct alteration
         if (error == KAFKA_NONE) seen[key] = true;
     }
     for (int32_t i = 0; error == KAFKA_NONE && i < entry->ops_count; i++)
-        error = quota_change_set(c, e, (enum quota_key)quota_key_find(entry->ops[i].key), entry->ops[i].remove ? NULL : &entry->ops[i].value,
-                                 err);
+        error = quota_change_set(c, e, (enum quota_key)quota_key_find(entry->ops[i].key),
+                                 entry->ops[i].remove ? NULL : &entry->ops[i].value, err);
     return error;
 }
 
@@ -74,13 +78,14 @@ static void answer(struct request *rq, struct alter_client_quotas_response_entry
     o->error_message = err->code ? slice_of(arena_strdup(&rq->arena, err->text)) : SLICE_NULL;
 }
 
-static bool echo_entity(struct request *rq, const struct alter_client_quotas_request_entry_data *in, struct alter_client_quotas_response_entry_data *o)
+static bool echo_entity(struct request *rq, const struct alter_client_quotas_request_entry_data *in,
+                        struct alter_client_quotas_response_entry_data *o)
 {
     o->entity = arena_calloc(&rq->arena, (size_t)MAX(in->entity_count, 0) + 1, sizeof o->entity[0]);
     if (!o->entity) return false;
     for (int32_t i = 0; i < in->entity_count; i++)
-        o->entity[o->entity_count++] = (struct alter_client_quotas_response_entity_data){.entity_type = in->entity[i].entity_type,
-                                                                                        .entity_name = in->entity[i].entity_name};
+        o->entity[o->entity_count++] = (struct alter_client_quotas_response_entity_data){
+            .entity_type = in->entity[i].entity_type, .entity_name = in->entity[i].entity_name};
     return true;
 }
 
@@ -104,7 +109,9 @@ API_HANDLER(alter_client_quotas)
         struct alteration *a = &all[readable];
         struct err err = ERR_NONE;
         *a = (struct alteration){.entry = &in->entries[i], .result = &out->entries[i]};
-        if (!allowed) err_set(&err, KAFKA_CLUSTER_AUTHORIZATION_FAILED, "%s", kafka_error_text(KAFKA_CLUSTER_AUTHORIZATION_FAILED));
+        if (!allowed)
+            err_set(&err, KAFKA_CLUSTER_AUTHORIZATION_FAILED, "%s",
+                    kafka_error_text(KAFKA_CLUSTER_AUTHORIZATION_FAILED));
         else if (read_entity(a->entry, &a->entity, &err) == KAFKA_NONE) readable++;
         answer(rq, &out->entries[i], &err);
     }

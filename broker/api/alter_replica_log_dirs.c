@@ -26,15 +26,17 @@ API_HANDLER(alter_replica_log_dirs)
     for (int32_t d = 0; d < in->dirs_count; d++) {
         for (int32_t i = 0; i < in->dirs[d].topics_count; i++) {
             const struct alter_replica_log_dirs_request_alter_replica_log_dir_topic *t = &in->dirs[d].topics[i];
-            struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result *o = &out->results[out->results_count++];
+            struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result *o =
+                &out->results[out->results_count++];
             int32_t count = MAX(t->partitions_count, 0);
             o->topic_name = t->name;
             o->partitions = arena_calloc(&rq->arena, (size_t)count + 1, sizeof o->partitions[0]);
             if (!o->partitions) return API_CLOSE;
             for (int32_t p = 0; p < count; p++)
-                o->partitions[o->partitions_count++] = (struct alter_replica_log_dirs_response_alter_replica_log_dir_partition_result){
-                    .partition_index = t->partitions[p],
-                    .error_code = (int16_t)check(rq, allowed, in->dirs[d].path, t->name, t->partitions[p])};
+                o->partitions[o->partitions_count++] =
+                    (struct alter_replica_log_dirs_response_alter_replica_log_dir_partition_result){
+                        .partition_index = t->partitions[p],
+                        .error_code = (int16_t)check(rq, allowed, in->dirs[d].path, t->name, t->partitions[p])};
         }
     }
     return API_REPLY;

@@ -33,8 +33,10 @@ static bool add_features(struct request *rq, struct api_versions_response *out)
     for (size_t i = 0; i < countof(features_supported); i++) {
         /* Below version 4 a client takes a lower bound of 0 for an error, and is not told of the feature (KIP-584). */
         if (features_supported[i].min == 0 && rq->version < 4) continue;
-        supported[out->supported_features_count++] = (struct api_versions_response_supported_feature_key){
-            .name = slice_of(features_supported[i].name), .min_version = features_supported[i].min, .max_version = features_supported[i].max};
+        supported[out->supported_features_count++] =
+            (struct api_versions_response_supported_feature_key){.name = slice_of(features_supported[i].name),
+                                                                 .min_version = features_supported[i].min,
+                                                                 .max_version = features_supported[i].max};
     }
     out->finalized_features = finalized;
     for (int32_t i = 0; i < m->features_count; i++) {
@@ -49,9 +51,11 @@ static bool add_features(struct request *rq, struct api_versions_response *out)
     return true;
 }
 
-enum api_result api_handle_api_versions(struct request *rq, const struct api_versions_request *in, struct api_versions_response *out)
+enum api_result api_handle_api_versions(struct request *rq, const struct api_versions_request *in,
+                                        struct api_versions_response *out)
 {
-    if (rq->version >= 3 && (!is_software_name(in->client_software_name) || !is_software_name(in->client_software_version))) {
+    if (rq->version >= 3 &&
+        (!is_software_name(in->client_software_name) || !is_software_name(in->client_software_version))) {
         out->error_code = KAFKA_INVALID_REQUEST;
         return API_REPLY;
     }
@@ -60,8 +64,8 @@ enum api_result api_handle_api_versions(struct request *rq, const struct api_ver
     for (int i = 0; i < kafka_apis_count; i++) {
         const struct kafka_api *a = &kafka_apis[i];
         if (a->served_min < 0) continue;
-        out->api_keys[out->api_keys_count++] =
-            (struct api_versions_response_api_version){.api_key = a->key, .min_version = a->served_min, .max_version = a->served_max};
+        out->api_keys[out->api_keys_count++] = (struct api_versions_response_api_version){
+            .api_key = a->key, .min_version = a->served_min, .max_version = a->served_max};
     }
     return API_REPLY;
 }

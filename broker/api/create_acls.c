@@ -70,8 +70,8 @@ API_HANDLER(create_acls)
         added++;
     }
     if (added && !request_has_authorizer(rq))
-        log_warn("acl", "access rules are kept but not in force: authorizer.class.name is not set rules=%d client=%s", added,
-                 rq->client_address);
+        log_warn("acl", "access rules are kept but not in force: authorizer.class.name is not set rules=%d client=%s",
+                 added, rq->client_address);
     metadata_change_commit(change, committed, c);
     return api_wait_result(w);
 }

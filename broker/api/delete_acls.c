@@ -28,8 +28,8 @@ static int32_t count_matching(const struct security *s, const struct acl_filter 
 }
 
 /* The texts of the answer are copied: the rules go with the change. */
-static enum kafka_error delete_matching(struct request *rq, struct metadata_change *change, const struct acl_filter *filter,
-                                        struct delete_acls_response_filter_result *o)
+static enum kafka_error delete_matching(struct request *rq, struct metadata_change *change,
+                                        const struct acl_filter *filter, struct delete_acls_response_filter_result *o)
 {
     int32_t count = count_matching(metadata_change_view(change)->security, filter);
     if (count > metadata_change_room(change)) return KAFKA_POLICY_VIOLATION;

@@ -5,15 +5,17 @@
 #include "broker/quota_store.h"
 #include "protocol/api_handlers.h"
 
-static enum kafka_error add_component(const struct describe_client_quotas_request_component_data *c, struct quota_filter *f,
-                                      struct err *err)
+static enum kafka_error add_component(const struct describe_client_quotas_request_component_data *c,
+                                      struct quota_filter *f, struct err *err)
 {
     int type = quota_type_find(c->entity_type);
 
     if (!c->entity_type.len) return err_set(err, KAFKA_INVALID_REQUEST, "Invalid empty entity type.");
-    if (type < 0) return err_set(err, KAFKA_UNSUPPORTED_VERSION, "Unsupported entity type " SLICE_FMT, SLICE_ARG(c->entity_type));
+    if (type < 0)
+        return err_set(err, KAFKA_UNSUPPORTED_VERSION, "Unsupported entity type " SLICE_FMT, SLICE_ARG(c->entity_type));
     if (f->match[type] != QUOTA_MATCH_NONE)
-        return err_set(err, KAFKA_INVALID_REQUEST, "Entity type %s cannot appear more than once in the filter.", quota_type_name((enum quota_type)type));
+        return err_set(err, KAFKA_INVALID_REQUEST, "Entity type %s cannot appear more than once in the filter.",
+                       quota_type_name((enum quota_type)type));
     if (c->match_type < QUOTA_MATCH_EXACT || c->match_type > QUOTA_MATCH_ANY)
         return err_set(err, KAFKA_INVALID_REQUEST, "Unknown match type %d", c->match_type);
     if (c->match_type == QUOTA_MATCH_EXACT && !c->match.ptr)
@@ -26,18 +28,21 @@ static enum kafka_error add_component(const struct describe_client_quotas_reques
     return KAFKA_NONE;
 }
 
-static enum kafka_error read_filter(const struct describe_client_quotas_request *in, struct quota_filter *f, struct err *err)
+static enum kafka_error read_filter(const struct describe_client_quotas_request *in, struct quota_filter *f,
+                                    struct err *err)
 {
     enum kafka_error error = KAFKA_NONE;
 
     *f = (struct quota_filter){.strict = in->strict};
     for (int t = 0; t < QUOTA_TYPES; t++) f->match[t] = QUOTA_MATCH_NONE;
-    for (int32_t i = 0; error == KAFKA_NONE && i < in->components_count; i++) error = add_component(&in->components[i], f, err);
+    for (int32_t i = 0; error == KAFKA_NONE && i < in->components_count; i++)
+        error = add_component(&in->components[i], f, err);
     if (error == KAFKA_NONE && f->match[QUOTA_IP] != QUOTA_MATCH_NONE &&
         (f->match[QUOTA_USER] != QUOTA_MATCH_NONE || f->match[QUOTA_CLIENT_ID] != QUOTA_MATCH_NONE))
-        error = err_set(err, KAFKA_INVALID_REQUEST,
-                        "Invalid entity filter component combination. IP filter component should not be used with user or clientId "
-                        "filter component.");
+        error = err_set(
+            err, KAFKA_INVALID_REQUEST,
+            "Invalid entity filter component combination. IP filter component should not be used with user or clientId "
+            "filter component.");
     return error;
 }
 

@@ -35,7 +35,8 @@ API_HANDLER(describe_producers)
         const struct metadata_topic *topic = metadata_topic(m, from->name);
         bool allowed = request_authorize(rq, ACL_READ, RESOURCE_TOPIC, from->name);
         to->name = from->name;
-        to->partitions = arena_calloc(&rq->arena, (size_t)MAX(from->partition_indexes_count, 0) + 1, sizeof to->partitions[0]);
+        to->partitions =
+            arena_calloc(&rq->arena, (size_t)MAX(from->partition_indexes_count, 0) + 1, sizeof to->partitions[0]);
         if (!to->partitions) return API_CLOSE;
         for (int32_t p = 0; p < from->partition_indexes_count; p++) {
             struct describe_producers_response_partition_response *o = &to->partitions[to->partitions_count++];
@@ -47,7 +48,8 @@ API_HANDLER(describe_producers)
             }
             struct partition_log *log = partition_of(topic, from->partition_indexes[p], &o->error_code);
             if (log) o->error_code = (int16_t)fill(rq, log, o);
-            if (o->error_code != KAFKA_NONE) o->error_message = slice_of(kafka_error_text((enum kafka_error)o->error_code));
+            if (o->error_code != KAFKA_NONE)
+                o->error_message = slice_of(kafka_error_text((enum kafka_error)o->error_code));
         }
     }
     return API_REPLY;

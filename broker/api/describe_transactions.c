@@ -2,7 +2,8 @@
 #include "broker/txn_store.h"
 #include "protocol/api_handlers.h"
 
-static bool fill_topics(struct request *rq, const struct txn *t, struct describe_transactions_response_transaction_state *o)
+static bool fill_topics(struct request *rq, const struct txn *t,
+                        struct describe_transactions_response_transaction_state *o)
 {
     size_t count = 0;
     for (const struct txn_topic *from = t->topics; from; from = from->next) count++;
@@ -23,7 +24,8 @@ API_HANDLER(describe_transactions)
     out->transaction_states = arena_calloc(&rq->arena, (size_t)count + 1, sizeof out->transaction_states[0]);
     if (!out->transaction_states) return API_CLOSE;
     for (int32_t i = 0; i < count; i++) {
-        struct describe_transactions_response_transaction_state *o = &out->transaction_states[out->transaction_states_count++];
+        struct describe_transactions_response_transaction_state *o =
+            &out->transaction_states[out->transaction_states_count++];
         struct slice id = in->transactional_ids[i];
         enum kafka_error error;
         describe_transactions_response_transaction_state_init(o);

@@ -17,7 +17,8 @@ static void answer(struct txn_call *call, const struct txn_result *result)
 {
     struct end *e = container_of(call, struct end, call);
     enum kafka_error error = result->error;
-    if (error == KAFKA_PRODUCER_FENCED && e->wait->rq->version < VERSION_OF_FENCED) error = KAFKA_INVALID_PRODUCER_EPOCH;
+    if (error == KAFKA_PRODUCER_FENCED && e->wait->rq->version < VERSION_OF_FENCED)
+        error = KAFKA_INVALID_PRODUCER_EPOCH;
     e->out->error_code = (int16_t)error;
     e->out->producer_id = result->producer_id;
     e->out->producer_epoch = result->epoch;

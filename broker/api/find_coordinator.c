@@ -19,7 +19,8 @@ static void fill(struct request *rq, const struct find_coordinator_request *in, 
                  struct find_coordinator_response_coordinator *ret)
 {
     bool txn = in->key_type == KEY_TRANSACTION;
-    if (error == KAFKA_NONE && !request_authorize(rq, ACL_DESCRIBE, txn ? RESOURCE_TRANSACTIONAL_ID : RESOURCE_GROUP, key)) {
+    if (error == KAFKA_NONE &&
+        !request_authorize(rq, ACL_DESCRIBE, txn ? RESOURCE_TRANSACTIONAL_ID : RESOURCE_GROUP, key)) {
         error = txn ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : KAFKA_GROUP_AUTHORIZATION_FAILED;
         text = kafka_error_text(error);
     }

@@ -29,7 +29,8 @@ static void answer_txn(struct txn_call *call, const struct txn_result *result)
 {
     struct init *i = container_of(call, struct init, txn_call);
     enum kafka_error error = result->error;
-    if (error == KAFKA_PRODUCER_FENCED && i->wait->rq->version < VERSION_OF_FENCED) error = KAFKA_INVALID_PRODUCER_EPOCH;
+    if (error == KAFKA_PRODUCER_FENCED && i->wait->rq->version < VERSION_OF_FENCED)
+        error = KAFKA_INVALID_PRODUCER_EPOCH;
     i->out->error_code = (int16_t)error;
     i->out->producer_id = result->producer_id;
     i->out->producer_epoch = result->epoch;

@@ -37,11 +37,12 @@ API_HANDLER(list_transactions)
     for (const struct txn *t = ts ? ts->by_id : NULL; t; t = t->hh.next) {
         if (!passes(in, t, rq->now_ms)) continue;
         if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_TRANSACTIONAL_ID, txn_id(t))) continue;
-        out->transaction_states[out->transaction_states_count++] = (struct list_transactions_response_transaction_state){
-            .transactional_id = txn_id(t),
-            .producer_id = t->data.producer_id,
-            .transaction_state = slice_of(txn_state_name((int)t->data.state)),
-        };
+        out->transaction_states[out->transaction_states_count++] =
+            (struct list_transactions_response_transaction_state){
+                .transactional_id = txn_id(t),
+                .producer_id = t->data.producer_id,
+                .transaction_state = slice_of(txn_state_name((int)t->data.state)),
+            };
     }
     return API_REPLY;
 }

@@ -112,14 +112,16 @@ static void await_sync(struct produce_wait *w, struct partition_log *log, int64_
 
 /* -- one partition -- */
 
-static void set_text(struct request *rq, struct produce_response_partition_produce_response *out, const struct log_append *a)
+static void set_text(struct request *rq, struct produce_response_partition_produce_response *out,
+                     const struct log_append *a)
 {
     out->error_message = slice_of(a->error_message); /* static texts */
     if (a->record_errors_count == 0) return;
     out->record_errors = arena_calloc(&rq->arena, (size_t)a->record_errors_count, sizeof *out->record_errors);
     for (int32_t i = 0; out->record_errors && i < a->record_errors_count; i++) {
         out->record_errors[i] = (struct produce_response_batch_index_and_error_message){
-            .batch_index = a->record_errors[i].index, .batch_index_error_message = slice_of(a->record_errors[i].message)};
+            .batch_index = a->record_errors[i].index,
+            .batch_index_error_message = slice_of(a->record_errors[i].message)};
         out->record_errors_count++;
     }
 }
@@ -129,17 +131,19 @@ static enum kafka_error check_batch(struct request *rq, const struct produce_req
                                     struct record_batch *ret_batch, const char **ret_text)
 {
     *ret_batch = (struct record_batch){.producer_id = -1};
-    if (records.len == 0) return *ret_text = "a produce request holds one record batch per partition, not none", KAFKA_INVALID_RECORD;
+    if (records.len == 0)
+        return *ret_text = "a produce request holds one record batch per partition, not none", KAFKA_INVALID_RECORD;
     if (record_batch_parse(records, ret_batch) != RECORD_BATCH_OK) return KAFKA_NONE; /* the log says what is wrong */
     if (record_batch_codec(ret_batch) == COMPRESSION_ZSTD && rq->version < VERSION_OF_ZSTD)
         return *ret_text = "zstd needs version 7 of Produce", KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
     if (record_batch_is_transactional(ret_batch) && slice_is_null(in->transactional_id))
-        return *ret_text = "a transactional batch without a transactional id", KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        return *ret_text = "a transactional batch without a transactional id",
+               KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     return KAFKA_NONE;
 }
 
-static enum kafka_error check_topic(struct request *rq, const struct produce_request *in, const struct metadata_topic *t,
-                                    const char **ret_text)
+static enum kafka_error check_topic(struct request *rq, const struct produce_request *in,
+                                    const struct metadata_topic *t, const char **ret_text)
 {
     if (in->acks < -1 || in->acks > 1) return KAFKA_INVALID_REQUIRED_ACKS;
     if (t->internal && !slice_eq_text(rq->client_id, ADMIN_CLIENT_ID))
@@ -168,8 +172,8 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
             out->current_leader.leader_id = rq->broker->node_id;
             out->current_leader.leader_epoch = partition_log_marks(log).leader_epoch;
         }
-        log_info("produce", "batch refused partition=%s client=%s error=%s cause=\"%s\"", partition_log_name(log), rq->client_address,
-                  kafka_error_name(error), a.error_message ? a.error_message : "");
+        log_info("produce", "batch refused partition=%s client=%s error=%s cause=\"%s\"", partition_log_name(log),
+                 rq->client_address, kafka_error_name(error), a.error_message ? a.error_message : "");
         return;
     }
     out->base_offset = a.base_offset;
@@ -179,7 +183,8 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
 }
 
 /* Keeps a batch for the control thread. */
-static bool defer(struct request *rq, const struct produce_request *in, struct produce_wait **wait, const struct first_batch *first)
+static bool defer(struct request *rq, const struct produce_request *in, struct produce_wait **wait,
+                  const struct first_batch *first)
 {
     struct produce_wait *w = wait_of(rq, wait);
     size_t count = 0;
@@ -199,8 +204,8 @@ static bool defer(struct request *rq, const struct produce_request *in, struct p
 }
 
 static void append(struct request *rq, const struct produce_request *in, const struct metadata_topic *t,
-                   const struct produce_request_partition_produce_data *data, struct produce_response_partition_produce_response *out,
-                   struct produce_wait **wait)
+                   const struct produce_request_partition_produce_data *data,
+                   struct produce_response_partition_produce_response *out, struct produce_wait **wait)
 {
     struct partition_log *log = partition_of(t, data->index, &out->error_code);
     struct slice records = data->records.slice;
@@ -223,8 +228,13 @@ static void append(struct request *rq, const struct produce_request *in, const s
     bool not_open;
     append_batch(rq, log, records, must_be_open, out, &end, &not_open);
     if (not_open) {
-        struct first_batch first = {.log = log, .topic = slice_of(t->name), .partition = data->index, .records = records,
-                                    .batch = batch, .strict = strict, .out = out};
+        struct first_batch first = {.log = log,
+                                    .topic = slice_of(t->name),
+                                    .partition = data->index,
+                                    .records = records,
+                                    .batch = batch,
+                                    .strict = strict,
+                                    .out = out};
         if (!defer(rq, in, wait, &first)) out->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
     } else if (strict && end >= 0) {
         await_sync(wait_of(rq, wait), log, end);
@@ -306,7 +316,8 @@ static void firsts_run(void *arg)
     } else {
         AUTO_FREE struct txn_add_partition *partitions = xcalloc(w->firsts_count, sizeof *partitions);
         for (uint32_t i = 0; i < w->firsts_count; i++)
-            partitions[i] = (struct txn_add_partition){.topic = w->firsts[i].topic, .partition = w->firsts[i].partition};
+            partitions[i] =
+                (struct txn_add_partition){.topic = w->firsts[i].topic, .partition = w->firsts[i].partition};
         txn_add(ts, &who, TXN_VERSION_2, partitions, w->firsts_count, &w->call);
     }
 }
@@ -332,7 +343,8 @@ static bool prepare(struct request *rq, const struct produce_request *in, struct
         produce_response_topic_produce_response_init(topic);
         topic->name = asked->name;
         topic->topic_id = asked->topic_id;
-        topic->partition_responses = arena_calloc(&rq->arena, (size_t)MAX(asked->partition_data_count, 1), sizeof *topic->partition_responses);
+        topic->partition_responses =
+            arena_calloc(&rq->arena, (size_t)MAX(asked->partition_data_count, 1), sizeof *topic->partition_responses);
         if (!topic->partition_responses) return false;
         topic->partition_responses_count = asked->partition_data_count;
         for (int32_t k = 0; k < asked->partition_data_count; k++) {
@@ -356,7 +368,8 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
     if (!prepare(rq, in, out)) return API_CLOSE;
     for (int32_t i = 0; i < in->topic_data_count; i++) {
         const struct produce_request_topic_produce_data *asked = &in->topic_data[i];
-        const struct metadata_topic *t = by_id ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, asked->name);
+        const struct metadata_topic *t =
+            by_id ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, asked->name);
         bool allowed = request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, t ? slice_of(t->name) : asked->name);
         for (int32_t k = 0; k < asked->partition_data_count; k++) {
             struct produce_response_partition_produce_response *p = &out->responses[i].partition_responses[k];

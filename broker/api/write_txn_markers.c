@@ -12,7 +12,8 @@ static bool write_topic(struct request *rq, const struct write_txn_markers_reque
     struct txn_marker marker = {
         .producer_id = from->producer_id, .epoch = from->producer_epoch, .commit = from->transaction_result};
     to->name = topic->name;
-    to->partitions = arena_calloc(&rq->arena, (size_t)MAX(topic->partition_indexes_count, 0) + 1, sizeof to->partitions[0]);
+    to->partitions =
+        arena_calloc(&rq->arena, (size_t)MAX(topic->partition_indexes_count, 0) + 1, sizeof to->partitions[0]);
     if (!to->partitions) return false;
     for (int32_t p = 0; p < topic->partition_indexes_count; p++) {
         int32_t partition = topic->partition_indexes[p];
