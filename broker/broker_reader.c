@@ -3,7 +3,6 @@
 
 #include "protocol/record_batch.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -115,12 +114,7 @@ static bool make_room(struct broker_reader *r, uint32_t size)
 static enum kafka_error take(struct broker_reader *r, const struct log_read *read, struct slice *ret_batches)
 {
     if (!make_room(r, read->length)) return KAFKA_UNKNOWN_SERVER_ERROR;
-    for (uint32_t done = 0; done < read->length;) {
-        ssize_t n = pread(read->file->fd, r->buffer + done, read->length - done, (off_t)(read->position + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return KAFKA_STORAGE_ERROR;
-        done += (uint32_t)n;
-    }
+    if (log_read_bytes(read, r->buffer) < 0) return KAFKA_STORAGE_ERROR;
     struct slice rest = slice_make(r->buffer, read->length);
     struct record_batch batch;
     while (record_batch_next(&rest, &batch) == RECORD_BATCH_OK) r->offset = record_batch_next_offset(&batch);

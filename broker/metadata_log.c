@@ -390,17 +390,6 @@ static int replay_batches(struct replay *r, struct slice bytes, int64_t *offset)
     return parsed == RECORD_BATCH_END ? 0 : damaged(r, "the batch is damaged");
 }
 
-static int read_range(const struct log_read *read, uint8_t *bytes)
-{
-    for (uint32_t done = 0; done < read->length;) {
-        ssize_t n = pread(read->file->fd, bytes + done, read->length - done, (off_t)(read->position + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return n < 0 ? -errno : -EIO;
-        done += (uint32_t)n;
-    }
-    return 0;
-}
-
 static int replay_log(struct metadata_log *ml, struct replay *r)
 {
     struct log_marks marks = partition_log_marks(ml->log);
@@ -418,7 +407,7 @@ static int replay_log(struct metadata_log *ml, struct replay *r)
             return err_set(r->err, -EIO, "%s-0 cannot be read at offset %" PRId64, METADATA_LOG_TOPIC, offset);
         }
         AUTO_FREE uint8_t *bytes = malloc(read.length);
-        result = bytes ? read_range(&read, bytes) : -ENOMEM;
+        result = bytes ? log_read_bytes(&read, bytes) : -ENOMEM;
         if (result < 0) err_set(r->err, result, "%s-0 cannot be read at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, offset, strerror(-result));
         else result = replay_batches(r, slice_make(bytes, read.length), &offset);
         log_read_done(&read);

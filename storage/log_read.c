@@ -185,6 +185,7 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
         if (!v.active) r = segment_find_hints(&v.offsets, relative(&v, offset), relative(&v, limit), size_max, &hints);
         if (!r) r = choose_range(log->dir->io, &v, &hints, offset, limit, size_max, at_least_one, &read, &end_offset);
         if (r > 0) {
+            read.io = log->dir->io;
             read.file = file_ref_get(v.file);
             view_close(&v);
             break;
@@ -203,6 +204,12 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
     }
     *ret_read = read;
     return KAFKA_NONE;
+}
+
+int log_read_bytes(const struct log_read *r, uint8_t *to)
+{
+    ssize_t n = io_pread_all(r->io, r->file->fd, to, r->length, r->position);
+    return n < 0 ? (int)n : n < (ssize_t)r->length ? -EIO : 0;
 }
 
 void log_read_done(struct log_read *r)

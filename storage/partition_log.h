@@ -19,6 +19,7 @@
 
 #include <sys/queue.h>
 
+struct io_ops;
 struct log_dir;
 struct partition_log;
 
@@ -106,6 +107,7 @@ struct aborted_txn {
 };
 
 struct log_read {
+    const struct io_ops *io; /* that reads the file */
     struct file_ref *file;   /* a reference for the caller to drop; NULL: no data */
     uint64_t position;       /* [bytes] */
     uint32_t length;         /* whole batches */
@@ -121,6 +123,8 @@ struct log_read {
  * KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
 enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
                                     enum read_isolation isolation, struct log_read *ret_read) WARN_UNUSED;
+/* Copies the whole range (r->length bytes). 0, or -errno: -EIO when the file is shorter. */
+int log_read_bytes(const struct log_read *r, uint8_t *to) WARN_UNUSED;
 void log_read_done(struct log_read *r);
 
 /* The first record with a timestamp >= timestamp_ms, by offset. Not found: *ret_offset = -1. It may lie beyond the mark that

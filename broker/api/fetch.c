@@ -15,7 +15,6 @@
 #include "protocol/api_handlers.h"
 #include "storage/log_dir.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define VERSION_OF_SESSIONS 7
@@ -200,17 +199,6 @@ static void item_release(struct item *i)
     i->copied = NULL;
 }
 
-static bool read_bytes(struct file_ref *file, uint64_t position, uint8_t *to, uint32_t length)
-{
-    for (uint32_t done = 0; done < length;) {
-        ssize_t n = pread(file->fd, to + done, length - done, (off_t)(position + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        done += (uint32_t)n;
-    }
-    return true;
-}
-
 static enum kafka_error set_records(struct item *i)
 {
     if (!i->read.file) return KAFKA_NONE;
@@ -220,7 +208,7 @@ static enum kafka_error set_records(struct item *i)
         return KAFKA_NONE;
     }
     i->copied = block_new(i->read.length);
-    if (!i->copied || !read_bytes(i->read.file, i->read.position, i->copied->bytes, i->read.length))
+    if (!i->copied || log_read_bytes(&i->read, i->copied->bytes) < 0)
         return KAFKA_STORAGE_ERROR;
     i->data.records = (struct wire_records){.slice = slice_make(i->copied->bytes, i->read.length), .block = i->copied};
     return KAFKA_NONE;
