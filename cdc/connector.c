@@ -143,22 +143,6 @@ static void run_id_make(char ret_text[37])
     }
 }
 
-/* Of the whole configuration but how the database is reached: what decides keys and topics. */
-static uint64_t config_hash(const struct pg_connector_config *config)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t i = 0; i < config->pairs_count; i++) {
-        if (strncmp(config->pairs[i].name, "database.", 9) == 0) continue;
-        uint64_t h = 0xcbf29ce484222325; /* FNV-1a, summed so that the order of properties does not matter */
-        for (const char *p = config->pairs[i].name; *p; p++) h = (h ^ (uint8_t)*p) * 0x100000001b3;
-        h = (h ^ '=') * 0x100000001b3;
-        for (const char *p = config->pairs[i].value ? config->pairs[i].value : ""; *p; p++) h = (h ^ (uint8_t)*p) * 0x100000001b3;
-        sum += h;
-    }
-    return sum;
-}
-
 /* A failed journal is recovered anew before the next session. */
 static int journal_mend(struct cdc_connector *c, struct pg_error *err)
 {
@@ -270,14 +254,9 @@ static enum compression_codec override_codec(const struct pg_connector_config *c
 static int connector_prepare(struct cdc_connector *c, struct err *err)
 {
     char run_id[37];
-    uint64_t hash = config_hash(c->config);
 
     int r = journal_store_take(c->cdc->store, c->config->name, c->config->topic_prefix, &c->stored, err);
     if (r < 0) return r;
-    uint64_t before = journal_config_hash(c->stored->journal);
-    if (before && before != hash && journal_is_ahead(c->stored->journal))
-        log_warn("cdc", "the configuration was changed while a replay is due: what it routes elsewhere now may come twice connector=%s", c->config->name);
-    journal_set_config_hash(c->stored->journal, hash);
     c->stored->io->codec = override_codec(c->config);
     run_id_make(run_id);
     c->encoder = change_encoder_new(c->config, run_id);

@@ -516,3 +516,41 @@ void connector_config_each_ignored(const struct pg_connector_config *c, void (*f
             found(arg, row->name);
     }
 }
+
+/* -- what a change of configuration means to a replay -- */
+
+bool connector_property_is_output(const char *name)
+{
+    /* A name that ends in a dot stands for all that begin with it. */
+    static const char *const others[] = {
+        "name", "connector.class", "tasks.", "config.action.reload", "errors.", "exactly.once.support", "transaction.boundary",
+        "transaction.boundary.", "offsets.storage.topic", "database.", "driver.", "slot.name", "slot.drop.on.stop", "slot.failover",
+        "slot.max.retries", "slot.retry.delay.ms", "publication.autocreate.mode", "status.update.interval.ms", "lsn.flush.", "offset.mismatch.strategy",
+        "read.only", "xmin.fetch.interval.ms", "retriable.restart.connector.wait.ms", "streaming.delay.ms", "snapshot.", "incremental.snapshot.",
+        "max.batch.size", "max.queue.", "poll.interval.ms", "query.fetch.size", "heartbeat.", "topic.heartbeat.prefix", "producer.", "topic.creation.",
+        "statistics.", "guardrail.", "memory.", "signal.", "notification."};
+
+    if (strcmp(name, "database.dbname") == 0) return true;
+    for (uint32_t i = 0; i < countof(others); i++) {
+        size_t len = strlen(others[i]);
+        if (others[i][len - 1] == '.' ? strncmp(name, others[i], len) == 0 : strcmp(name, others[i]) == 0) return false;
+    }
+    return true;
+}
+
+static uint64_t fnv1a(uint64_t h, const char *text)
+{
+    for (; *text; text++) h = (h ^ (uint8_t)*text) * 0x100000001b3;
+    return h;
+}
+
+uint64_t connector_config_output_hash(const struct pg_connector_config *c)
+{
+    uint64_t sum = 1; /* summed, so that the order of properties does not matter */
+
+    for (uint32_t i = 0; i < c->pairs_count; i++) {
+        if (!connector_property_is_output(c->pairs[i].name)) continue;
+        sum += fnv1a(fnv1a(fnv1a(0xcbf29ce484222325, c->pairs[i].name), "="), c->pairs[i].value ? c->pairs[i].value : "");
+    }
+    return sum ? sum : 1;
+}

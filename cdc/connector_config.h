@@ -210,6 +210,12 @@ const char *connector_config_get(const struct pg_connector_config *c, const char
 /* Whether the table is captured: its schema and itself pass the filters, and it is no system table. */
 bool connector_config_captures(const struct pg_connector_config *c, const char *schema, const char *table);
 
+/* Does the property decide what is written for a change of the stream: which rows, their topics, keys and values? Unknown ones
+ * count as such. Not: how the database is reached, the snapshot, waiting times, sizes, service records. */
+bool connector_property_is_output(const char *name);
+/* Of the posted properties that are; the order does not matter. Never 0. */
+uint64_t connector_config_output_hash(const struct pg_connector_config *c);
+
 /* Names of posted properties that are accepted without effect, for one warning at start: calls back for each. */
 void connector_config_each_ignored(const struct pg_connector_config *c, void (*found)(void *arg, const char *name),
                                    void *arg);

@@ -38,7 +38,7 @@ struct cdc_connector {
     struct pg_conn *stream;
     uint64_t received_lsn, flush_lsn, flush_sent_lsn;
     uint64_t keepalive_lsn; /* all below it was sent; 0: not known */
-    int64_t status_sent_us, round_us, refresh_us, heartbeat_us, xmin_us;
+    int64_t status_sent_us, round_us, refresh_us, heartbeat_us, xmin_us, idle_us;
     bool reply_wanted;
     /* shared with callers */
     pthread_mutex_t lock;

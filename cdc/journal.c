@@ -65,11 +65,7 @@ int64_t journal_producer_id(const struct journal *j)
 }
 uint64_t journal_config_hash(const struct journal *j)
 {
-    return j->recovered_config_hash;
-}
-void journal_set_config_hash(struct journal *j, uint64_t config_hash)
-{
-    j->config_hash = config_hash;
+    return j->config_hash;
 }
 void journal_set_strict(struct journal *j, bool strict)
 {
@@ -418,6 +414,7 @@ int journal_unit_end(struct journal *j, struct journal_position at)
     bool whole = at.part_lsn == 0;
 
     if (j->failed) return j->failed;
+    at.whole_lsn = MAX(at.whole_lsn, j->position.whole_lsn); /* journal_idle() may be further than the last transaction */
     if (!any_touched(j) && !(whole && !j->journalled_whole)) {
         j->position = at;
         return 0;
@@ -438,6 +435,17 @@ int journal_checkpoint(struct journal *j)
         journal_is_ahead(j))
         return 0;
     return checkpoint(j);
+}
+
+int journal_config_change(struct journal *j, uint64_t config_hash)
+{
+    if (j->failed) return j->failed;
+    if (j->config_hash == config_hash) return 0;
+    if (journal_is_ahead(j) || j->position.part_lsn || any_touched(j)) return -EBUSY;
+    j->config_hash = config_hash;
+    if (!journal_has_position(j)) return 0; /* the snapshot's first record says it */
+    int r = journal_write_shown(j);
+    return r < 0 ? r : journal_drain(j);
 }
 
 /* -- topics: records that must be durable before they are used -- */
@@ -791,6 +799,7 @@ int journal_drain(struct journal *j)
 void journal_idle(struct journal *j, uint64_t lsn)
 {
     if (j->failed || j->snapshot || !journal_has_position(j) || j->position.part_lsn || !j->journalled_whole || any_touched(j)) return;
+    if (lsn <= j->journalled.whole_lsn) return;
     j->position.whole_lsn = MAX(j->position.whole_lsn, lsn);
-    if (j->round == ROUND_NONE && !journal_pending(j)) journal_confirm(j, lsn);
+    (void)!journal_write_shown(j); /* a failure is the journal's: journal_failed() */
 }

@@ -172,13 +172,15 @@ int journal_recover(struct journal *j) WARN_UNUSED;
 bool journal_has_position(const struct journal *j);
 struct journal_position journal_position(const struct journal *j);
 int64_t journal_producer_id(const struct journal *j);
-uint64_t journal_config_hash(const struct journal *j); /* of J, 0: none */
+uint64_t journal_config_hash(const struct journal *j); /* that applies at the position; 0: none */
 /* Records in the logs that replay will skip. */
 bool journal_is_ahead(const struct journal *j);
 /* Copies what is needed to the journal's end, so that the older part may go; nothing when that cannot be done now. */
 int journal_checkpoint(struct journal *j) WARN_UNUSED;
 void journal_set_strict(struct journal *j, bool strict);
-void journal_set_config_hash(struct journal *j, uint64_t config_hash);
+/* Another output configuration applies from the position on; durable when it returns, so that all records behind the position
+ * that recovery finds were written with its configuration. -EBUSY: a replay is due, which only the former one can finish. */
+int journal_config_change(struct journal *j, uint64_t config_hash) WARN_UNUSED;
 /* Something failed: only a new journal, loaded and recovered, can go on. 0 or -errno. */
 int journal_failed(const struct journal *j);
 /* What was counted does not fit the position any more (an event failed halfway): the journal counts as failed. */
@@ -244,7 +246,8 @@ int journal_round(struct journal *j) WARN_UNUSED;
 int journal_drain(struct journal *j) WARN_UNUSED;
 void journal_data_synced(struct journal *j, struct journal_partition *p, int error);
 void journal_journal_synced(struct journal *j, int error);
-/* The stream is idle between transactions and all below lsn was sent: that is our position now; confirmed when nothing is pending. */
+/* The stream is idle between transactions and all below lsn was sent: that is our position now. Journalled, and confirmed by the
+ * next round: the slot never stands behind what the journal knows, so a slot that does was not moved by us. */
 void journal_idle(struct journal *j, uint64_t lsn);
 uint64_t journal_confirmed(const struct journal *j);
 

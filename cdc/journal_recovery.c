@@ -279,7 +279,7 @@ static int restore(struct journal *j, struct fold *f, int found_j, int found_v)
     struct journal_unit_record last = loaded_unit(j, (uint32_t)found_j);
     j->position = j->journalled = last.position;
     j->journalled_whole = last.flags & JOURNAL_UNIT_WHOLE;
-    j->recovered_config_hash = last.config_hash;
+    j->config_hash = last.config_hash;
     j->snapshot = last.flags & JOURNAL_UNIT_SNAPSHOT;
     if (j->snapshot && RULE(SNAPCUT)) {
         for (struct journal_partition *p = j->partitions; p && r == 0; p = p->next)

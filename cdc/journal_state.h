@@ -40,7 +40,6 @@ struct journal {
     struct journal_loaded *loaded;
     uint32_t loaded_count, loaded_size;
     bool has_connector_record;
-    uint64_t recovered_config_hash;
     /* now */
     int failed;
     struct journal_topic *topics;

@@ -17,7 +17,7 @@ struct pg_conn;
 struct pg_result;
 
 struct pg_error {
-    char text[400];
+    char text[800];
     char sqlstate[6]; /* "" when the error is not the server's */
     bool retriable;   /* connection lost, server starting or stopping, object in use */
 };

@@ -16,6 +16,7 @@
 #include "cdc/snapshot.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 
@@ -24,6 +25,7 @@
 #define ROUND_US            200000  /* between sync rounds while the stream runs */
 #define ROUND_IDLE_US       20000   /* .. and while it is idle */
 #define REFRESH_US          500000  /* topics looked at anew */
+#define IDLE_POSITION_US    1000000 /* between positions that are journalled while nothing is captured */
 #define STATUS_US_MIN       20000   /* between status messages that only tell progress */
 #define MESSAGES_PER_LOOK   256     /* messages before timers are looked at */
 #define XLOGDATA_HEAD_BYTES 25      /* 'w', start, end, time */
@@ -78,17 +80,40 @@ struct plan {
     bool snapshot;
 };
 
+/* Did somebody else move the slot, or drop it and make it again? What we confirm is journalled before; with a manual
+ * lsn.flush.mode it is for others to move it. */
+static bool slot_has_passed_us(const struct cdc_connector *c, const struct slot *slot)
+{
+    return slot->exists && !slot->lost && c->config->lsn_flush_mode != LSN_FLUSH_MANUAL &&
+           slot->confirmed_flush_lsn > journal_position(c->stored->journal).whole_lsn;
+}
+
+/* Why the slot cannot be read on from lsn: malloc'd. */
+static char *slot_trouble(const struct plan *p, uint64_t lsn)
+{
+    uint64_t slot_lsn = p->slot.confirmed_flush_lsn;
+
+    if (!p->slot.exists) return xstrdup("does not exist any more");
+    if (p->slot.lost)
+        return xasprintf("has lost WAL that it needs or was invalidated (its confirmed_flush_lsn is " PG_LSN_FMT ", the server's WAL end is " PG_LSN_FMT ")",
+                         PG_LSN_ARG(slot_lsn), PG_LSN_ARG(p->wal_end));
+    return xasprintf("was moved by somebody else, or dropped and created again: its confirmed_flush_lsn is " PG_LSN_FMT ", %" PRIu64
+                     " bytes of WAL behind our position",
+                     PG_LSN_ARG(slot_lsn), slot_lsn - lsn);
+}
+
 static int slot_is_gone(struct cdc_connector *c, const struct plan *p, struct pg_error *err)
 {
     struct journal_position at = journal_position(c->stored->journal);
 
-    log_error("cdc", "the replication slot %s; changes behind " PG_LSN_FMT " may be lost connector=%s slot=%s",
-              p->slot.exists ? "has lost WAL that it needs" : "does not exist any more", PG_LSN_ARG(at.whole_lsn), c->config->name, c->config->slot_name);
+    AUTO_FREE char *why = slot_trouble(p, at.whole_lsn);
+    log_error("cdc", "changes behind " PG_LSN_FMT " may be lost: the replication slot %s connector=%s slot=%s", PG_LSN_ARG(at.whole_lsn), why,
+              c->config->name, c->config->slot_name);
     *err = (struct pg_error){0};
     snprintf(err->text, sizeof err->text,
              "The connector is trying to read change stream starting at LSN{" PG_LSN_FMT "} from slot %s, but this is no longer available on the "
-             "server. Reconfigure the connector to use a snapshot mode when needed.",
-             PG_LSN_ARG(at.whole_lsn), c->config->slot_name);
+             "server: the slot %s. Reconfigure the connector to use a snapshot mode when needed (snapshot.mode=when_needed takes a new snapshot).",
+             PG_LSN_ARG(at.whole_lsn), c->config->slot_name, why);
     if ((journal_is_ahead(c->stored->journal) || at.part_lsn) && journal_give_up_replay(c->stored->journal) == 0)
         log_warn("cdc", "records that waited for a replay are shown as they are connector=%s", c->config->name);
     return -EREMOTEIO;
@@ -99,7 +124,7 @@ static int plan_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
 {
     const struct pg_connector_config *config = c->config;
     bool known = journal_has_position(c->stored->journal);
-    bool gone = known && (!p->slot.exists || p->slot.lost);
+    bool gone = known && (!p->slot.exists || p->slot.lost || slot_has_passed_us(c, &p->slot));
 
     if (p->slot.exists && strcmp(p->slot.plugin, "pgoutput") != 0)
         return fail(err, -EREMOTEIO, "the replication slot exists and uses another plugin than pgoutput: drop it, or choose another slot.name");
@@ -129,6 +154,20 @@ static int plan_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
     return gone && !p->snapshot ? slot_is_gone(c, p, err) : 0;
 }
 
+/* A replay must be finished with the configuration it began with: another one may route its rows elsewhere, so that the logs
+ * would be skipped wrongly. */
+static int config_apply(struct cdc_connector *c, struct pg_error *err)
+{
+    int r = journal_config_change(c->stored->journal, connector_config_output_hash(c->config));
+
+    if (r == -EBUSY)
+        return fail(err, -EREMOTEIO,
+                    "The configuration was changed while changes that were begun with the former one are still to be finished. Put the former "
+                    "configuration back (connection properties, credentials, timeouts and sizes may differ), let the connector run until it has "
+                    "caught up, then change it. Or stop the connector and delete its offsets: it then begins anew with a snapshot.");
+    return r < 0 ? fail(err, -EIO, "the journal could not be written") : 0;
+}
+
 static bool is_streaming_wanted(const struct pg_connector_config *config)
 {
     return config->snapshot_mode != SNAPSHOT_INITIAL_ONLY && !(config->snapshot_mode == SNAPSHOT_CONFIGURATION_BASED && !config->snapshot_stream);
@@ -149,6 +188,7 @@ static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *e
     if (r == 0) r = tables_read(catalog, c->config, &p->tables, err);
     if (r == 0) r = slot_read(catalog, c->config->slot_name, &p->slot, err);
     if (r == 0) r = plan_snapshot(c, p, err);
+    if (r == 0) r = config_apply(c, err);
     if (r == 0) r = refused(err, replica_identity_set(catalog, c->config, &p->tables, err), "replica.identity.autoset.values");
     if (r == 0 && is_streaming_wanted(c->config)) r = refused(err, publication_ensure(catalog, c->config, &p->tables, err), "publication.autocreate.mode");
     return r;
@@ -344,7 +384,10 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     }
     if (r == 0) r = journal_failed(j);
     if (r < 0) return journal_broke(c, r, err);
-    if (idle && c->keepalive_lsn && ingest_is_quiet(c->ingest)) journal_idle(j, c->keepalive_lsn);
+    if (idle && c->keepalive_lsn && now_us - c->idle_us >= IDLE_POSITION_US && ingest_is_quiet(c->ingest)) {
+        c->idle_us = now_us;
+        journal_idle(j, c->keepalive_lsn);
+    }
 
     bool progress = c->flush_lsn > c->flush_sent_lsn && now_us - c->status_sent_us >= STATUS_US_MIN;
     if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000) r = status_send(c, err);
@@ -399,7 +442,7 @@ static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg
     c->flush_lsn = journal_confirmed(c->stored->journal);
     c->keepalive_lsn = 0;
     c->reply_wanted = false;
-    c->status_sent_us = c->refresh_us = c->round_us = c->heartbeat_us = connector_now_us();
+    c->status_sent_us = c->refresh_us = c->round_us = c->heartbeat_us = c->idle_us = connector_now_us();
     c->stored->io->confirm_arg = c;
     c->stored->io->confirm = confirm;
     ingest_begin(c->ingest, p->wal_end);

@@ -139,3 +139,71 @@ def test_offsets_are_told_and_can_be_deleted(ottla, postgres, connector, databas
     assert ottla.rest("DELETE", "/connectors/told/offsets")[0] == 200
     assert ottla.rest("PUT", "/connectors/told/resume")[0] == 202
     until("a second snapshot", lambda: len(read_all(ottla, topic)) == 22)
+
+
+def failed_trace(ottla, name):
+    """The task's trace when it is FAILED, else ''."""
+    status, body = ottla.rest("GET", "/connectors/%s/status" % name)
+    tasks = body["tasks"] if status == 200 else []
+    return tasks[0].get("trace", "?") if tasks and tasks[0]["state"] == "FAILED" else ""
+
+
+def die_in_a_large_transaction(ottla, postgres, database, count):
+    """kill -9 while a transaction of so many rows is half in the logs: a replay is due then."""
+    ottla.start({"OTTLA_FAILPOINT": "append:3"})
+    postgres.psql("insert into t select g, repeat('y', 3000) from generate_series(1001, %d) g" % (1000 + count), database)
+    until("the failpoint kills it", lambda: ottla.process.poll() is not None, 30, 0.1)
+
+
+def test_a_replay_is_finished_with_the_configuration_it_began_with(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    # The delay gives the time to change the configuration before anything is caught up.
+    topic = begin(ottla, postgres, connector, database, "changed", streaming__delay__ms="4000")
+    config = connector("changed")
+    ottla.stop()
+    die_in_a_large_transaction(ottla, postgres, database, 6000)
+    ottla.start()
+    other = dict(config, **{"transforms": "r", "transforms.r.type": "org.apache.kafka.connect.transforms.RegexRouter",
+                            "transforms.r.regex": "(.*)public.t", "transforms.r.replacement": "$1elsewhere"})
+    assert ottla.rest("PUT", "/connectors/changed/config", other)[0] == 200
+    until("it fails", lambda: "Put the former configuration back" in failed_trace(ottla, "changed"))
+    assert ottla.rest("PUT", "/connectors/changed/config", dict(config, **{"max.batch.size": "77"}))[0] == 200
+    until("the rows", lambda: len(read_all(ottla, topic)) >= 6010, 60)
+    assert ids(read_all(ottla, topic)) == list(range(1, 11)) + list(range(1001, 7001))
+    assert ottla.rest("PUT", "/connectors/changed/config", other)[0] == 200
+    postgres.psql("insert into t values (11, 'x')", database)
+    until("a row elsewhere", lambda: ids(read_all(ottla, "changed.elsewhere")) == [11])
+    assert len(read_all(ottla, topic)) == 6010
+
+
+def test_a_slot_made_again_behind_our_back_is_told(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "replaced")
+    ottla.stop()
+    postgres.psql("select pg_drop_replication_slot('%s')" % database, database)
+    postgres.psql("insert into t values (11, 'lost')", database)
+    postgres.psql("select pg_create_logical_replication_slot('%s', 'pgoutput')" % database, database)
+    at = postgres.psql("select confirmed_flush_lsn from pg_replication_slots where slot_name = '%s'" % database, database).strip()
+    ottla.start()
+    until("it fails", lambda: failed_trace(ottla, "replaced"))
+    trace = failed_trace(ottla, "replaced")
+    assert at.split("/")[1] in trace and database in trace and "bytes of WAL" in trace and "when_needed" in trace, trace
+    assert ottla.rest("PUT", "/connectors/replaced/config", connector("replaced", snapshot__mode="when_needed"))[0] == 200
+    until("a new snapshot", lambda: 11 in ids(read_all(ottla, topic)))
+    postgres.psql("insert into t values (12, 'x')", database)
+    until("the stream", lambda: 12 in ids(read_all(ottla, topic)))
+
+
+def test_what_we_confirmed_while_idle_is_no_foreign_move(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "quiet", table__include__list="public.t")
+    postgres.psql("create table other(a text)", database)
+    for how in (ottla.kill, ottla.stop, ottla.kill):
+        end = postgres.psql("insert into other select repeat('x', 1000) from generate_series(1, 1000); select pg_current_wal_lsn()", database)
+        until("the slot passes " + end, lambda: postgres.psql(
+            "select confirmed_flush_lsn >= '%s' from pg_replication_slots where slot_name = '%s'" % (end, database)) == "t")
+        how()
+        ottla.start()
+        assert wait_streaming(ottla, postgres, "quiet", database) == "RUNNING"
+    postgres.psql("insert into t values (11, 'x')", database)
+    until("the row", lambda: ids(read_all(ottla, topic)) == list(range(1, 12)))
