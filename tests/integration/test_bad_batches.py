@@ -133,6 +133,7 @@ def test_damaged_batches_are_refused_with_kafkas_codes_and_leave_no_record(broke
     alive(broker)
 
 
+@pytest.mark.slow         # its memory bound does not hold under sanitizers
 def test_a_decompression_bomb_is_refused_within_bounded_memory(broker):
     """1 GiB of zeros in 1 MiB of gzip, in a topic whose compression.type makes the broker decompress."""
     import zlib

