@@ -40,10 +40,8 @@ void buf_init(struct buf *b)
 
 static void part_done(struct buf_part *p)
 {
-    if (p->type == BUF_FILE)
-        file_ref_put(p->file);
-    else
-        block_unref(p->block);
+    if (p->type == BUF_FILE) file_ref_put(p->file);
+    else block_unref(p->block);
 }
 
 void buf_done(struct buf *b)
@@ -176,10 +174,8 @@ void buf_consume(struct buf *b, uint64_t size)
     while (size) {
         struct buf_part *p = &b->parts[b->first];
         if (size < p->length) {
-            if (p->type == BUF_FILE)
-                p->position += size;
-            else
-                p->ptr += size;
+            if (p->type == BUF_FILE) p->position += size;
+            else p->ptr += size;
             p->length -= size;
             return;
         }

@@ -88,10 +88,8 @@ void json_write_escaped(struct bytes *b, struct slice text)
         }
         if (end - in < 8)
             while (in < end && !must_escape(*in)) *out++ = *in++;
-        if (in < end && *in >= 0xf0)
-            out = pair_write(out, &in, end);
-        else if (in < end)
-            out = escape_write(out, *in++);
+        if (in < end && *in >= 0xf0) out = pair_write(out, &in, end);
+        else if (in < end) out = escape_write(out, *in++);
         b->len += (uint32_t)(out - begin);
         if (in == end) return;
     }
@@ -357,10 +355,8 @@ static bool decimal_text_write(struct bytes *b, struct slice text, bool as_float
     if (text.len >= sizeof copy) return false;
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
-    if (as_float)
-        json_write_float(b, strtof(copy, NULL));
-    else
-        json_write_double(b, strtod(copy, NULL));
+    if (as_float) json_write_float(b, strtof(copy, NULL));
+    else json_write_double(b, strtod(copy, NULL));
     return true;
 }
 

@@ -40,10 +40,8 @@ void log_write(enum log_level level, const char *subsystem, const char *format, 
                              subsystem);
     for (const char *p = text; *p && used < sizeof line - 6; p++) {
         unsigned char c = (unsigned char)*p;
-        if (c < 0x20 || c == 0x7f)
-            used += (size_t)snprintf(line + used, sizeof line - used, "\\x%02x", c);
-        else
-            line[used++] = *p;
+        if (c < 0x20 || c == 0x7f) used += (size_t)snprintf(line + used, sizeof line - used, "\\x%02x", c);
+        else line[used++] = *p;
     }
     line[used++] = '\n';
     (void)!write(2, line, used);

@@ -175,12 +175,9 @@ void option_copy(const struct option *rows, size_t rows_count, void *dst, const 
         void *to = (char *)dst + rows[i].offset;
         const void *from = (const char *)src + rows[i].offset;
 
-        if (rows[i].type == OPTION_BOOL)
-            *(bool *)to = *(const bool *)from;
-        else if (is_integer(rows[i].type))
-            *(int64_t *)to = *(const int64_t *)from;
-        else if (rows[i].type == OPTION_DOUBLE)
-            *(double *)to = *(const double *)from;
+        if (rows[i].type == OPTION_BOOL) *(bool *)to = *(const bool *)from;
+        else if (is_integer(rows[i].type)) *(int64_t *)to = *(const int64_t *)from;
+        else if (rows[i].type == OPTION_DOUBLE) *(double *)to = *(const double *)from;
         else {
             const char *text = *(char *const *)from;
             *(char **)to = text ? xstrdup(text) : NULL;

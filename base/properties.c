@@ -40,12 +40,9 @@ static bool read_hex4(struct parser *r, uint32_t *ret_code)
     if (r->end - r->p < 4) return false;
     for (int i = 0; i < 4; i++, r->p++) {
         uint8_t c = *r->p | 0x20;
-        if (*r->p >= '0' && *r->p <= '9')
-            code = code << 4 | (*r->p - '0');
-        else if (c >= 'a' && c <= 'f')
-            code = code << 4 | (c - 'a' + 10);
-        else
-            return false;
+        if (*r->p >= '0' && *r->p <= '9') code = code << 4 | (*r->p - '0');
+        else if (c >= 'a' && c <= 'f') code = code << 4 | (c - 'a' + 10);
+        else return false;
     }
     *ret_code = code;
     return true;
@@ -72,10 +69,8 @@ static bool read_unicode(struct parser *r, uint32_t *ret_code)
         const uint8_t *before = r->p;
         r->p += 2;
         if (!read_hex4(r, &low)) return false;
-        if (low >= 0xdc00 && low < 0xe000)
-            code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        else
-            r->p = before;
+        if (low >= 0xdc00 && low < 0xe000) code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        else r->p = before;
     }
     *ret_code = code;
     return true;

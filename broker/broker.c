@@ -25,8 +25,10 @@ static int data_directory(const struct broker_config *config, char **ret_path, s
     const char *p = config->log_dirs ? config->log_dirs : config->log_dir;
     const char *all = p;
 
-    if (!option_list_next(&p, &first) || first.len == 0) return err_set(err, -EINVAL, "log.dirs: there must be a directory");
-    if (option_list_next(&p, &more)) return err_set(err, -EINVAL, "log.dirs=%s: this version keeps its data in one directory", all);
+    if (!option_list_next(&p, &first) || first.len == 0)
+        return err_set(err, -EINVAL, "log.dirs: there must be a directory");
+    if (option_list_next(&p, &more))
+        return err_set(err, -EINVAL, "log.dirs=%s: this version keeps its data in one directory", all);
     *ret_path = slice_strdup(first);
     return 0;
 }
@@ -261,7 +263,8 @@ struct partition_log *broker_partition(struct broker *b, const char *topic, int3
 {
     const struct metadata *m = broker_metadata(b);
     const struct metadata_topic *t = metadata_topic(m, slice_of(topic));
-    struct partition_log *log = t && partition >= 0 && partition < t->partitions_count ? t->partitions[partition].log : NULL;
+    struct partition_log *log =
+        t && partition >= 0 && partition < t->partitions_count ? t->partitions[partition].log : NULL;
 
     if (log) partition_log_ref(log);
     metadata_unref(m);
@@ -298,8 +301,11 @@ static void job_run(void *arg)
 {
     struct topic_job *j = arg;
     struct metadata_change *change = metadata_change_begin(j->broker);
-    struct topic_spec spec = {.name = slice_of(j->name), .partitions_count = j->partitions_count, .replication_factor = -1,
-                              .config = j->config.entries, .config_count = j->config.count};
+    struct topic_spec spec = {.name = slice_of(j->name),
+                              .partitions_count = j->partitions_count,
+                              .replication_factor = -1,
+                              .config = j->config.entries,
+                              .config_count = j->config.count};
     struct err err = ERR_NONE;
     enum kafka_error error;
 
@@ -326,8 +332,8 @@ static void job_start(struct topic_job *j)
     job_free(j);
 }
 
-static struct topic_job *job_new(struct broker *b, const char *name, void (*done)(void *arg, enum kafka_error error, const char *text),
-                                 void *arg)
+static struct topic_job *job_new(struct broker *b, const char *name,
+                                 void (*done)(void *arg, enum kafka_error error, const char *text), void *arg)
 {
     struct topic_job *j = xcalloc(1, sizeof *j);
     j->broker = b;
@@ -337,8 +343,9 @@ static struct topic_job *job_new(struct broker *b, const char *name, void (*done
     return j;
 }
 
-void broker_topic_create_async(struct broker *b, const char *name, int32_t partitions_count, const struct config_entry *config,
-                               uint32_t config_count, void (*done)(void *arg, enum kafka_error error, const char *text), void *arg)
+void broker_topic_create_async(struct broker *b, const char *name, int32_t partitions_count,
+                               const struct config_entry *config, uint32_t config_count,
+                               void (*done)(void *arg, enum kafka_error error, const char *text), void *arg)
 {
     struct topic_job *j = job_new(b, name, done, arg);
     j->partitions_count = partitions_count;
@@ -381,8 +388,8 @@ static enum kafka_error job_wait(struct broker *b, struct topic_job *j, struct j
     return w->error;
 }
 
-enum kafka_error broker_topic_create(struct broker *b, const char *name, int32_t partitions_count, const struct config_entry *config,
-                                     uint32_t config_count, struct err *err)
+enum kafka_error broker_topic_create(struct broker *b, const char *name, int32_t partitions_count,
+                                     const struct config_entry *config, uint32_t config_count, struct err *err)
 {
     struct job_wait w = {0};
     struct topic_job *j = job_new(b, name, job_wake, &w);
@@ -392,8 +399,8 @@ enum kafka_error broker_topic_create(struct broker *b, const char *name, int32_t
     return job_wait(b, j, &w, err);
 }
 
-enum kafka_error broker_topic_ensure(struct broker *b, const char *name, int32_t partitions_count, const struct config_entry *config,
-                                     uint32_t config_count, struct err *err)
+enum kafka_error broker_topic_ensure(struct broker *b, const char *name, int32_t partitions_count,
+                                     const struct config_entry *config, uint32_t config_count, struct err *err)
 {
     const struct metadata *m = broker_metadata(b);
     bool exists = metadata_topic(m, slice_of(name)) != NULL;
@@ -415,7 +422,8 @@ enum kafka_error broker_topic_delete(struct broker *b, const char *name, struct 
 
 /* -- records -- */
 
-enum kafka_error broker_append_record(struct broker *b, struct partition_log *log, struct slice key, struct slice value, int64_t *ret_offset)
+enum kafka_error broker_append_record(struct broker *b, struct partition_log *log, struct slice key, struct slice value,
+                                      int64_t *ret_offset)
 {
     struct batch_builder builder;
     struct batch_fields fields = BATCH_FIELDS_PLAIN;
@@ -425,7 +433,8 @@ enum kafka_error broker_append_record(struct broker *b, struct partition_log *lo
     batch_builder_init(&builder);
     batch_builder_append(&builder, clock_wall_ms(b->clock), key, value, NULL, 0);
     if (batch_builder_finish(&builder, &fields, &batch) == 0) {
-        struct log_append a = {.origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
+        struct log_append a = {
+            .origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
         error = partition_log_append(log, &a);
         if (error == KAFKA_NONE && ret_offset) *ret_offset = a.base_offset;
     }

@@ -196,8 +196,8 @@ const struct option broker_options[] = {
      "Version of Debezium whose events connectors write and that is reported; a connector may say its own."},
 
 /* Options of Kafka that mean nothing here: accepted, so that a Kafka configuration starts, and reported. */
-#define UNUSED_FLAGS (OPTION_UNUSED | OPTION_HIDDEN)
-#define UNUSED_OPTION(name, type, default_text)      {name, type, NULL, default_text, ANY, NULL, UNUSED_FLAGS, 0, NULL},
+#define UNUSED_FLAGS                            (OPTION_UNUSED | OPTION_HIDDEN)
+#define UNUSED_OPTION(name, type, default_text) {name, type, NULL, default_text, ANY, NULL, UNUSED_FLAGS, 0, NULL},
 #define UNUSED_LIVE_OPTION(name, type, default_text)                                                                   \
     {name, type, NULL, default_text, ANY, NULL, UNUSED_FLAGS | OPTION_LIVE, 0, NULL},
 #define INTERNAL_OPTION(name, type, default_text)                                                                      \

@@ -23,10 +23,8 @@ static int list_find(const struct config_list *l, const char *name)
         int middle = (low + high) / 2;
         int order = strcmp(l->entries[middle].name, name);
         if (order == 0) return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
+        if (order < 0) low = middle + 1;
+        else high = middle;
     }
     return ~low;
 }

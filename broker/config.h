@@ -164,7 +164,8 @@ struct broker_config_ref *broker_config_ref_get(struct broker_config_ref *r);
 void broker_config_ref_put(struct broker_config_ref *r);
 const struct broker_config *broker_config_ref_config(const struct broker_config_ref *r);
 /* The given options with the dynamic lists (NULL: none) on top: defaults of all brokers, then this broker's. */
-struct broker_config *broker_config_with(const struct broker_config *file, const struct config_list *all, const struct config_list *own);
+struct broker_config *broker_config_with(const struct broker_config *file, const struct config_list *all,
+                                         const struct config_list *own);
 
 /* A topic option: `option` says name, type, default and bounds; its value is inherited from the synonyms. */
 struct topic_option {
@@ -179,7 +180,8 @@ extern const size_t topic_options_count;
 const struct topic_option *topic_option_find(const char *name);
 
 /* The options that a log obeys, from the topic's own list and the broker's. */
-void topic_config_resolve(const struct config_list *own, const struct broker_config *config, struct log_config *ret_config);
+void topic_config_resolve(const struct config_list *own, const struct broker_config *config,
+                          struct log_config *ret_config);
 /* One integer option of a topic, likewise; OPTION_UNSET: none. */
 int64_t topic_config_integer(const char *name, const struct config_list *own, const struct broker_config *config);
 
@@ -200,7 +202,8 @@ struct config_value {
 };
 /* All values of a topic (of this broker; of the default of all brokers: only what is set there), in the order of the rows.
  * Returns how many, -1 when the arena is full. */
-int32_t config_describe_topic(const struct metadata *m, const struct metadata_topic *t, struct arena *a, struct config_value **ret);
+int32_t config_describe_topic(const struct metadata *m, const struct metadata_topic *t, struct arena *a,
+                              struct config_value **ret);
 int32_t config_describe_broker(struct broker *b, const struct metadata *m, struct arena *a, struct config_value **ret);
 int32_t config_describe_broker_default(const struct metadata *m, struct arena *a, struct config_value **ret);
 

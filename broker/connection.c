@@ -403,10 +403,8 @@ static void read_more(struct connection *c)
 static void resume_starved(struct connection *c)
 {
     if (!c->starved) return;
-    if (c->frame)
-        grow_frame(c);
-    else
-        begin_frame(c);
+    if (c->frame) grow_frame(c);
+    else begin_frame(c);
 }
 
 static void take_backlog(struct connection *c)
@@ -460,10 +458,8 @@ static void connection_writable(struct ev_loop *ev, ev_io *w, int revents)
 
 static void send_reply(struct connection *c, struct request *rq)
 {
-    if (rq->result == API_CLOSE)
-        c->close_after_flush = true;
-    else if (rq->result == API_REPLY && !c->close_after_flush)
-        buf_append_buf(&c->out, &rq->reply);
+    if (rq->result == API_CLOSE) c->close_after_flush = true;
+    else if (rq->result == API_REPLY && !c->close_after_flush) buf_append_buf(&c->out, &rq->reply);
     if (!c->out.failed) return;
     log_error("network", "no memory for a reply, connection closed client=%s", c->peer);
     buf_done(&c->out);

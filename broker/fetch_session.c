@@ -60,7 +60,7 @@ static bool make_room(struct fetch_sessions *c, int64_t now_ms)
     struct fetch_session *s;
 
     if (c->count < c->slots_max) return true;
-    TAILQ_FOREACH (s, &c->used, link) {
+    TAILQ_FOREACH(s, &c->used, link) {
         if (now_ms - s->used_ms < FETCH_SESSION_EVICT_MS) return false;
         if (s->busy) continue;
         session_remove(s);

@@ -151,10 +151,8 @@ void group_commit(struct group *g, struct offset_commit *commits, uint32_t count
     size_t bytes = g->offsets.bytes;
     for (uint32_t i = 0; i < count; i++) {
         if (commits[i].error != KAFKA_NONE) continue;
-        if (error == KAFKA_NONE)
-            offsets_set(&g->offsets, commits[i].topic, commits[i].partition, &commits[i].value);
-        else
-            commits[i].error = error;
+        if (error == KAFKA_NONE) offsets_set(&g->offsets, commits[i].topic, commits[i].partition, &commits[i].value);
+        else commits[i].error = error;
     }
     count_offsets(g, bytes);
 }
@@ -173,8 +171,7 @@ void group_commit_in_txn(struct group *g, int64_t producer_id, int16_t epoch, st
         if (commits[i].error != KAFKA_NONE) continue;
         if (error == KAFKA_NONE)
             offsets_pend(&g->offsets, producer_id, commits[i].topic, commits[i].partition, &commits[i].value);
-        else
-            commits[i].error = error;
+        else commits[i].error = error;
     }
     count_offsets(g, bytes);
 }
@@ -186,8 +183,7 @@ void group_delete_offsets(struct group *g, struct offset_delete *deletes, uint32
     for (uint32_t i = 0; i < count; i++) {
         struct offset_delete *d = &deletes[i];
         if (d->error != KAFKA_NONE) continue;
-        if (g->type->is_subscribed(g, d->topic))
-            d->error = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
+        if (g->type->is_subscribed(g, d->topic)) d->error = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
         else if (offsets_get(&g->offsets, d->topic, d->partition))
             changes[changes_count++] = (struct group_change){
                 .type = GROUP_CHANGE_OFFSET_REMOVED, .topic = d->topic, .partition = d->partition};
@@ -198,10 +194,8 @@ void group_delete_offsets(struct group *g, struct offset_delete *deletes, uint32
     size_t bytes = g->offsets.bytes;
     for (uint32_t i = 0; i < count; i++) {
         if (deletes[i].error != KAFKA_NONE) continue;
-        if (error == KAFKA_NONE)
-            offsets_remove(&g->offsets, deletes[i].topic, deletes[i].partition);
-        else
-            deletes[i].error = error;
+        if (error == KAFKA_NONE) offsets_remove(&g->offsets, deletes[i].topic, deletes[i].partition);
+        else deletes[i].error = error;
     }
     count_offsets(g, bytes);
 }
@@ -303,12 +297,9 @@ void groups_restore_offset(struct groups *gs, struct slice id, struct slice topi
     if (!g && !value) return;
     if (!g) g = classic_group_make(gs, id);
     size_t bytes = g->offsets.bytes;
-    if (!value)
-        (void)offsets_remove(&g->offsets, topic, partition);
-    else if (producer_id >= 0)
-        offsets_pend(&g->offsets, producer_id, topic, partition, value);
-    else
-        offsets_set(&g->offsets, topic, partition, value);
+    if (!value) (void)offsets_remove(&g->offsets, topic, partition);
+    else if (producer_id >= 0) offsets_pend(&g->offsets, producer_id, topic, partition, value);
+    else offsets_set(&g->offsets, topic, partition, value);
     count_offsets(g, bytes);
 }
 
@@ -327,10 +318,8 @@ void groups_restore_removed(struct groups *gs, struct slice id)
 {
     struct group *g = groups_find(gs, id);
     if (!g) return;
-    if (offsets_is_empty(&g->offsets))
-        groups_remove(g);
-    else
-        classic_group_restore(gs, id, &(struct classic_stored){.state_time_ms = -1});
+    if (offsets_is_empty(&g->offsets)) groups_remove(g);
+    else classic_group_restore(gs, id, &(struct classic_stored){.state_time_ms = -1});
 }
 
 void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_count, bool ok)
@@ -339,9 +328,7 @@ void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_co
     HASH_ITER(hh, gs->by_id, g, next)
     {
         if (group_partition(group_id(g), partitions_count) != partition) continue;
-        if (ok)
-            g->type->loaded(g);
-        else
-            groups_remove(g);
+        if (ok) g->type->loaded(g);
+        else groups_remove(g);
     }
 }

@@ -199,10 +199,8 @@ static void prepare_rebalance(struct classic_group *c, const char *reason)
 /* After members came, changed or went. */
 static void rebalance_or_complete(struct classic_group *c, const char *reason)
 {
-    if (c->state != CLASSIC_PREPARING_REBALANCE)
-        prepare_rebalance(c, reason);
-    else
-        maybe_complete_join(c);
+    if (c->state != CLASSIC_PREPARING_REBALANCE) prepare_rebalance(c, reason);
+    else maybe_complete_join(c);
 }
 
 /* The leader must be somebody who joined. False: nobody did. */
@@ -380,8 +378,7 @@ static void rejoin_durable(void *arg, enum kafka_error error)
         c->joining_count--;
         m->is_new = false;
         bool leads = r->can_skip_assignment && m == c->leader;
-        if (error != KAFKA_NONE)
-            join_answer_error(r->call, error, SLICE_EMPTY);
+        if (error != KAFKA_NONE) join_answer_error(r->call, error, SLICE_EMPTY);
         else
             join_answer_generation(r->call, c, slice_of(m->id),
                                    r->can_skip_assignment ? slice_of(c->leader->id) : slice_of(r->leader_id), leads,
@@ -422,10 +419,8 @@ static void join_static_again(struct classic_group *c, struct classic_member *m,
                          .generation_id = c->generation_id,
                          .can_skip_assignment = in->can_skip_assignment};
     group_ref(&c->group);
-    if (error != KAFKA_NONE)
-        rejoin_durable(r, error);
-    else
-        c->group.groups->host->when_durable(c->group.groups->host, &c->group, rejoin_durable, r);
+    if (error != KAFKA_NONE) rejoin_durable(r, error);
+    else c->group.groups->host->when_durable(c->group.groups->host, &c->group, rejoin_durable, r);
 }
 
 static void join_unknown(struct classic_group *c, const struct classic_join *in, struct classic_join_call *call)
@@ -454,10 +449,8 @@ static void join_known(struct classic_group *c, const struct classic_join *in, s
     }
     if (classic_pending_find(c, in->member_id)) {
         /* An id that we made for a dynamic member: an instance id beside it is nonsense. */
-        if (in->instance_id.ptr)
-            join_answer_error(call, KAFKA_UNKNOWN_MEMBER_ID, in->member_id);
-        else
-            join_new(c, in, in->member_id, call);
+        if (in->instance_id.ptr) join_answer_error(call, KAFKA_UNKNOWN_MEMBER_ID, in->member_id);
+        else join_new(c, in, in->member_id, call);
         return;
     }
     struct classic_member *m;
@@ -534,10 +527,8 @@ void classic_join(struct groups *gs, const struct classic_join *in, struct class
         return;
     }
     group_ref(g);
-    if (known)
-        join_known(c, in, call);
-    else
-        join_unknown(c, in, call);
+    if (known) join_known(c, in, call);
+    else join_unknown(c, in, call);
     group_unref(g);
 }
 
@@ -581,10 +572,8 @@ static void sync_lead(struct classic_group *c, const struct classic_sync *in)
     w->generation_id = c->generation_id;
     group_ref(&c->group);
     enum kafka_error error = room ? append_state(c) : KAFKA_GROUP_MAX_SIZE_REACHED;
-    if (error != KAFKA_NONE)
-        complete_sync(w, error);
-    else
-        c->group.groups->host->when_durable(c->group.groups->host, &c->group, complete_sync, w);
+    if (error != KAFKA_NONE) complete_sync(w, error);
+    else c->group.groups->host->when_durable(c->group.groups->host, &c->group, complete_sync, w);
 }
 
 static enum kafka_error sync_check(const struct classic_group *c, const struct classic_sync *in,
@@ -667,10 +656,8 @@ void classic_leave(struct groups *gs, struct slice id, struct classic_leave *lea
         member_remove(m, KAFKA_UNKNOWN_MEMBER_ID);
         left = true;
     }
-    if (left)
-        rebalance_or_complete(c, "members left");
-    else if (pending_left)
-        maybe_complete_join(c);
+    if (left) rebalance_or_complete(c, "members left");
+    else if (pending_left) maybe_complete_join(c);
 }
 
 /* -- the type's functions -- */

@@ -84,7 +84,7 @@ struct classic_group {
     bool member_added; /* during the initial delay */
     int32_t initial_delay_ms;
     int32_t initial_remaining_ms;
-    bool topics_known;    /* topics holds what the members subscribe; false: undecodable, too many, or no "consumer" group */
+    bool topics_known;    /* topics holds what the members subscribe; false: undecodable, too many, or not "consumer" */
     struct slice *topics; /* sorted; one allocation with the names */
     int32_t topics_count;
     size_t topics_bytes;

@@ -92,7 +92,8 @@ static bool batches_build(struct store *s, struct group *g, const struct batch_f
         bytes_reset(&s->key);
         bytes_reset(&s->value);
         if (!group_record_encode(g, &changes[i], &s->key, &s->value, &tombstone)) return false;
-        if (batch_builder_size(&s->builder) + s->key.len + s->value.len > STORE_BATCH_BYTES_MAX && !batch_end(s, fields))
+        if (batch_builder_size(&s->builder) + s->key.len + s->value.len > STORE_BATCH_BYTES_MAX &&
+            !batch_end(s, fields))
             return false;
         batch_builder_append(&s->builder, now_ms, slice_make(s->key.ptr, s->key.len),
                              tombstone ? SLICE_NULL : slice_make(s->value.ptr, s->value.len), NULL, 0);
@@ -307,10 +308,8 @@ static void topic_changed(struct topic_watch *w, enum topic_event event, const s
 {
     struct store *s = container_of(w, struct store, watch);
     if (event != TOPIC_DELETED) return;
-    if (strcmp(topic->name, TOPIC_OFFSETS) == 0)
-        store_detach(s);
-    else
-        groups_topic_deleted(&s->groups, slice_of(topic->name));
+    if (strcmp(topic->name, TOPIC_OFFSETS) == 0) store_detach(s);
+    else groups_topic_deleted(&s->groups, slice_of(topic->name));
 }
 
 static void config_refresh(struct store *s, const struct broker_config *c)
@@ -382,14 +381,11 @@ struct groups *groups_for(struct request *rq, struct slice id, enum acl_operatio
 {
     struct store *s = store_of(rq->broker);
     *ret_error = KAFKA_NONE;
-    if (!request_authorize(rq, operation, RESOURCE_GROUP, id))
-        *ret_error = KAFKA_GROUP_AUTHORIZATION_FAILED;
-    else if (!s->parts)
-        *ret_error = KAFKA_NOT_COORDINATOR;
+    if (!request_authorize(rq, operation, RESOURCE_GROUP, id)) *ret_error = KAFKA_GROUP_AUTHORIZATION_FAILED;
+    else if (!s->parts) *ret_error = KAFKA_NOT_COORDINATOR;
     else if (s->parts[group_partition(id, s->parts_count)] == PART_LOADING)
         *ret_error = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
-    else if (s->parts[group_partition(id, s->parts_count)] == PART_FAILED)
-        *ret_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    else if (s->parts[group_partition(id, s->parts_count)] == PART_FAILED) *ret_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
     if (*ret_error != KAFKA_NONE) return NULL;
     config_refresh(s, request_metadata(rq)->config);
     return &s->groups;

@@ -23,11 +23,11 @@ struct broker;
 struct security;
 struct shared_set;
 
-#define TOPIC_NAME_BYTES_MAX     249
-#define TOPIC_PARTITIONS_MAX     100000 /* of one topic: its array is copied when it grows */
-#define TOPIC_OFFSETS            "__consumer_offsets"
-#define TOPIC_TRANSACTIONS       "__transaction_state"
-#define TOPIC_SHARE_STATE        "__share_group_state"
+#define TOPIC_NAME_BYTES_MAX 249
+#define TOPIC_PARTITIONS_MAX 100000 /* of one topic: its array is copied when it grows */
+#define TOPIC_OFFSETS        "__consumer_offsets"
+#define TOPIC_TRANSACTIONS   "__transaction_state"
+#define TOPIC_SHARE_STATE    "__share_group_state"
 
 struct metadata_partition {
     struct partition_log *log; /* NULL: offline, its log could not be opened (answer KAFKA_STORAGE_ERROR) */
@@ -62,7 +62,7 @@ struct metadata_feature {
 
 struct metadata {
     atomic_uint refs; /* first: metadata_copy() copies what follows */
-    int64_t version; /* offset behind the last metadata record that it contains */
+    int64_t version;  /* offset behind the last metadata record that it contains */
     int32_t topics_count;
     struct metadata_topic **topics;       /* by name */
     struct metadata_topic **topics_by_id; /* by id, bytewise */
@@ -101,9 +101,9 @@ bool topic_name_is_internal(struct slice name);
 
 struct topic_spec {
     struct slice name;
-    int32_t partitions_count;                /* -1: num.partitions */
-    int16_t replication_factor;              /* -1 or 1: the default; more is refused */
-    const struct config_entry *config;       /* checked against the rows of topics */
+    int32_t partitions_count;          /* -1: num.partitions */
+    int16_t replication_factor;        /* -1 or 1: the default; more is refused */
+    const struct config_entry *config; /* checked against the rows of topics */
     uint32_t config_count;
 };
 
@@ -117,16 +117,18 @@ const struct metadata *metadata_change_view(const struct metadata_change *c);
 /* TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION (bad, or collides in '.' and '_'), INVALID_PARTITIONS,
  * INVALID_REPLICATION_FACTOR, INVALID_CONFIG, KAFKA_STORAGE_ERROR. ret_topic (may be NULL) is borrowed until the end of the
  * change. validate_only: says what would happen; *ret_topic is set, nothing is added but to the view. */
-enum kafka_error metadata_change_create_topic(struct metadata_change *c, const struct topic_spec *spec, bool validate_only,
-                                              const struct metadata_topic **ret_topic, struct err *err) WARN_UNUSED;
+enum kafka_error metadata_change_create_topic(struct metadata_change *c, const struct topic_spec *spec,
+                                              bool validate_only, const struct metadata_topic **ret_topic,
+                                              struct err *err) WARN_UNUSED;
 /* Grows to count partitions. UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS (not more than now). */
-enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct slice name, int32_t count, bool validate_only,
-                                            struct err *err) WARN_UNUSED;
+enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct slice name, int32_t count,
+                                            bool validate_only, struct err *err) WARN_UNUSED;
 enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct uuid id, struct err *err) WARN_UNUSED;
 /* Sets one name of a resource, or removes it (value NULL). type: config_resource_type; names of topics and brokers are
  * checked against their rows; an unchanged value adds nothing. INVALID_CONFIG, UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST. */
-enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
-                                            const char *value, bool validate_only, struct err *err) WARN_UNUSED;
+enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource,
+                                            const char *name, const char *value, bool validate_only,
+                                            struct err *err) WARN_UNUSED;
 /* Finalizes a level; names and levels are the caller's to check (feature_levels.h). */
 void metadata_change_set_feature(struct metadata_change *c, const char *name, int16_t level);
 /* How many more rules, credentials and quotas the change may set or remove; 0: refuse with POLICY_VIOLATION, as Kafka

@@ -113,7 +113,9 @@ static void delete_opened(struct metadata_change *c, uint32_t first)
     while (c->opened_count > first) {
         struct partition_log *log = c->opened[--c->opened_count];
         int r = log_dir_delete_log(c->broker->dir, log);
-        if (r < 0) log_warn("metadata", "log of an abandoned partition is left partition=%s error=%s", partition_log_name(log), strerror(-r));
+        if (r < 0)
+            log_warn("metadata", "log of an abandoned partition is left partition=%s error=%s", partition_log_name(log),
+                     strerror(-r));
         partition_log_unref(log);
     }
 }
@@ -154,7 +156,8 @@ static enum kafka_error check_topic_config(const char *name, const char *value, 
     return KAFKA_NONE;
 }
 
-static void add_config_record(struct metadata_change *c, int8_t type, struct slice resource, const char *name, const char *value)
+static void add_config_record(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
+                              const char *value)
 {
     struct config_record r;
     config_record_init(&r);
@@ -193,36 +196,42 @@ static enum kafka_error check_spec(struct metadata_change *c, const struct topic
         return err_set(err, KAFKA_TOPIC_ALREADY_EXISTS, "Topic '" SLICE_FMT "' already exists.", SLICE_ARG(spec->name));
     const struct metadata_topic *other = colliding_topic(c->next, spec->name);
     if (other)
-        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "Topic '" SLICE_FMT "' collides with existing topic: %s", SLICE_ARG(spec->name),
-                       other->name);
+        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "Topic '" SLICE_FMT "' collides with existing topic: %s",
+                       SLICE_ARG(spec->name), other->name);
     if (spec->partitions_count == 0 || spec->partitions_count < -1)
         return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.");
     if (spec->partitions_count > TOPIC_PARTITIONS_MAX)
         return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
     if (spec->replication_factor == 0 || spec->replication_factor < -1)
-        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0, or -1 to use the default value.");
+        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR,
+                       "Replication factor must be larger than 0, or -1 to use the default value.");
     if (spec->replication_factor > 1)
         return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR,
-                       "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be reached because only "
-                       "1 broker(s) are registered.", spec->replication_factor, spec->replication_factor);
+                       "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be "
+                       "reached because only "
+                       "1 broker(s) are registered.",
+                       spec->replication_factor, spec->replication_factor);
     for (uint32_t i = 0; i < spec->config_count; i++) {
         if (!spec->config[i].value)
-            return err_set(err, KAFKA_INVALID_CONFIG, "Null value not supported for topic configs: %s", spec->config[i].name);
+            return err_set(err, KAFKA_INVALID_CONFIG, "Null value not supported for topic configs: %s",
+                           spec->config[i].name);
         error = check_topic_config(spec->config[i].name, spec->config[i].value, err);
         if (error != KAFKA_NONE) return error;
     }
     return KAFKA_NONE;
 }
 
-enum kafka_error metadata_change_create_topic(struct metadata_change *c, const struct topic_spec *spec, bool validate_only,
-                                              const struct metadata_topic **ret_topic, struct err *err)
+enum kafka_error metadata_change_create_topic(struct metadata_change *c, const struct topic_spec *spec,
+                                              bool validate_only, const struct metadata_topic **ret_topic,
+                                              struct err *err)
 {
     enum kafka_error error = check_spec(c, spec, err);
     if (error != KAFKA_NONE) return error;
 
     int32_t count = spec->partitions_count > 0 ? spec->partitions_count : (int32_t)c->next->config->num_partitions;
     struct metadata_topic *t = metadata_topic_new(spec->name, uuid_random());
-    for (uint32_t i = 0; i < spec->config_count; i++) config_list_set(&t->config, spec->config[i].name, spec->config[i].value);
+    for (uint32_t i = 0; i < spec->config_count; i++)
+        config_list_set(&t->config, spec->config[i].name, spec->config[i].value);
     metadata_topic_resolve(t, c->next->config);
     metadata_topic_grow(t, count);
 
@@ -238,7 +247,8 @@ enum kafka_error metadata_change_create_topic(struct metadata_change *c, const s
         record.topic_id = t->id;
         add_record(c, METADATA_TOPIC, &record);
         for (uint32_t i = 0; i < t->config.count; i++)
-            add_config_record(c, CONFIG_RESOURCE_TOPIC, slice_of(t->name), t->config.entries[i].name, t->config.entries[i].value);
+            add_config_record(c, CONFIG_RESOURCE_TOPIC, slice_of(t->name), t->config.entries[i].name,
+                              t->config.entries[i].value);
         for (int32_t i = 0; i < count; i++) add_partition_record(c, t->id, i);
         note(c, TOPIC_CREATED, t);
     }
@@ -247,23 +257,26 @@ enum kafka_error metadata_change_create_topic(struct metadata_change *c, const s
     return KAFKA_NONE;
 }
 
-enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct slice name, int32_t count, bool validate_only,
-                                            struct err *err)
+enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct slice name, int32_t count,
+                                            bool validate_only, struct err *err)
 {
     const struct metadata_topic *now = metadata_topic(c->next, name);
 
     if (!now)
-        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.", SLICE_ARG(name));
+        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
+                       SLICE_ARG(name));
     if (count == now->partitions_count)
         return err_set(err, KAFKA_INVALID_PARTITIONS, "Topic already has %d partition(s).", now->partitions_count);
     if (count < now->partitions_count)
-        return err_set(err, KAFKA_INVALID_PARTITIONS, "The topic " SLICE_FMT " currently has %d partition(s); %d would not be an increase.",
+        return err_set(err, KAFKA_INVALID_PARTITIONS,
+                       "The topic " SLICE_FMT " currently has %d partition(s); %d would not be an increase.",
                        SLICE_ARG(name), now->partitions_count, count);
     if (count > TOPIC_PARTITIONS_MAX)
         return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
     if (slice_eq_text(name, TOPIC_OFFSETS) || slice_eq_text(name, TOPIC_TRANSACTIONS))
         return err_set(err, KAFKA_INVALID_PARTITIONS,
-                       "The partitions of " SLICE_FMT " cannot become more: what is stored would not be found any more.",
+                       "The partitions of " SLICE_FMT
+                       " cannot become more: what is stored would not be found any more.",
                        SLICE_ARG(name));
 
     struct metadata_topic *t = metadata_topic_copy(now);
@@ -288,7 +301,8 @@ enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct 
     struct remove_topic_record record;
 
     if (!t) return err_set(err, KAFKA_UNKNOWN_TOPIC_ID, "This server does not host this topic ID.");
-    if (!c->next->config->delete_topic_enable) return err_set(err, KAFKA_TOPIC_DELETION_DISABLED, "Topic deletion is disabled.");
+    if (!c->next->config->delete_topic_enable)
+        return err_set(err, KAFKA_TOPIC_DELETION_DISABLED, "Topic deletion is disabled.");
 
     remove_topic_record_init(&record);
     record.topic_id = id;
@@ -300,12 +314,14 @@ enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct 
 
 /* -- configs -- */
 
-static enum kafka_error set_topic_config(struct metadata_change *c, struct slice resource, const char *name, const char *value,
-                                         bool validate_only, struct err *err)
+static enum kafka_error set_topic_config(struct metadata_change *c, struct slice resource, const char *name,
+                                         const char *value, bool validate_only, struct err *err)
 {
     const struct metadata_topic *now = metadata_topic(c->next, resource);
 
-    if (!now) return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.", SLICE_ARG(resource));
+    if (!now)
+        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
+                       SLICE_ARG(resource));
     if (!topic_option_find(name)) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown topic config name: %s", name);
     if (value) {
         enum kafka_error error = check_topic_config(name, value, err);
@@ -335,8 +351,8 @@ static bool promises_protection(const char *name)
     return false;
 }
 
-static enum kafka_error check_broker_config(struct metadata_change *c, struct slice resource, const char *name, const char *value,
-                                            struct err *err)
+static enum kafka_error check_broker_config(struct metadata_change *c, struct slice resource, const char *name,
+                                            const char *value, struct err *err)
 {
     const struct option *row = option_find(broker_options, broker_options_count, name);
 
@@ -344,7 +360,8 @@ static enum kafka_error check_broker_config(struct metadata_change *c, struct sl
         char id[24];
         snprintf(id, sizeof id, "%lld", (long long)c->broker->config->node_id);
         if (!slice_eq_text(resource, id))
-            return err_set(err, KAFKA_INVALID_REQUEST, "Unexpected broker id, expected %s or empty, but received " SLICE_FMT, id,
+            return err_set(err, KAFKA_INVALID_REQUEST,
+                           "Unexpected broker id, expected %s or empty, but received " SLICE_FMT, id,
                            SLICE_ARG(resource));
     }
     if (!row) return KAFKA_NONE; /* kept, as Kafka keeps custom configs of its plug-ins */
@@ -366,8 +383,8 @@ static void warn_without_effect(const char *name)
     if (row && (row->flags & OPTION_UNUSED)) log_warn("config", "option has no effect here name=%s", name);
 }
 
-enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource, const char *name,
-                                            const char *value, bool validate_only, struct err *err)
+enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource,
+                                            const char *name, const char *value, bool validate_only, struct err *err)
 {
     if (type == CONFIG_RESOURCE_TOPIC) return set_topic_config(c, resource, name, value, validate_only, err);
     if (type == CONFIG_RESOURCE_BROKER) {
@@ -391,7 +408,8 @@ void metadata_change_set_feature(struct metadata_change *c, const char *name, in
     struct feature_level_record record;
 
     if (metadata_feature_level(c->next, name) == level) return;
-    if (!metadata_set_feature(c->next, slice_of(name), level)) abort(); /* a known name: there is room for all of them */
+    if (!metadata_set_feature(c->next, slice_of(name), level))
+        abort(); /* a known name: there is room for all of them */
     feature_level_record_init(&record);
     record.name = slice_of(name);
     record.feature_level = level;
@@ -512,7 +530,9 @@ static void delete_logs(struct broker *b, const struct metadata_topic *t)
     for (int32_t i = 0; i < t->partitions_count; i++) {
         struct partition_log *log = t->partitions[i].log;
         int r = log ? log_dir_delete_log(b->dir, log) : 0;
-        if (r < 0) log_error("metadata", "log of a deleted topic is left partition=%s error=%s", partition_log_name(log), strerror(-r));
+        if (r < 0)
+            log_error("metadata", "log of a deleted topic is left partition=%s error=%s", partition_log_name(log),
+                      strerror(-r));
     }
 }
 
@@ -535,7 +555,8 @@ static void change_publish(struct metadata_change *c)
         for (int32_t i = 0; i < c->next->topics_count; i++) configure_logs(c->next->topics[i]);
     STAILQ_FOREACH(n, &c->notes, link) {
         log_info("metadata", "topic %s name=%s partitions=%d",
-                 (const char *[]){"created", "grown", "configured", "deleted"}[n->event], n->topic->name, n->topic->partitions_count);
+                 (const char *[]){"created", "grown", "configured", "deleted"}[n->event], n->topic->name,
+                 n->topic->partitions_count);
         if (n->event == TOPIC_CONFIGURED) configure_logs(n->topic);
         tell(b, n);
         if (n->event == TOPIC_DELETED) delete_logs(b, n->topic);
@@ -561,7 +582,8 @@ static void drain(struct broker *b)
             change_publish(c);
             continue;
         }
-        log_error("metadata", "the metadata log cannot be synced: changes are refused until a restart error=%s", strerror(-c->sync_error));
+        log_error("metadata", "the metadata log cannot be synced: changes are refused until a restart error=%s",
+                  strerror(-c->sync_error));
         b->metadata_failed = true;
         revert_head(b);
         change_fail(c, KAFKA_STORAGE_ERROR);
@@ -608,7 +630,8 @@ void metadata_change_commit(struct metadata_change *c, void (*done)(void *arg, e
         return;
     }
     if (c->broker_config_changed) resolve_topics(c);
-    enum kafka_error error = b->metadata_failed ? KAFKA_STORAGE_ERROR : metadata_log_append(b->metadata_log, &c->records, &end);
+    enum kafka_error error =
+        b->metadata_failed ? KAFKA_STORAGE_ERROR : metadata_log_append(b->metadata_log, &c->records, &end);
     if (error != KAFKA_NONE) {
         log_error("metadata", "a change cannot be written error=%s", kafka_error_name(error));
         change_fail(c, KAFKA_STORAGE_ERROR);

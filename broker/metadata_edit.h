@@ -30,7 +30,8 @@ void metadata_remove_topic(struct metadata *m, struct uuid id);
 /* Takes over the reference. */
 void metadata_set_security(struct metadata *m, const struct security *s);
 /* value NULL removes. Not for topics. */
-void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice name, const char *key, const char *value);
+void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice name, const char *key,
+                                  const char *value);
 /* Applies the broker's dynamic options: config from the file's options; topics' log_config are the caller's business. */
 void metadata_apply_broker_config(struct metadata *m, const struct broker_config *file);
 

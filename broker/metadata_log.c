@@ -50,8 +50,8 @@ static uint8_t *flatten(const struct buf *b)
     return bytes;
 }
 
-static void append_message(struct batch_builder *builder, int64_t now_ms, struct slice key, const struct wire_message *m,
-                           bool framed, int16_t version, const void *message)
+static void append_message(struct batch_builder *builder, int64_t now_ms, struct slice key,
+                           const struct wire_message *m, bool framed, int16_t version, const void *message)
 {
     struct buf buf;
     struct wire_writer w;
@@ -71,14 +71,16 @@ static void append_message(struct batch_builder *builder, int64_t now_ms, struct
     buf_done(&buf);
 }
 
-void metadata_log_record(struct batch_builder *builder, int64_t now_ms, enum metadata_record_type type, const void *message)
+void metadata_log_record(struct batch_builder *builder, int64_t now_ms, enum metadata_record_type type,
+                         const void *message)
 {
     const struct wire_message *m = wire_message_find_type(WIRE_METADATA, SLICE_NULL, (int16_t)type);
     assert(m);
     append_message(builder, now_ms, SLICE_NULL, m, true, version_written(type), message);
 }
 
-static enum kafka_error append_batch(struct metadata_log *ml, struct batch_builder *builder, uint16_t attributes, int64_t *ret_end)
+static enum kafka_error append_batch(struct metadata_log *ml, struct batch_builder *builder, uint16_t attributes,
+                                     int64_t *ret_end)
 {
     struct batch_fields fields = BATCH_FIELDS_PLAIN;
     struct slice batch;
@@ -104,8 +106,8 @@ void metadata_log_sync(struct metadata_log *ml, int64_t end, void (*done)(void *
 
 /* -- control records of a quorum of one -- */
 
-static void append_control(struct batch_builder *builder, int64_t now_ms, int16_t type, const char *name, int16_t version,
-                           const void *message)
+static void append_control(struct batch_builder *builder, int64_t now_ms, int16_t type, const char *name,
+                           int16_t version, const void *message)
 {
     uint8_t key[4];
     be16_store(key, 0);
@@ -173,7 +175,8 @@ struct replay {
 
 static int damaged(struct replay *r, const char *what)
 {
-    return err_set(r->err, -EBADMSG, "%s-0: record at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, r->last_offset, what);
+    return err_set(r->err, -EBADMSG, "%s-0: record at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, r->last_offset,
+                   what);
 }
 
 static struct metadata_topic *known_topic(struct replay *r, struct uuid id)
@@ -186,7 +189,8 @@ static int apply_partition(struct replay *r, const struct partition_record *p)
     struct metadata_topic *t = known_topic(r, p->topic_id);
 
     if (!t) return damaged(r, "a partition of an unknown topic");
-    if (p->partition_id < 0 || p->partition_id >= TOPIC_PARTITIONS_MAX) return damaged(r, "a partition number out of range");
+    if (p->partition_id < 0 || p->partition_id >= TOPIC_PARTITIONS_MAX)
+        return damaged(r, "a partition number out of range");
     if (p->partition_id >= t->partitions_count) {
         r->state->partitions_count += p->partition_id + 1 - t->partitions_count;
         metadata_topic_grow(t, p->partition_id + 1);
@@ -213,9 +217,10 @@ static int apply_feature(struct replay *r, const struct feature_level_record *f)
 {
     struct metadata *m = r->state;
 
-    if (slice_eq_text(f->name, "metadata.version") && (f->feature_level < METADATA_VERSION_MIN || f->feature_level > METADATA_VERSION_MAX))
-        return err_set(r->err, -ENOTSUP, "%s-0: metadata.version is %d; this version of ottla knows %d to %d", METADATA_LOG_TOPIC,
-                       f->feature_level, METADATA_VERSION_MIN, METADATA_VERSION_MAX);
+    if (slice_eq_text(f->name, "metadata.version") &&
+        (f->feature_level < METADATA_VERSION_MIN || f->feature_level > METADATA_VERSION_MAX))
+        return err_set(r->err, -ENOTSUP, "%s-0: metadata.version is %d; this version of ottla knows %d to %d",
+                       METADATA_LOG_TOPIC, f->feature_level, METADATA_VERSION_MIN, METADATA_VERSION_MAX);
     return metadata_set_feature(m, f->name, f->feature_level) ? 0 : damaged(r, "too many features, or too long a name");
 }
 
@@ -289,10 +294,11 @@ static int apply_value(struct replay *r, struct slice value)
     uint32_t version = wire_get_uvarint(&reader);
 
     if (reader.failed || frame != FRAME_VERSION) return damaged(r, "not a frame of version 1");
-    const struct wire_message *m = type > INT16_MAX ? NULL : wire_message_find_type(WIRE_METADATA, SLICE_NULL, (int16_t)type);
+    const struct wire_message *m =
+        type > INT16_MAX ? NULL : wire_message_find_type(WIRE_METADATA, SLICE_NULL, (int16_t)type);
     if (!m || version > (uint32_t)m->version_max)
-        return err_set(r->err, -ENOTSUP, "%s-0: record type %u version %u at offset %" PRId64 " is of a newer Kafka", METADATA_LOG_TOPIC,
-                       type, version, r->last_offset);
+        return err_set(r->err, -ENOTSUP, "%s-0: record type %u version %u at offset %" PRId64 " is of a newer Kafka",
+                       METADATA_LOG_TOPIC, type, version, r->last_offset);
 
     void *message = arena_calloc(&r->arena, 1, m->size);
     if (!message) return damaged(r, "it is too large");
@@ -397,8 +403,10 @@ static int replay_log(struct metadata_log *ml, struct replay *r)
     int result = 0;
 
     if (marks.log_start > 0)
-        return err_set(r->err, -ENOTSUP, "%s-0 begins at offset %" PRId64 ": what came before is in a snapshot of Kafka, which this "
-                       "version of ottla does not read", METADATA_LOG_TOPIC, marks.log_start);
+        return err_set(r->err, -ENOTSUP,
+                       "%s-0 begins at offset %" PRId64 ": what came before is in a snapshot of Kafka, which this "
+                       "version of ottla does not read",
+                       METADATA_LOG_TOPIC, marks.log_start);
     while (result == 0 && offset < marks.log_end) {
         struct log_read read = {0};
         enum kafka_error error = partition_log_read(ml->log, offset, REPLAY_READ_BYTES, true, READ_LOG_END, &read);
@@ -408,7 +416,9 @@ static int replay_log(struct metadata_log *ml, struct replay *r)
         }
         AUTO_FREE uint8_t *bytes = malloc(read.length);
         result = bytes ? log_read_bytes(&read, bytes) : -ENOMEM;
-        if (result < 0) err_set(r->err, result, "%s-0 cannot be read at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, offset, strerror(-result));
+        if (result < 0)
+            err_set(r->err, result, "%s-0 cannot be read at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, offset,
+                    strerror(-result));
         else result = replay_batches(r, slice_make(bytes, read.length), &offset);
         log_read_done(&read);
     }
@@ -429,7 +439,9 @@ static int begin_quorum(struct metadata_log *ml, int32_t node_id, struct uuid di
     append_quorum(&builder, clock_wall_ms(ml->clock), node_id, directory_id);
     enum kafka_error error = append_batch(ml, &builder, RECORD_BATCH_CONTROL, &end);
     batch_builder_done(&builder);
-    return error == KAFKA_NONE ? 0 : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
+    return error == KAFKA_NONE
+               ? 0
+               : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
 }
 
 static void append_feature(struct metadata_log *ml, struct batch_builder *builder, const char *name, int16_t level)
@@ -452,11 +464,14 @@ static int begin_records(struct metadata_log *ml, struct err *err)
     append_feature(ml, &builder, "transaction.version", TRANSACTION_VERSION_MAX);
     enum kafka_error error = append_batch(ml, &builder, 0, &end);
     batch_builder_done(&builder);
-    return error == KAFKA_NONE ? 0 : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
+    return error == KAFKA_NONE
+               ? 0
+               : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
 }
 
 int metadata_log_open(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
-                      struct broker_config_ref *config, struct metadata_log **ret_log, struct metadata **ret_state, struct err *err)
+                      struct broker_config_ref *config, struct metadata_log **ret_log, struct metadata **ret_state,
+                      struct err *err)
 {
     struct metadata_log *ml = xcalloc(1, sizeof *ml);
     struct log_config log_config;
@@ -474,7 +489,8 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
 
     arena_init(&r.arena, REPLAY_ARENA_BYTES);
     batch_builder_init(&r.held);
-    if (partition_log_marks(ml->log).log_end == 0) result = begin_quorum(ml, (int32_t)file->node_id, log_dir_directory_id(dir), err);
+    if (partition_log_marks(ml->log).log_end == 0)
+        result = begin_quorum(ml, (int32_t)file->node_id, log_dir_directory_id(dir), err);
     if (result == 0) {
         r.state = metadata_new(config);
         result = replay_log(ml, &r);

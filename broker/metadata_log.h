@@ -12,11 +12,11 @@
 #include "protocol/messages.h"
 #include "protocol/batch_builder.h"
 
-#define METADATA_LOG_TOPIC     "__cluster_metadata"
-#define METADATA_VERSION_MIN   7  /* 3.3-IV3, the first of KRaft in production */
-#define METADATA_VERSION_MAX   27 /* 4.1-IV1 */
-#define TRANSACTION_VERSION_MAX 2 /* KIP-890, both parts */
-#define METADATA_BATCH_BYTES_MAX (8u << 20) /* Kafka's own limit of one batch of this log */
+#define METADATA_LOG_TOPIC        "__cluster_metadata"
+#define METADATA_VERSION_MIN      7            /* 3.3-IV3, the first of KRaft in production */
+#define METADATA_VERSION_MAX      27           /* 4.1-IV1 */
+#define TRANSACTION_VERSION_MAX   2            /* KIP-890, both parts */
+#define METADATA_BATCH_BYTES_MAX  (8u << 20)   /* Kafka's own limit of one batch of this log */
 #define METADATA_RECORD_BYTES_MAX (256u << 10) /* more than any record of names (32 KiB each) takes */
 
 /* Types of metadata records. */
@@ -48,10 +48,12 @@ void metadata_log_close(struct metadata_log *ml);
 struct log_marks metadata_log_marks(const struct metadata_log *ml);
 
 /* Adds a record to the builder: its frame and message, in the version that Kafka 4.1 writes. */
-void metadata_log_record(struct batch_builder *builder, int64_t now_ms, enum metadata_record_type type, const void *message);
+void metadata_log_record(struct batch_builder *builder, int64_t now_ms, enum metadata_record_type type,
+                         const void *message);
 
 /* Appends what the builder holds as one batch and empties it. *ret_end: offset behind it. */
-enum kafka_error metadata_log_append(struct metadata_log *ml, struct batch_builder *builder, int64_t *ret_end) WARN_UNUSED;
+enum kafka_error metadata_log_append(struct metadata_log *ml, struct batch_builder *builder,
+                                     int64_t *ret_end) WARN_UNUSED;
 /* Calls done(arg, error) on a sync thread when everything before end is on disk. */
 void metadata_log_sync(struct metadata_log *ml, int64_t end, void (*done)(void *arg, int error), void *arg);
 

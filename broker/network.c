@@ -242,8 +242,7 @@ static void accept_ready(struct ev_loop *ev, ev_io *w, int revents)
         *a = (struct accepted){.loop = least_loaded(n), .listener = listener, .fd = fd, .peer = peer};
         atomic_fetch_add(&n->connections_count, 1);
         atomic_fetch_add(&a->loop->connections_count, 1);
-        if (a->loop->ev == ev)
-            adopt(a);
+        if (a->loop->ev == ev) adopt(a);
         else if (!mailbox_post(&a->loop->mailbox, adopt, a)) {
             close(fd);
             free(a);

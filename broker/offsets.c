@@ -74,10 +74,8 @@ static int32_t entry_index(const struct offset_topic *t, int32_t partition)
     int32_t low = 0, high = t->count;
     while (low < high) {
         int32_t middle = low + (high - low) / 2;
-        if (t->entries[middle].partition < partition)
-            low = middle + 1;
-        else
-            high = middle;
+        if (t->entries[middle].partition < partition) low = middle + 1;
+        else high = middle;
     }
     return low;
 }

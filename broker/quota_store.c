@@ -13,7 +13,7 @@ static const char *const type_names[QUOTA_TYPES] = {
 /* The values that a key takes: whole or not, up to which. */
 static const struct {
     const char *name;
-    bool of_address; /* else of users and clients */
+    bool of_address;  /* else of users and clients */
     double whole_max; /* 0: fractions are allowed */
 } keys[QUOTA_KEYS] = {
     [QUOTA_PRODUCER_BYTE_RATE] = {"producer_byte_rate", false, (double)INT64_MAX},

@@ -39,9 +39,9 @@ struct broker {
     bool changing;        /* a change is being built */
     bool metadata_failed; /* the metadata log could not be synced */
 
-    struct groups *groups;             /* control: group coordinator, its offsets and producer ids (group.h) */
-    struct txns *txns;                 /* control: transaction coordinator (txn_store.h) */
-    LIST_HEAD(, topic_watch) watches;  /* control */
+    struct groups *groups;            /* control: group coordinator, its offsets and producer ids (group.h) */
+    struct txns *txns;                /* control: transaction coordinator (txn_store.h) */
+    LIST_HEAD(, topic_watch) watches; /* control */
 };
 
 #endif

@@ -195,18 +195,15 @@ static void complete(struct txn *t, enum kafka_error error)
         error = move(t, data);
         for (struct txn_topic *o = t->topics; o; o = o->next) o->count = o->count_before;
     }
-    if (error == KAFKA_NONE)
-        partitions_clear(t);
-    else
-        log_error("transaction", "ending is delayed id=%s error=%s", t->id, kafka_error_name(error));
+    if (error == KAFKA_NONE) partitions_clear(t);
+    else log_error("transaction", "ending is delayed id=%s error=%s", t->id, kafka_error_name(error));
     answer(t, KAFKA_NONE); /* the decision stands; txns_sweep() tries again */
 }
 
 static void write_markers(struct txn *t)
 {
-    struct txn_marker marker = {.producer_id = t->data.producer_id,
-                                .epoch = t->data.epoch,
-                                .commit = t->data.state == TXN_PREPARE_COMMIT};
+    struct txn_marker marker = {
+        .producer_id = t->data.producer_id, .epoch = t->data.epoch, .commit = t->data.state == TXN_PREPARE_COMMIT};
     enum kafka_error error = KAFKA_NONE;
     for (const struct txn_topic *o = t->topics; o; o = o->next)
         for (int32_t i = 0; i < o->count; i++) {
@@ -215,18 +212,14 @@ static void write_markers(struct txn *t)
                 t->txns->host->mark(t->txns->host, t, &marker, slice_make(o->name, o->name_len), o->partitions[i]);
             if (e != KAFKA_NONE) error = e;
         }
-    if (error == KAFKA_NONE)
-        t->txns->host->when_marked(t->txns->host, t, complete);
-    else
-        complete(t, error);
+    if (error == KAFKA_NONE) t->txns->host->when_marked(t->txns->host, t, complete);
+    else complete(t, error);
 }
 
 static void prepared(struct txn *t, enum kafka_error error)
 {
-    if (error == KAFKA_NONE)
-        write_markers(t);
-    else
-        answer(t, error);
+    if (error == KAFKA_NONE) write_markers(t);
+    else answer(t, error);
 }
 
 /* Appends the decision and goes on from there. */
@@ -234,10 +227,8 @@ static void prepare(struct txn *t, struct txn_data data)
 {
     if (data.start_ms < 0) data.start_ms = now(t->txns); /* nothing was added (version 2) */
     enum kafka_error error = move(t, data);
-    if (error == KAFKA_NONE)
-        t->txns->host->when_durable(t->txns->host, t, prepared);
-    else
-        answer(t, error);
+    if (error == KAFKA_NONE) t->txns->host->when_durable(t->txns->host, t, prepared);
+    else answer(t, error);
 }
 
 /* Fences the producer and aborts its transaction. t is busy. */
@@ -341,7 +332,7 @@ void txn_init(struct txns *ts, const struct txn_init *in, struct txn_call *call)
     enum kafka_error error = t->busy || t->adds         ? KAFKA_CONCURRENT_TRANSACTIONS
                              : !is_own_id(&t->data, in) ? KAFKA_PRODUCER_FENCED
                              : is_prepared(t)           ? KAFKA_CONCURRENT_TRANSACTIONS
-                                                     : KAFKA_NONE;
+                                                        : KAFKA_NONE;
     if (error != KAFKA_NONE) {
         reply(call, error);
         return;
@@ -427,8 +418,7 @@ enum kafka_error txn_verify(struct txns *ts, const struct txn_producer *who, str
 static bool is_repeat(const struct txn_data *data, const struct txn_producer *who)
 {
     if (data->client_version < TXN_VERSION_2) return false;
-    if (who->producer_id == data->producer_id)
-        /* INT16_MAX is a regular bump only when the next id takes over. */
+    if (who->producer_id == data->producer_id) /* INT16_MAX is a regular bump only when the next id takes over. */
         return who->epoch == data->epoch - 1 && (data->epoch < INT16_MAX || data->next_producer_id >= 0);
     return who->producer_id == data->previous_producer_id && who->epoch == TXN_EPOCH_LAST && data->epoch == 0;
 }
@@ -471,10 +461,8 @@ static void end_with_id(struct txn *t, enum kafka_error error, int64_t next_prod
         data.last_epoch = data.epoch++;
         data.next_producer_id = next_producer_id;
     }
-    if (next_producer_id >= 0)
-        promise(t, KAFKA_NONE, next_producer_id, 0);
-    else
-        promise(t, KAFKA_NONE, data.producer_id, data.epoch);
+    if (next_producer_id >= 0) promise(t, KAFKA_NONE, next_producer_id, 0);
+    else promise(t, KAFKA_NONE, data.producer_id, data.epoch);
     prepare(t, data);
 }
 
@@ -489,14 +477,10 @@ void txn_end(struct txns *ts, const struct txn_producer *who, int16_t client_ver
     bool repeat = t && client_version >= TXN_VERSION_2 && is_repeat(&t->data, who);
     bool write = false;
     enum kafka_error error;
-    if (!t || (t->data.producer_id != who->producer_id && !repeat))
-        error = KAFKA_INVALID_PRODUCER_ID_MAPPING;
-    else if (t->data.epoch != who->epoch && !repeat)
-        error = KAFKA_PRODUCER_FENCED;
-    else if (t->busy || t->adds)
-        error = KAFKA_CONCURRENT_TRANSACTIONS;
-    else
-        error = check_end(t, client_version, commit, repeat, &write);
+    if (!t || (t->data.producer_id != who->producer_id && !repeat)) error = KAFKA_INVALID_PRODUCER_ID_MAPPING;
+    else if (t->data.epoch != who->epoch && !repeat) error = KAFKA_PRODUCER_FENCED;
+    else if (t->busy || t->adds) error = KAFKA_CONCURRENT_TRANSACTIONS;
+    else error = check_end(t, client_version, commit, repeat, &write);
     if (error != KAFKA_NONE) {
         reply(call, error);
         return;
@@ -511,8 +495,7 @@ void txn_end(struct txns *ts, const struct txn_producer *who, int16_t client_ver
     t->end_version = client_version;
     if (client_version >= TXN_VERSION_2 && t->data.epoch >= TXN_EPOCH_LAST)
         ts->host->take_producer_id(ts->host, t, end_with_id);
-    else
-        end_with_id(t, KAFKA_NONE, -1);
+    else end_with_id(t, KAFKA_NONE, -1);
 }
 
 /* -- time -- */

@@ -116,8 +116,8 @@ struct txn_host {
     /* done(t, error) when what was appended for t is as durable as promised; maybe before it returns. */
     void (*when_durable)(struct txn_host *h, struct txn *t, void (*done)(struct txn *t, enum kafka_error error));
     /* Appends a marker. NONE: it is there, or nothing needs it (no such partition, a newer producer). */
-    enum kafka_error (*mark)(struct txn_host *h, const struct txn *t, const struct txn_marker *marker, struct slice topic,
-                             int32_t partition);
+    enum kafka_error (*mark)(struct txn_host *h, const struct txn *t, const struct txn_marker *marker,
+                             struct slice topic, int32_t partition);
     /* As when_durable, for the markers. */
     void (*when_marked)(struct txn_host *h, struct txn *t, void (*done)(struct txn *t, enum kafka_error error));
     /* A fresh producer id: done(t, error, producer_id), maybe before it returns. */
@@ -172,7 +172,8 @@ void txn_add(struct txns *ts, const struct txn_producer *who, int16_t client_ver
 enum kafka_error txn_verify(struct txns *ts, const struct txn_producer *who, struct slice topic, int32_t partition);
 /* Commits or aborts. Answered when the markers are written, or their writing goes on later. Errors as txn_add, and
  * INVALID_TXN_STATE. */
-void txn_end(struct txns *ts, const struct txn_producer *who, int16_t client_version, bool commit, struct txn_call *call);
+void txn_end(struct txns *ts, const struct txn_producer *who, int16_t client_version, bool commit,
+             struct txn_call *call);
 
 /* -- time -- */
 

@@ -7,15 +7,15 @@
 #include "protocol/batch_builder.h"
 #include "protocol/messages.h"
 
-#define RECORD_TYPE_TXN  0
-#define VALUE_VERSION    1
-#define MARKER_VERSION   0
-#define MARKER_ABORT     0
-#define MARKER_COMMIT    1
+#define RECORD_TYPE_TXN 0
+#define VALUE_VERSION   1
+#define MARKER_VERSION  0
+#define MARKER_ABORT    0
+#define MARKER_COMMIT   1
 
-#define LOAD_STEP_BYTES        (1u << 20)   /* read in one go, before other work of the control thread */
-#define LOAD_CONTENT_BYTES_MAX (64u << 20)  /* of one compressed batch, unpacked */
-#define VALUE_ARENA_BYTES_MAX  (16 << 20)   /* for the partitions of one transaction */
+#define LOAD_STEP_BYTES        (1u << 20)  /* read in one go, before other work of the control thread */
+#define LOAD_CONTENT_BYTES_MAX (64u << 20) /* of one compressed batch, unpacked */
+#define VALUE_ARENA_BYTES_MAX  (16 << 20)  /* for the partitions of one transaction */
 
 enum part_state { PART_LOADING, PART_READY, PART_FAILED };
 
@@ -28,9 +28,9 @@ struct store {
     struct broker *broker;
     struct topic_watch watch;
     ev_timer sweep, expire, load;
-    bool creating;                    /* the log is being made */
-    LIST_HEAD(, sync_wait) waits;     /* for the disk */
-    LIST_HEAD(, id_call) id_calls;    /* for a producer id */
+    bool creating;                 /* the log is being made */
+    LIST_HEAD(, sync_wait) waits;  /* for the disk */
+    LIST_HEAD(, id_call) id_calls; /* for a producer id */
 
     enum part_state *parts; /* of the log; NULL: there is no log yet */
     int32_t parts_count;
@@ -112,8 +112,10 @@ static bool encode_value(const struct txn *t, const struct txn_data *data, struc
     m.transaction_partitions = topics;
     for (const struct txn_topic *o = t->topics; o; o = o->next)
         if (o->count)
-            topics[m.transaction_partitions_count++] = (struct transaction_log_value_partitions_schema){
-                .topic = slice_make(o->name, o->name_len), .partition_ids = o->partitions, .partition_ids_count = o->count};
+            topics[m.transaction_partitions_count++] =
+                (struct transaction_log_value_partitions_schema){.topic = slice_make(o->name, o->name_len),
+                                                                 .partition_ids = o->partitions,
+                                                                 .partition_ids_count = o->count};
     if (data->state == TXN_EMPTY) m.transaction_partitions = NULL, m.transaction_partitions_count = -1;
     buf_init(&b);
     wire_writer_init(&w, &b);
@@ -127,7 +129,8 @@ static enum kafka_error append_bytes(struct store *s, struct partition_log *log,
     struct slice batch;
     enum kafka_error error = KAFKA_UNKNOWN_SERVER_ERROR; /* no memory */
     if (batch_builder_finish(&s->builder, fields, &batch) == 0) {
-        struct log_append a = {.origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
+        struct log_append a = {
+            .origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
         error = partition_log_append(log, &a);
     }
     batch_builder_reset(&s->builder);
@@ -199,8 +202,7 @@ static enum kafka_error store_mark(struct txn_host *h, const struct txn *t, cons
     switch (error) {
     case KAFKA_NONE:
     case KAFKA_UNKNOWN_TOPIC_OR_PARTITION: /* deleted, */
-    case KAFKA_NOT_LEADER_OR_FOLLOWER:     /* or just now */
-        return KAFKA_NONE;
+    case KAFKA_NOT_LEADER_OR_FOLLOWER: /* or just now */ return KAFKA_NONE;
     case KAFKA_INVALID_PRODUCER_EPOCH:
     case KAFKA_TRANSACTION_COORDINATOR_FENCED: /* somebody has ended it there */
         log_warn("transaction", "marker is out of date id=%s partition=%.*s-%d error=%s", t->id, (int)topic.len,
@@ -241,7 +243,8 @@ static void sync_done(void *arg, int error)
     if (!broker_control_post(w->broker, sync_on_control, w)) free(w); /* closed: the store has let go of it */
 }
 
-static struct sync_wait *sync_wait_new(struct store *s, struct txn *t, void (*done)(struct txn *t, enum kafka_error error))
+static struct sync_wait *sync_wait_new(struct store *s, struct txn *t,
+                                       void (*done)(struct txn *t, enum kafka_error error))
 {
     struct sync_wait *w = xcalloc(1, sizeof *w);
     *w = (struct sync_wait){.broker = s->broker, .txn = t, .done = done};
@@ -259,8 +262,8 @@ static bool must_sync(const struct metadata_topic *t, struct partition_log *log)
 }
 
 /* Adds the sync of log to *w, which is made when it is the first. */
-static void await(struct store *s, struct sync_wait **w, struct txn *t, void (*done)(struct txn *t, enum kafka_error error),
-                  struct partition_log *log)
+static void await(struct store *s, struct sync_wait **w, struct txn *t,
+                  void (*done)(struct txn *t, enum kafka_error error), struct partition_log *log)
 {
     if (!*w) *w = sync_wait_new(s, t, done);
     atomic_fetch_add(&(*w)->left, 1);
@@ -275,10 +278,8 @@ static void store_when_durable(struct txn_host *h, struct txn *t, void (*done)(s
     const struct metadata *m = broker_metadata(s->broker);
     if (must_sync(metadata_topic(m, SLICE(TOPIC_TRANSACTIONS)), log)) await(s, &w, t, done, log);
     metadata_unref(m);
-    if (w)
-        sync_done(w, 0);
-    else
-        done(t, KAFKA_NONE);
+    if (w) sync_done(w, 0);
+    else done(t, KAFKA_NONE);
 }
 
 static void store_when_marked(struct txn_host *h, struct txn *t, void (*done)(struct txn *t, enum kafka_error error))
@@ -295,10 +296,8 @@ static void store_when_marked(struct txn_host *h, struct txn *t, void (*done)(st
         }
     }
     metadata_unref(m);
-    if (w)
-        sync_done(w, 0);
-    else
-        done(t, KAFKA_NONE);
+    if (w) sync_done(w, 0);
+    else done(t, KAFKA_NONE);
 }
 
 /* -- producer ids -- */
@@ -414,15 +413,13 @@ static void part_loaded(struct store *s, bool ok)
     struct txn *t, *next;
     s->parts[s->loading] = ok ? PART_READY : PART_FAILED;
     if (!ok)
-        log_error("transaction", "state cannot be read, transactions are not served partition=" TOPIC_TRANSACTIONS "-%d",
-                  s->loading);
+        log_error("transaction",
+                  "state cannot be read, transactions are not served partition=" TOPIC_TRANSACTIONS "-%d", s->loading);
     HASH_ITER(hh, s->txns.by_id, t, next)
     {
         if (part_of(s, txn_id(t)) != s->loading) continue;
-        if (ok)
-            txn_resume(t);
-        else
-            txn_forget(t);
+        if (ok) txn_resume(t);
+        else txn_forget(t);
     }
     broker_reader_free(s->reader);
     s->reader = NULL;
@@ -568,12 +565,9 @@ struct txns *txns_for(struct request *rq, struct slice id, enum acl_operation op
     *ret_error = KAFKA_NONE;
     if (!request_authorize(rq, operation, RESOURCE_TRANSACTIONAL_ID, id))
         *ret_error = KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-    else if (!s->parts)
-        *ret_error = KAFKA_NOT_COORDINATOR;
-    else if (s->parts[part_of(s, id)] == PART_LOADING)
-        *ret_error = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
-    else if (s->parts[part_of(s, id)] == PART_FAILED)
-        *ret_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    else if (!s->parts) *ret_error = KAFKA_NOT_COORDINATOR;
+    else if (s->parts[part_of(s, id)] == PART_LOADING) *ret_error = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    else if (s->parts[part_of(s, id)] == PART_FAILED) *ret_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
     return *ret_error == KAFKA_NONE ? &s->txns : NULL;
 }
 

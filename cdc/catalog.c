@@ -14,7 +14,8 @@ static int not_built(struct pg_error *err, const struct err *why)
 }
 
 /* Hands each row of a query to add. */
-static int add_rows(struct pg_conn *c, struct relation_builder *b, const char *sql, const char *const *params, int params_count, int fields,
+static int add_rows(struct pg_conn *c, struct relation_builder *b, const char *sql, const char *const *params,
+                    int params_count, int fields,
                     int (*add)(struct relation_builder *, const struct slice *, struct err *), struct pg_error *err)
 {
     struct pg_result *result;
@@ -24,15 +25,16 @@ static int add_rows(struct pg_conn *c, struct relation_builder *b, const char *s
     int r = pg_exec(c, sql, params, params_count, 0, &result, err);
     if (r < 0) return r;
     for (int row = 0; row < pg_result_rows(result) && r == 0; row++) {
-        for (int i = 0; i < fields; i++) values[i] = i < pg_result_columns(result) ? pg_result_value(result, row, i) : SLICE_NULL;
+        for (int i = 0; i < fields; i++)
+            values[i] = i < pg_result_columns(result) ? pg_result_value(result, row, i) : SLICE_NULL;
         if (add(b, values, &why) < 0) r = not_built(err, &why);
     }
     pg_result_free(result);
     return r;
 }
 
-int catalog_resolve(struct pg_conn *c, struct relation_builder *b, const struct pg_connector_config *config, struct relation **ret_relation,
-                    struct pg_error *err)
+int catalog_resolve(struct pg_conn *c, struct relation_builder *b, const struct pg_connector_config *config,
+                    struct relation **ret_relation, struct pg_error *err)
 {
     char oid[12];
     struct err why = ERR_NONE;

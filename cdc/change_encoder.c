@@ -97,10 +97,8 @@ static int write_column(struct event *ev, const struct relation_column *c, const
         return 0;
     }
     if (c->converter->convert(c->converter, v->text, &e->arena, &value)) {
-        if (value.kind == VALUE_NULL)
-            bytes_append_slice(out, c->json_null);
-        else
-            connect_value_json(&value, c->converter->schema, out);
+        if (value.kind == VALUE_NULL) bytes_append_slice(out, c->json_null);
+        else connect_value_json(&value, c->converter->schema, out);
         return 0;
     }
     e->failures++;
@@ -156,7 +154,8 @@ static int write_key(struct event *ev, const struct tuple *row, const struct tup
         bytes_append_byte(out, i ? ',' : '{');
         bytes_append_slice(out, c->json_name);
         const struct tuple_value *value = &row->values[r->key[i]];
-        if (!c->captured && r->snapshot && r->config->debezium_defects) value = &(const struct tuple_value){.kind = TUPLE_NULL};
+        if (!c->captured && r->snapshot && r->config->debezium_defects)
+            value = &(const struct tuple_value){.kind = TUPLE_NULL};
         int result = write_column(ev, c, value, old ? &old->values[r->key[i]] : NULL, out);
         if (result < 0) return result;
     }
@@ -268,10 +267,8 @@ static uint32_t add_unwrap_headers(struct event *ev, enum change_op op, struct c
     if (text->failed) return count;
     for (uint32_t i = 0; i < items; i++) {
         struct slice value = slice_make(text->ptr + starts[i], starts[i + 1] - starts[i]);
-        if (slice_eq_text(value, "null"))
-            value = SLICE_NULL;
-        else if (value.len >= 2 && value.ptr[0] == '"')
-            value = slice_make(value.ptr + 1, value.len - 2);
+        if (slice_eq_text(value, "null")) value = SLICE_NULL;
+        else if (value.len >= 2 && value.ptr[0] == '"') value = slice_make(value.ptr + 1, value.len - 2);
         headers[count++] = (struct change_header){slice_of(p->headers[i].name), value};
     }
     return count;

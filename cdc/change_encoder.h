@@ -63,8 +63,10 @@ int change_encoder_message(struct change_encoder *e, const struct pgoutput_messa
 /* The first and the last record of a transaction, with provide.transaction.metadata; without it they do nothing. In between the
  * events carry a transaction block with their number: a transaction that is read again from its middle must be counted
  * from its begin. position: xid, commit time and the LSN of the message. */
-int change_encoder_begin(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit, void *arg) WARN_UNUSED;
-int change_encoder_commit(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit, void *arg) WARN_UNUSED;
+int change_encoder_begin(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit,
+                         void *arg) WARN_UNUSED;
+int change_encoder_commit(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit,
+                          void *arg) WARN_UNUSED;
 
 /* The heartbeat record. */
 int change_encoder_heartbeat(struct change_encoder *e, int64_t now_ns, change_emit_fn *emit, void *arg) WARN_UNUSED;

@@ -44,7 +44,8 @@ void change_encoder_trim(struct change_encoder *e);
 
 /* -- transaction_records.c -- */
 /* Counts one event of a table; schema "": of anything else. Before transaction_json() of the event. */
-void transaction_count(struct change_encoder *e, const struct source_position *position, const char *schema, const char *name);
+void transaction_count(struct change_encoder *e, const struct source_position *position, const char *schema,
+                       const char *name);
 /* The transaction block of the event that was counted last, or null. */
 void transaction_json(const struct change_encoder *e, const struct source_position *position, struct bytes *out);
 void transaction_forget(struct change_encoder *e);

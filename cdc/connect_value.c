@@ -36,14 +36,10 @@ static void list_json(const struct connect_value *v, const struct connect_schema
 
 static void number_json(const struct connect_value *v, struct bytes *out)
 {
-    if (isnan(v->number))
-        bytes_append_text(out, "\"NaN\"");
-    else if (isinf(v->number))
-        bytes_append_text(out, v->number < 0 ? "\"-Infinity\"" : "\"Infinity\"");
-    else if (v->kind == VALUE_FLOAT32)
-        json_write_float(out, (float)v->number);
-    else
-        json_write_double(out, v->number);
+    if (isnan(v->number)) bytes_append_text(out, "\"NaN\"");
+    else if (isinf(v->number)) bytes_append_text(out, v->number < 0 ? "\"-Infinity\"" : "\"Infinity\"");
+    else if (v->kind == VALUE_FLOAT32) json_write_float(out, (float)v->number);
+    else json_write_double(out, v->number);
 }
 
 void connect_value_json(const struct connect_value *v, const struct connect_schema *s, struct bytes *out)

@@ -67,10 +67,15 @@ static int connector_wait(void *arg, int fd, short events, int timeout_ms)
     int64_t deadline_us = timeout_ms < 0 ? INT64_MAX : connector_now_us() + (int64_t)timeout_ms * 1000;
 
     for (;;) {
-        struct pollfd fds[] = {{.fd = fd, .events = events}, {.fd = c->wish_fd, .events = POLLIN}, {.fd = c->stored ? c->stored->io->wake_fd : -1, .events = POLLIN}};
+        struct pollfd fds[] = {{.fd = fd, .events = events},
+                               {.fd = c->wish_fd, .events = POLLIN},
+                               {.fd = c->stored ? c->stored->io->wake_fd : -1, .events = POLLIN}};
         int64_t left_us = deadline_us == INT64_MAX ? 0 : deadline_us - connector_now_us();
         if (connector_is_unwanted(c)) return -ECANCELED;
-        int ready = poll(fds, countof(fds), deadline_us == INT64_MAX ? -1 : left_us > 0 ? (int)((left_us + 999) / 1000) : 0);
+        int ready = poll(fds, countof(fds),
+                         deadline_us == INT64_MAX ? -1
+                         : left_us > 0            ? (int)((left_us + 999) / 1000)
+                                                  : 0);
         if (ready < 0 && errno != EINTR) return -errno;
         if (ready > 0 && fds[1].revents) wish_bell_read(c);
         if (ready > 0 && fds[2].revents) journal_io_deliver(c->stored->io);
@@ -89,7 +94,8 @@ static void connector_sleep(struct cdc_connector *c, int timeout_ms)
 static void await_other_wish(struct cdc_connector *c, enum connector_wish wish)
 {
     while (atomic_load(&c->wish) == (int)wish) {
-        struct pollfd fds[] = {{.fd = c->wish_fd, .events = POLLIN}, {.fd = c->stored ? c->stored->io->wake_fd : -1, .events = POLLIN}};
+        struct pollfd fds[] = {{.fd = c->wish_fd, .events = POLLIN},
+                               {.fd = c->stored ? c->stored->io->wake_fd : -1, .events = POLLIN}};
         if (poll(fds, countof(fds), -1) < 0) continue;
         if (fds[0].revents) wish_bell_read(c);
         if (fds[1].revents) journal_io_deliver(c->stored->io);
@@ -189,7 +195,8 @@ static void connector_fail(struct cdc_connector *c, const struct pg_error *err)
 
     for (uint32_t i = 0; i < countof(connect_class); i++)
         if (strstr(err->text, connect_class[i])) class = "org.apache.kafka.connect.errors.ConnectException";
-    AUTO_FREE char *trace = xasprintf("%s: %s%s%s%s\n", class, err->text, err->sqlstate[0] ? " (SQLSTATE " : "", err->sqlstate, err->sqlstate[0] ? ")" : "");
+    AUTO_FREE char *trace = xasprintf("%s: %s%s%s%s\n", class, err->text, err->sqlstate[0] ? " (SQLSTATE " : "",
+                                      err->sqlstate, err->sqlstate[0] ? ")" : "");
     log_error("cdc", "connector failed connector=%s cause=%s sqlstate=%s", c->config->name, err->text, err->sqlstate);
     tell(c, CDC_FAILED, trace);
 }
@@ -242,7 +249,10 @@ static enum compression_codec override_codec(const struct pg_connector_config *c
     static const struct {
         const char *name;
         enum compression_codec codec;
-    } codecs[] = {{"gzip", COMPRESSION_GZIP}, {"snappy", COMPRESSION_SNAPPY}, {"lz4", COMPRESSION_LZ4}, {"zstd", COMPRESSION_ZSTD}};
+    } codecs[] = {{"gzip", COMPRESSION_GZIP},
+                  {"snappy", COMPRESSION_SNAPPY},
+                  {"lz4", COMPRESSION_LZ4},
+                  {"zstd", COMPRESSION_ZSTD}};
     const char *given = connector_config_get(config, "producer.override.compression.type");
 
     for (uint32_t i = 0; given && i < countof(codecs); i++)
@@ -260,15 +270,20 @@ static int connector_prepare(struct cdc_connector *c, struct err *err)
     c->stored->io->codec = override_codec(c->config);
     run_id_make(run_id);
     c->encoder = change_encoder_new(c->config, run_id);
-    c->ingest = ingest_new(&(struct ingest_env){.broker = c->cdc->broker, .config = c->config, .encoder = c->encoder, .catalog = catalog_connection,
-                                                .topic_used = topic_used, .arg = c},
+    c->ingest = ingest_new(&(struct ingest_env){.broker = c->cdc->broker,
+                                                .config = c->config,
+                                                .encoder = c->encoder,
+                                                .catalog = catalog_connection,
+                                                .topic_used = topic_used,
+                                                .arg = c},
                            c->stored);
     c->position = journal_position(c->stored->journal);
     return 0;
 }
 
-int cdc_connector_start(struct cdc *cdc, const char *name, const struct cdc_pair *pairs, uint32_t pairs_count, const char *version,
-                        bool paused, const struct cdc_callbacks *callbacks, struct cdc_connector **ret_connector, struct err *err)
+int cdc_connector_start(struct cdc *cdc, const char *name, const struct cdc_pair *pairs, uint32_t pairs_count,
+                        const char *version, bool paused, const struct cdc_callbacks *callbacks,
+                        struct cdc_connector **ret_connector, struct err *err)
 {
     struct cdc_connector *c = xcalloc(1, sizeof *c);
 
@@ -283,7 +298,8 @@ int cdc_connector_start(struct cdc *cdc, const char *name, const struct cdc_pair
     if (r == 0 && !c->config->name) c->config->name = xstrdup(name);
     if (r == 0) r = connector_prepare(c, err);
     if (r == 0) connector_config_each_ignored(c->config, warn_ignored, c->config->name);
-    if (r == 0 && thread_start(&c->thread, name, connector_main, c) < 0) r = err_set(err, -EAGAIN, "no thread for connector %s", name);
+    if (r == 0 && thread_start(&c->thread, name, connector_main, c) < 0)
+        r = err_set(err, -EAGAIN, "no thread for connector %s", name);
     if (r < 0) {
         connector_free(c);
         return r == -EBUSY ? -EEXIST : r;

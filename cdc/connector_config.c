@@ -522,13 +522,45 @@ void connector_config_each_ignored(const struct pg_connector_config *c, void (*f
 bool connector_property_is_output(const char *name)
 {
     /* A name that ends in a dot stands for all that begin with it. */
-    static const char *const others[] = {
-        "name", "connector.class", "tasks.", "config.action.reload", "errors.", "exactly.once.support", "transaction.boundary",
-        "transaction.boundary.", "offsets.storage.topic", "database.", "driver.", "slot.name", "slot.drop.on.stop", "slot.failover",
-        "slot.max.retries", "slot.retry.delay.ms", "publication.autocreate.mode", "status.update.interval.ms", "lsn.flush.", "offset.mismatch.strategy",
-        "read.only", "xmin.fetch.interval.ms", "retriable.restart.connector.wait.ms", "streaming.delay.ms", "snapshot.", "incremental.snapshot.",
-        "max.batch.size", "max.queue.", "poll.interval.ms", "query.fetch.size", "heartbeat.", "topic.heartbeat.prefix", "producer.", "topic.creation.",
-        "statistics.", "guardrail.", "memory.", "signal.", "notification."};
+    static const char *const others[] = {"name",
+                                         "connector.class",
+                                         "tasks.",
+                                         "config.action.reload",
+                                         "errors.",
+                                         "exactly.once.support",
+                                         "transaction.boundary",
+                                         "transaction.boundary.",
+                                         "offsets.storage.topic",
+                                         "database.",
+                                         "driver.",
+                                         "slot.name",
+                                         "slot.drop.on.stop",
+                                         "slot.failover",
+                                         "slot.max.retries",
+                                         "slot.retry.delay.ms",
+                                         "publication.autocreate.mode",
+                                         "status.update.interval.ms",
+                                         "lsn.flush.",
+                                         "offset.mismatch.strategy",
+                                         "read.only",
+                                         "xmin.fetch.interval.ms",
+                                         "retriable.restart.connector.wait.ms",
+                                         "streaming.delay.ms",
+                                         "snapshot.",
+                                         "incremental.snapshot.",
+                                         "max.batch.size",
+                                         "max.queue.",
+                                         "poll.interval.ms",
+                                         "query.fetch.size",
+                                         "heartbeat.",
+                                         "topic.heartbeat.prefix",
+                                         "producer.",
+                                         "topic.creation.",
+                                         "statistics.",
+                                         "guardrail.",
+                                         "memory.",
+                                         "signal.",
+                                         "notification."};
 
     if (strcmp(name, "database.dbname") == 0) return true;
     for (uint32_t i = 0; i < countof(others); i++) {
@@ -550,7 +582,8 @@ uint64_t connector_config_output_hash(const struct pg_connector_config *c)
 
     for (uint32_t i = 0; i < c->pairs_count; i++) {
         if (!connector_property_is_output(c->pairs[i].name)) continue;
-        sum += fnv1a(fnv1a(fnv1a(0xcbf29ce484222325, c->pairs[i].name), "="), c->pairs[i].value ? c->pairs[i].value : "");
+        sum +=
+            fnv1a(fnv1a(fnv1a(0xcbf29ce484222325, c->pairs[i].name), "="), c->pairs[i].value ? c->pairs[i].value : "");
     }
     return sum ? sum : 1;
 }

@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <uthash.h>
 
-#define UNIT_TIME_US     2000              /* whole transactions share a unit for so long */
-#define UNIT_BYTES       (1024 * 1024)     /* .. or until it is so large [bytes] */
-#define UNIT_BYTES_MAX   (4 * 1024 * 1024) /* a transaction's part, at most [bytes] */
-#define UNIT_PART_US     50000             /* a part waits for more of its transaction */
-#define BATCH_BYTES      (256 * 1024)      /* a partition's batch is appended when it is so large [bytes] */
-#define HEADERS_MAX      32
+#define UNIT_TIME_US   2000              /* whole transactions share a unit for so long */
+#define UNIT_BYTES     (1024 * 1024)     /* .. or until it is so large [bytes] */
+#define UNIT_BYTES_MAX (4 * 1024 * 1024) /* a transaction's part, at most [bytes] */
+#define UNIT_PART_US   50000             /* a part waits for more of its transaction */
+#define BATCH_BYTES    (256 * 1024)      /* a partition's batch is appended when it is so large [bytes] */
+#define HEADERS_MAX    32
 
 /* A table as this stream describes it, and the version that its rows are encoded with now. */
 struct ingest_relation {
@@ -26,7 +26,7 @@ struct ingest_relation {
     uint8_t *shape; /* the Relation message */
     uint32_t shape_len;
     bool captured;
-    bool fresh; /* the message came and no row since */
+    bool fresh;                /* the message came and no row since */
     struct relation *relation; /* NULL: not resolved */
     struct journal_position until;
     UT_hash_handle hh;
@@ -79,7 +79,8 @@ static void forget_relations(struct ingest *in)
 {
     struct ingest_relation *e, *next;
 
-    HASH_ITER(hh, in->relations, e, next) {
+    HASH_ITER(hh, in->relations, e, next)
+    {
         HASH_DEL(in->relations, e);
         relation_free(e->relation);
         free(e->shape);
@@ -155,8 +156,10 @@ static int topic_add(struct ingest *in, struct slice name, struct journal_topic 
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < config->topic_configs_count; i++)
-        if (config->topic_configs[i].value) entries[count++] = (struct config_entry){config->topic_configs[i].name, config->topic_configs[i].value};
-    enum kafka_error error = broker_topic_ensure(in->env.broker, text, config->topic_partitions ? config->topic_partitions : -1, entries, count, &err);
+        if (config->topic_configs[i].value)
+            entries[count++] = (struct config_entry){config->topic_configs[i].name, config->topic_configs[i].value};
+    enum kafka_error error = broker_topic_ensure(
+        in->env.broker, text, config->topic_partitions ? config->topic_partitions : -1, entries, count, &err);
     free(entries);
     if (error != KAFKA_NONE) {
         snprintf(in->error, sizeof in->error, "topic %s could not be created: %s", text, err.text);
@@ -164,11 +167,14 @@ static int topic_add(struct ingest *in, struct slice name, struct journal_topic 
     }
     const struct metadata *m = broker_metadata(in->env.broker);
     const struct metadata_topic *topic = metadata_topic(m, name);
-    int r = topic ? journal_topic_add(in->stored->journal, topic->id, name, topic->partitions_count, ret_topic) : -EAGAIN;
+    int r =
+        topic ? journal_topic_add(in->stored->journal, topic->id, name, topic->partitions_count, ret_topic) : -EAGAIN;
     metadata_unref(m);
     if (r == -EAGAIN) snprintf(in->error, sizeof in->error, "topic %s was deleted while it was being written", text);
     else if (r < 0) snprintf(in->error, sizeof in->error, "the journal could not be written: %s", strerror(-r));
-    else log_info("cdc", "topic is written to connector=%s topic=%s partitions=%d", config->name, text, (*ret_topic)->partitions_count);
+    else
+        log_info("cdc", "topic is written to connector=%s topic=%s partitions=%d", config->name, text,
+                 (*ret_topic)->partitions_count);
     return r;
 }
 
@@ -203,7 +209,8 @@ int ingest_refresh_topics(struct ingest *in)
             continue;
         }
         if (topic->partitions_count <= t->partitions_count || !journal_may_change(j, in->wal_end)) continue;
-        log_info("cdc", "rows are routed over more partitions connector=%s topic=%s partitions=%d", in->env.config->name, t->name, topic->partitions_count);
+        log_info("cdc", "rows are routed over more partitions connector=%s topic=%s partitions=%d",
+                 in->env.config->name, t->name, topic->partitions_count);
         r = journal_topic_grow(j, t, topic->partitions_count);
     }
     metadata_unref(m);
@@ -222,7 +229,8 @@ int ingest_emit(void *arg, const struct change_record *record)
     int r = topic_get(in, record->topic, &t);
     if (r < 0) return r;
     /* Without a key any partition will do, but replay must find the same. */
-    int32_t index = record->key.ptr ? murmur2_partition(record->key, t->partitions_count) : (int32_t)(in->keyless % (uint32_t)t->partitions_count);
+    int32_t index = record->key.ptr ? murmur2_partition(record->key, t->partitions_count)
+                                    : (int32_t)(in->keyless % (uint32_t)t->partitions_count);
     struct journal_partition *p = t->partitions[index];
     if (!in->counted) in->counted_since_us = mono_us();
     in->counted = true;
@@ -233,7 +241,8 @@ int ingest_emit(void *arg, const struct change_record *record)
         headers[i] = (struct record_header){.key = record->headers[i].name, .value = record->headers[i].value};
     struct journal_part *part = journal_part_of(p);
     uint32_t before = batch_builder_size(&part->builder);
-    batch_builder_append(&part->builder, record->timestamp_ms, record->key, record->value, headers, (int32_t)record->headers_count);
+    batch_builder_append(&part->builder, record->timestamp_ms, record->key, record->value, headers,
+                         (int32_t)record->headers_count);
     uint32_t after = batch_builder_size(&part->builder);
     in->stored->io->pending_bytes += after - before;
     if (after < BATCH_BYTES) return 0;
@@ -323,7 +332,8 @@ static void relation_message(struct ingest *in, const struct pgoutput_relation *
     memcpy(e->shape, payload.ptr, payload.len);
 }
 
-static int relation_from_catalog(struct ingest *in, struct ingest_relation *e, struct relation **ret_relation, struct pg_error *err)
+static int relation_from_catalog(struct ingest *in, struct ingest_relation *e, struct relation **ret_relation,
+                                 struct pg_error *err)
 {
     struct pgoutput_message m;
     struct pg_conn *c;
@@ -341,7 +351,8 @@ static int relation_from_catalog(struct ingest *in, struct ingest_relation *e, s
 
 /* Finds the version for the row at `at`: the journalled one; from the catalog when there is none, or when the table was
  * described anew and nothing behind `at` was ever written. */
-static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct journal_position at, struct pg_error *err)
+static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct journal_position at,
+                            struct pg_error *err)
 {
     struct journal *j = in->stored->journal;
     struct slice shape = slice_make(e->shape, e->shape_len);
@@ -354,14 +365,17 @@ static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct
     bool again = is_done(in); /* only to be counted */
     bool found = journal_relation_find(j, e->oid, at, shape, &known, &e->until);
     if (found && !(e->fresh && journal_is_live(j, in->wal_end))) {
-        if (relation_decode(known.resolved, in->env.config, &relation, &why) < 0) return fail_err(in, -EBADMSG, why.text, err);
+        if (relation_decode(known.resolved, in->env.config, &relation, &why) < 0)
+            return fail_err(in, -EBADMSG, why.text, err);
     } else {
         r = relation_from_catalog(in, e, &relation, err);
         if (r < 0) return r;
         relation_encode(relation, &encoded);
         if (!again && (!found || !slice_eq(known.resolved, bytes_slice(&encoded)))) {
             FAILPOINT("relation");
-            r = journal_relation_add(j, &(struct journal_relation_record){.oid = e->oid, .from = at, .shape = shape, .resolved = bytes_slice(&encoded)});
+            r = journal_relation_add(j,
+                                     &(struct journal_relation_record){
+                                         .oid = e->oid, .from = at, .shape = shape, .resolved = bytes_slice(&encoded)});
             FAILPOINT("relation-journalled");
             e->until = (struct journal_position){.whole_lsn = UINT64_MAX};
         }
@@ -379,7 +393,8 @@ static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct
 }
 
 /* *ret_relation NULL: not captured. */
-static int relation_get(struct ingest *in, uint32_t oid, struct journal_position at, const struct relation **ret_relation, struct pg_error *err)
+static int relation_get(struct ingest *in, uint32_t oid, struct journal_position at,
+                        const struct relation **ret_relation, struct pg_error *err)
 {
     struct ingest_relation *e = relation_entry(in, oid);
 
@@ -409,7 +424,11 @@ void ingest_begin(struct ingest *in, uint64_t wal_end)
 
 static struct source_position source_position(const struct ingest *in, uint64_t lsn)
 {
-    struct source_position p = {.lsn = lsn, .last_commit_lsn = in->last_commit_lsn, .xid = -1, .xmin = in->xmin, .now_ns = clock_system.wall_us(&clock_system) * 1000};
+    struct source_position p = {.lsn = lsn,
+                                .last_commit_lsn = in->last_commit_lsn,
+                                .xid = -1,
+                                .xmin = in->xmin,
+                                .now_ns = clock_system.wall_us(&clock_system) * 1000};
 
     if (!in->in_transaction) {
         p.time_us = p.now_ns / 1000;
@@ -432,8 +451,8 @@ static void note_last(struct ingest *in, uint64_t lsn, const char *operation)
     in->last.operation = operation;
 }
 
-static int encode_row(struct ingest *in, uint32_t oid, enum change_op op, const struct tuple *old_tuple, const struct tuple *new_tuple, uint64_t lsn,
-                      struct pg_error *err)
+static int encode_row(struct ingest *in, uint32_t oid, enum change_op op, const struct tuple *old_tuple,
+                      const struct tuple *new_tuple, uint64_t lsn, struct pg_error *err)
 {
     const struct relation *relation;
     struct source_position position = source_position(in, lsn);
@@ -449,8 +468,10 @@ static int encode_row(struct ingest *in, uint32_t oid, enum change_op op, const 
 
 static int ingest_change(struct ingest *in, const struct pgoutput_message *m, uint64_t lsn, struct pg_error *err)
 {
-    static const char *const names[] = {['I'] = "INSERT", ['U'] = "UPDATE", ['D'] = "DELETE", ['T'] = "TRUNCATE", ['M'] = "MESSAGE"};
-    const struct tuple *old_tuple = m->kind != PGOUTPUT_TRUNCATE && m->kind != PGOUTPUT_MESSAGE && m->row.old_kind ? &m->row.old_tuple : NULL;
+    static const char *const names[] = {
+        ['I'] = "INSERT", ['U'] = "UPDATE", ['D'] = "DELETE", ['T'] = "TRUNCATE", ['M'] = "MESSAGE"};
+    const struct tuple *old_tuple =
+        m->kind != PGOUTPUT_TRUNCATE && m->kind != PGOUTPUT_MESSAGE && m->row.old_kind ? &m->row.old_tuple : NULL;
     struct err why = ERR_NONE;
     int r = 0;
 
@@ -461,9 +482,7 @@ static int ingest_change(struct ingest *in, const struct pgoutput_message *m, ui
     case PGOUTPUT_UPDATE:
         r = encode_row(in, m->row.relation_oid, CHANGE_UPDATE, old_tuple, &m->row.new_tuple, lsn, err);
         break;
-    case PGOUTPUT_DELETE:
-        r = encode_row(in, m->row.relation_oid, CHANGE_DELETE, old_tuple, NULL, lsn, err);
-        break;
+    case PGOUTPUT_DELETE: r = encode_row(in, m->row.relation_oid, CHANGE_DELETE, old_tuple, NULL, lsn, err); break;
     case PGOUTPUT_TRUNCATE:
         for (uint32_t i = 0; i < m->truncate.relations_count && r == 0; i++)
             r = encode_row(in, m->truncate.relation_oids[i], CHANGE_TRUNCATE, NULL, NULL, lsn, err);
@@ -486,7 +505,9 @@ static bool is_counted_again(const struct ingest *in)
 }
 
 /* Begin and end are changes of their own: the begin has ordinal 0. */
-static int ingest_boundary(struct ingest *in, int (*encode)(struct change_encoder *, const struct source_position *, change_emit_fn *, void *),
+static int ingest_boundary(struct ingest *in,
+                           int (*encode)(struct change_encoder *, const struct source_position *, change_emit_fn *,
+                                         void *),
                            uint64_t lsn, struct pg_error *err)
 {
     struct source_position position = source_position(in, lsn);
@@ -549,9 +570,7 @@ int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, 
         r = ingest_commit(in, &m.commit);
         if (r < 0) return fail_err(in, r, in->error, err);
         break;
-    case PGOUTPUT_RELATION:
-        relation_message(in, &m.relation, payload);
-        break;
+    case PGOUTPUT_RELATION: relation_message(in, &m.relation, payload); break;
     case PGOUTPUT_ORIGIN: {
         uint32_t len = MIN(m.origin.name.len, sizeof in->origin_name);
         memcpy(in->origin_name, m.origin.name.ptr, len);
@@ -559,8 +578,7 @@ int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, 
         in->origin_lsn = m.origin.commit_lsn;
         break;
     }
-    default: /* Type: the catalog tells more */
-        break;
+    default: /* Type: the catalog tells more */ break;
     }
     return 0;
 }

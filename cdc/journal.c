@@ -301,14 +301,17 @@ static struct journal_entry entry_now(struct journal *j, struct journal_partitio
     } else if (p->skip == 0) {
         p->end = MAX(p->end, p->own_end);
     }
-    return (struct journal_entry){.topic_id = p->topic->id, .index = p->index,
-                                  .sequence = RULE(LOGICAL) ? p->sequence : p->next_sequence, .end = p->end};
+    return (struct journal_entry){.topic_id = p->topic->id,
+                                  .index = p->index,
+                                  .sequence = RULE(LOGICAL) ? p->sequence : p->next_sequence,
+                                  .end = p->end};
 }
 
 #define UNIT_NOT_SHOWN 0x80 /* for write_unit() only */
 
 /* Writes a UNIT record at the position with the partitions that are touched (full: all) and topic (full: all; else may be NULL). */
-static int write_unit(struct journal *j, struct journal_position at, uint8_t flags, const struct journal_topic *topic, int64_t *ret_offset)
+static int write_unit(struct journal *j, struct journal_position at, uint8_t flags, const struct journal_topic *topic,
+                      int64_t *ret_offset)
 {
     bool ahead = journal_is_ahead(j);
     bool full = flags & JOURNAL_UNIT_FULL;
@@ -322,7 +325,9 @@ static int write_unit(struct journal *j, struct journal_position at, uint8_t fla
     journal_unit_begin(&j->value, flags, j->config_hash, at);
     for (const struct journal_topic *t = j->topics; t; t = t->next)
         if (!t->gone && (full || t == topic))
-            journal_unit_add_topic(&j->value, &(struct journal_topic_entry){.id = t->id, .partitions_count = t->partitions_count, .name = slice_of(t->name)});
+            journal_unit_add_topic(&j->value, &(struct journal_topic_entry){.id = t->id,
+                                                                            .partitions_count = t->partitions_count,
+                                                                            .name = slice_of(t->name)});
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         if (p->gone || !(full || p->touched)) continue;
         struct journal_entry e = entry_now(j, p);
@@ -414,7 +419,8 @@ int journal_unit_end(struct journal *j, struct journal_position at)
     bool whole = at.part_lsn == 0;
 
     if (j->failed) return j->failed;
-    at.whole_lsn = MAX(at.whole_lsn, j->position.whole_lsn); /* journal_idle() may be further than the last transaction */
+    at.whole_lsn =
+        MAX(at.whole_lsn, j->position.whole_lsn); /* journal_idle() may be further than the last transaction */
     if (!any_touched(j) && !(whole && !j->journalled_whole)) {
         j->position = at;
         return 0;
@@ -423,7 +429,8 @@ int journal_unit_end(struct journal *j, struct journal_position at)
     if (r == 0) r = write_unit(j, at, 0, NULL, &offset);
     if (r < 0) return r;
     publish_unit(j);
-    if (j->unit_shown && j->checkpoint_offset < 0 && j->records_since_checkpoint >= j->checkpoint_records && !journal_is_ahead(j))
+    if (j->unit_shown && j->checkpoint_offset < 0 && j->records_since_checkpoint >= j->checkpoint_records &&
+        !journal_is_ahead(j))
         return checkpoint(j);
     return 0;
 }
@@ -431,8 +438,8 @@ int journal_unit_end(struct journal *j, struct journal_position at)
 int journal_checkpoint(struct journal *j)
 {
     if (j->failed) return j->failed;
-    if (j->checkpoint_offset >= 0 || j->snapshot || !journal_has_position(j) || j->position.part_lsn || !j->journalled_whole || any_touched(j) ||
-        journal_is_ahead(j))
+    if (j->checkpoint_offset >= 0 || j->snapshot || !journal_has_position(j) || j->position.part_lsn ||
+        !j->journalled_whole || any_touched(j) || journal_is_ahead(j))
         return 0;
     return checkpoint(j);
 }
@@ -450,7 +457,8 @@ int journal_config_change(struct journal *j, uint64_t config_hash)
 
 /* -- topics: records that must be durable before they are used -- */
 
-int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count, struct journal_topic **ret_topic)
+int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count,
+                      struct journal_topic **ret_topic)
 {
     int64_t offset;
 
@@ -463,13 +471,15 @@ int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int3
      * logs were ahead there is not known any more: that record is not shown. */
     bool inside = any_touched(j);
     struct journal_position position = j->position;
-    for (struct journal_partition *p = j->partitions; p; p = p->next) p->touched_before = p->touched, p->touched = false;
+    for (struct journal_partition *p = j->partitions; p; p = p->next)
+        p->touched_before = p->touched, p->touched = false;
     topic_open_partitions(j, t, 0, partitions_count);
     int r = write_unit(j, inside ? j->journalled : position, inside ? UNIT_NOT_SHOWN : 0, t, &offset);
     j->position = position;
     if (r == 0 && RULE(TOPIC)) r = journal_drain(j);
     if (r < 0) return r;
-    for (struct journal_partition *p = j->partitions; p; p = p->next) p->touched = p->touched_before && !p->gone, p->touched_before = false;
+    for (struct journal_partition *p = j->partitions; p; p = p->next)
+        p->touched = p->touched_before && !p->gone, p->touched_before = false;
     if (!inside) publish_unit(j);
     *ret_topic = t;
     return 0;
@@ -519,8 +529,8 @@ void journal_relation_keep(struct journal *j, const struct journal_relation_reco
     while (at > 0 && journal_position_compare(j->relations[at - 1].record.from, r->from) > 0) at--;
     for (uint32_t i = 0; i < j->relations_count; i++) { /* a checkpoint's copy */
         struct journal_relation *old = &j->relations[i];
-        if (old->record.oid == r->oid && journal_position_compare(old->record.from, r->from) == 0 && slice_eq(old->record.shape, r->shape) &&
-            slice_eq(old->record.resolved, r->resolved)) {
+        if (old->record.oid == r->oid && journal_position_compare(old->record.from, r->from) == 0 &&
+            slice_eq(old->record.shape, r->shape) && slice_eq(old->record.resolved, r->resolved)) {
             old->offset = offset;
             return;
         }
@@ -528,7 +538,8 @@ void journal_relation_keep(struct journal *j, const struct journal_relation_reco
     memmove(j->relations + at + 1, j->relations + at, (j->relations_count - at) * sizeof *j->relations);
     j->relations_count++;
     struct journal_relation *v = &j->relations[at];
-    *v = (struct journal_relation){.record = *r, .offset = offset, .bytes = xmalloc((size_t)r->shape.len + r->resolved.len + 1)};
+    *v = (struct journal_relation){
+        .record = *r, .offset = offset, .bytes = xmalloc((size_t)r->shape.len + r->resolved.len + 1)};
     if (r->shape.len) memcpy(v->bytes, r->shape.ptr, r->shape.len);
     if (r->resolved.len) memcpy(v->bytes + r->shape.len, r->resolved.ptr, r->resolved.len);
     v->record.shape = slice_make(v->bytes, r->shape.len);
@@ -798,7 +809,9 @@ int journal_drain(struct journal *j)
 
 void journal_idle(struct journal *j, uint64_t lsn)
 {
-    if (j->failed || j->snapshot || !journal_has_position(j) || j->position.part_lsn || !j->journalled_whole || any_touched(j)) return;
+    if (j->failed || j->snapshot || !journal_has_position(j) || j->position.part_lsn || !j->journalled_whole ||
+        any_touched(j))
+        return;
     if (lsn <= j->journalled.whole_lsn) return;
     j->position.whole_lsn = MAX(j->position.whole_lsn, lsn);
     (void)!journal_write_shown(j); /* a failure is the journal's: journal_failed() */

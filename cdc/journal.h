@@ -21,42 +21,42 @@
 #include "cdc/journal_record.h"
 
 /* Every rule of the design; the model switches them off one by one and must then see a violation. */
-#define JOURNAL_RULES(X)                                                                                                       \
-    X(CUMUL)     /* a record counts only when all before it count: the folded state is checked, not one record */               \
-    X(SEQCHK)    /* a log must hold our sequence, not only reach the offset */                                                  \
-    X(CUT)       /* records behind J are cut before anything is appended */                                                     \
-    X(CLOSED)    /* nobody appends before J is fixed (kept by who calls journal_recover()) */                                   \
-    X(VHOLD)     /* what follows the last shown record is held, not what follows J */                                           \
-    X(VREPLAY)   /* a record written while a log is ahead of us is not shown */                                                 \
-    X(SKIPSEQ)   /* skip counts all our sequences in the log, not only those beyond J's end */                                  \
-    X(LOGICAL)   /* records hold the logical sequence, not the log's */                                                         \
-    X(OLDEND)    /* while a log is ahead, its end stays the old one */                                                          \
-    X(HOLDFIRST) /* the hold stands at our first record behind V, not at V's end */                                             \
-    X(GLOBREL)   /* nothing is published anywhere while any log is ahead or J is not whole */                                   \
-    X(SYNCREC)   /* recovery ends with a sync round, before any confirmation */                                                 \
-    X(STRICTJ)   /* strict: published only after data and journal are durable */                                                \
-    X(CKPT)      /* old records are dropped only below a durable full record */                                                 \
-    X(RET)       /* trimming stops at the end in the last durable record */                                                     \
-    X(GENIGN)    /* entries of a topic that is gone are ignored */                                                              \
-    X(TOPIC)     /* a topic's first record is durable before our first batch in it */                                           \
-    X(CNT)       /* all before a change of partition count, and the change, are durable before it is used */                    \
-    X(CUTSYNC)   /* the cut is durable before anything is appended */                                                           \
-    X(ATOMPUB)   /* all marks move in one step (kept by journal_ops.release) */                                                 \
-    X(CATCHUP)   /* nothing that routes is changed before replay reached the WAL end seen at connect */                         \
-    X(RELATION)  /* replay uses the journalled relation version, not today's catalog */                                         \
-    X(RELSYNC)   /* a relation version is durable before its first use */                                                       \
-    X(RELKEEP)   /* a cut does not take relation versions */                                                                    \
-    X(RELPOS)    /* the relation version is chosen by position, not the newest */                                               \
-    X(SNAPBEGIN) /* the snapshot's start is durable before its first record */                                                  \
-    X(SNAPCUT)   /* an unfinished snapshot is cut back to its start */                                                          \
-    X(SNAPALONE) /* nobody else appends to the snapshot's topics (kept by journal_ops.exclusive) */                             \
+#define JOURNAL_RULES(X)                                                                                               \
+    X(CUMUL)     /* a record counts only when all before it count: the folded state is checked, not one record */      \
+    X(SEQCHK)    /* a log must hold our sequence, not only reach the offset */                                         \
+    X(CUT)       /* records behind J are cut before anything is appended */                                            \
+    X(CLOSED)    /* nobody appends before J is fixed (kept by who calls journal_recover()) */                          \
+    X(VHOLD)     /* what follows the last shown record is held, not what follows J */                                  \
+    X(VREPLAY)   /* a record written while a log is ahead of us is not shown */                                        \
+    X(SKIPSEQ)   /* skip counts all our sequences in the log, not only those beyond J's end */                         \
+    X(LOGICAL)   /* records hold the logical sequence, not the log's */                                                \
+    X(OLDEND)    /* while a log is ahead, its end stays the old one */                                                 \
+    X(HOLDFIRST) /* the hold stands at our first record behind V, not at V's end */                                    \
+    X(GLOBREL)   /* nothing is published anywhere while any log is ahead or J is not whole */                          \
+    X(SYNCREC)   /* recovery ends with a sync round, before any confirmation */                                        \
+    X(STRICTJ)   /* strict: published only after data and journal are durable */                                       \
+    X(CKPT)      /* old records are dropped only below a durable full record */                                        \
+    X(RET)       /* trimming stops at the end in the last durable record */                                            \
+    X(GENIGN)    /* entries of a topic that is gone are ignored */                                                     \
+    X(TOPIC)     /* a topic's first record is durable before our first batch in it */                                  \
+    X(CNT)       /* all before a change of partition count, and the change, are durable before it is used */           \
+    X(CUTSYNC)   /* the cut is durable before anything is appended */                                                  \
+    X(ATOMPUB)   /* all marks move in one step (kept by journal_ops.release) */                                        \
+    X(CATCHUP)   /* nothing that routes is changed before replay reached the WAL end seen at connect */                \
+    X(RELATION)  /* replay uses the journalled relation version, not today's catalog */                                \
+    X(RELSYNC)   /* a relation version is durable before its first use */                                              \
+    X(RELKEEP)   /* a cut does not take relation versions */                                                           \
+    X(RELPOS)    /* the relation version is chosen by position, not the newest */                                      \
+    X(SNAPBEGIN) /* the snapshot's start is durable before its first record */                                         \
+    X(SNAPCUT)   /* an unfinished snapshot is cut back to its start */                                                 \
+    X(SNAPALONE) /* nobody else appends to the snapshot's topics (kept by journal_ops.exclusive) */                    \
     X(SNAPDONE)  /* a snapshot is durable before it is shown */
 
 enum journal_rule {
 #define JOURNAL_RULE_ENUM(name) JOURNAL_RULE_##name,
     JOURNAL_RULES(JOURNAL_RULE_ENUM)
 #undef JOURNAL_RULE_ENUM
-    JOURNAL_RULES_COUNT
+        JOURNAL_RULES_COUNT
 };
 
 struct journal;
@@ -76,22 +76,22 @@ struct journal_topic {
 struct journal_partition {
     struct journal_topic *topic;
     int32_t index;
-    void *user;            /* of the operations, set by find() */
-    bool gone;             /* its log does not exist any more */
-    bool held;             /* records of ours in it are not visible yet */
-    int64_t hold;          /* held: the first of them */
-    bool touched;          /* in the unit that is being built */
-    uint32_t skip;         /* records of ours that its log has beyond our position */
-    uint32_t pending;      /* counted, not yet appended */
-    int32_t sequence;      /* logical: of our next record at the position */
-    int32_t next_sequence; /* of the next record that is appended */
-    int32_t shown_sequence; /* sequence at the last shown record */
-    int64_t shown_end;      /* end there; only known at start */
-    int64_t end;           /* in the last journal record */
-    int64_t own_end;       /* offset after our last record in the log */
-    int64_t synced_end;    /* own_end that is known to be durable */
-    int64_t durable_end;   /* end in the last durable record */
-    bool limited;          /* trimming is limited to the end in the last durable record */
+    void *user;                /* of the operations, set by find() */
+    bool gone;                 /* its log does not exist any more */
+    bool held;                 /* records of ours in it are not visible yet */
+    int64_t hold;              /* held: the first of them */
+    bool touched;              /* in the unit that is being built */
+    uint32_t skip;             /* records of ours that its log has beyond our position */
+    uint32_t pending;          /* counted, not yet appended */
+    int32_t sequence;          /* logical: of our next record at the position */
+    int32_t next_sequence;     /* of the next record that is appended */
+    int32_t shown_sequence;    /* sequence at the last shown record */
+    int64_t shown_end;         /* end there; only known at start */
+    int64_t end;               /* in the last journal record */
+    int64_t own_end;           /* offset after our last record in the log */
+    int64_t synced_end;        /* own_end that is known to be durable */
+    int64_t durable_end;       /* end in the last durable record */
+    bool limited;              /* trimming is limited to the end in the last durable record */
     int32_t snapshot_sequence; /* at the start of the snapshot; `end` is where to cut back to */
     /* as noted by the round under way */
     int64_t noted_own_end, noted_end;
@@ -122,8 +122,8 @@ struct journal_ops {
     /* Appends the records that the caller has built since the last append: count of them, from first_sequence on; not visible
      * to readers until release(). *ret_base_offset of the first. -ENOENT: the log is gone. The records that
      * were built are dropped on an error too. */
-    int (*append)(void *io, struct journal_partition *p, int32_t first_sequence, uint32_t count, int64_t *ret_base_offset,
-                  int64_t *ret_last_offset);
+    int (*append)(void *io, struct journal_partition *p, int32_t first_sequence, uint32_t count,
+                  int64_t *ret_base_offset, int64_t *ret_last_offset);
     /* Drops what the caller has built since the last append. */
     void (*discard)(void *io, struct journal_partition *p);
     /* Offset of our first record with a sequence >= sequence; INT64_MAX: none. */
@@ -147,12 +147,12 @@ struct journal_ops {
 };
 
 struct journal_options {
-    int32_t connector;      /* number in the journal */
-    int64_t producer_id;    /* of a new connector; an existing one's record wins */
+    int32_t connector;   /* number in the journal */
+    int64_t producer_id; /* of a new connector; an existing one's record wins */
     struct slice name, topic_prefix;
     uint64_t config_hash;
-    bool strict;             /* publish only what is durable */
-    bool strict_when_shared; /* from when another writer is seen in a partition of ours */
+    bool strict;                 /* publish only what is durable */
+    bool strict_when_shared;     /* from when another writer is seen in a partition of ours */
     uint32_t checkpoint_records; /* a full record is written after so many */
     int32_t sequence_first;      /* 0; tests begin near the wrap */
 };
@@ -188,10 +188,11 @@ void journal_break(struct journal *j);
 
 /* -- topics -- */
 
-struct journal_topic *journal_topics(struct journal *j); /* all, linked by next */
+struct journal_topic *journal_topics(struct journal *j);                           /* all, linked by next */
 struct journal_topic *journal_topic_by_name(struct journal *j, struct slice name); /* NULL: unknown or gone */
 /* A topic that we write to for the first time, with its logs in place; durable when it returns. */
-int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count, struct journal_topic **ret_topic) WARN_UNUSED;
+int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count,
+                      struct journal_topic **ret_topic) WARN_UNUSED;
 /* Has replay passed all that was there before? wal_end: the end of PostgreSQL's log, as seen when the connection was made.
  * Only then may a table be resolved anew. */
 bool journal_is_live(const struct journal *j, uint64_t wal_end);

@@ -59,7 +59,8 @@ void journal_io_free(struct journal_io *io)
 
 /* -- data -- */
 
-static struct journal_part *part_open(struct journal_io *io, struct journal_partition *p, const struct metadata_topic *topic)
+static struct journal_part *part_open(struct journal_io *io, struct journal_partition *p,
+                                      const struct metadata_topic *topic)
 {
     struct partition_log *log = topic->partitions[p->index].log;
     struct journal_part *part = p->user;
@@ -103,7 +104,8 @@ static bool io_find(void *arg, struct journal_partition *p, int64_t producer_id,
         *ret_log = (struct journal_log){.log_start = marks.log_start, .log_end = marks.log_end};
         if (partition_log_producer_last(part->log, producer_id, &last)) {
             ret_log->known = true;
-            ret_log->next_sequence = last.last_sequence < 0 ? 0 : (int32_t)(((uint32_t)last.last_sequence + 1) & INT32_MAX);
+            ret_log->next_sequence =
+                last.last_sequence < 0 ? 0 : (int32_t)(((uint32_t)last.last_sequence + 1) & INT32_MAX);
             ret_log->own_end = last.last_offset + 1;
         }
     }
@@ -111,8 +113,8 @@ static bool io_find(void *arg, struct journal_partition *p, int64_t producer_id,
     return found;
 }
 
-static int io_append(void *arg, struct journal_partition *p, int32_t first_sequence, uint32_t count, int64_t *ret_base_offset,
-                     int64_t *ret_last_offset)
+static int io_append(void *arg, struct journal_partition *p, int32_t first_sequence, uint32_t count,
+                     int64_t *ret_base_offset, int64_t *ret_last_offset)
 {
     struct journal_io *io = arg;
     struct journal_part *part = p->user;
@@ -135,8 +137,8 @@ static int io_append(void *arg, struct journal_partition *p, int32_t first_seque
     if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) return -ENOENT;
     if (error == KAFKA_LEADER_NOT_AVAILABLE) return -EAGAIN; /* another connector takes its snapshot there */
     if (error != KAFKA_NONE || a.duplicate) {
-        log_error("cdc", "append failed error=%s partition=%s", a.duplicate ? "duplicate sequence" : kafka_error_name(error),
-                  partition_log_name(part->log));
+        log_error("cdc", "append failed error=%s partition=%s",
+                  a.duplicate ? "duplicate sequence" : kafka_error_name(error), partition_log_name(part->log));
         return -EIO;
     }
     part->used = true;
@@ -173,7 +175,8 @@ static void io_release(void *arg, const struct journal_release *items, uint32_t 
     struct log_release *releases = xmalloc(count * sizeof *releases);
 
     for (uint32_t i = 0; i < count; i++)
-        releases[i] = (struct log_release){.log = journal_part_of(items[i].partition)->log, .hold = items[i].hold == INT64_MAX ? LOG_NO_HOLD : items[i].hold};
+        releases[i] = (struct log_release){.log = journal_part_of(items[i].partition)->log,
+                                           .hold = items[i].hold == INT64_MAX ? LOG_NO_HOLD : items[i].hold};
     FAILPOINT("publish");
     partition_log_release(releases, count);
     free(releases);
@@ -195,7 +198,8 @@ static int io_truncate(void *arg, struct journal_partition *p, int64_t offset)
 {
     struct partition_log *log = journal_part_of(p)->log;
 
-    log_info("cdc", "an unfinished snapshot is taken back partition=%s from_offset=%lld", partition_log_name(log), (long long)offset);
+    log_info("cdc", "an unfinished snapshot is taken back partition=%s from_offset=%lld", partition_log_name(log),
+             (long long)offset);
     partition_log_set_hold(log, offset); /* at start nothing holds it yet, and only what is hidden may be cut */
     enum kafka_error error = partition_log_truncate(log, offset);
     partition_log_set_hold(log, LOG_NO_HOLD);
@@ -313,7 +317,18 @@ static void io_confirm(void *arg, uint64_t lsn)
     if (io->confirm) io->confirm(io->confirm_arg, lsn);
 }
 
-const struct journal_ops journal_io_ops = {.find = io_find, .append = io_append, .discard = io_discard, .offset_at = io_offset_at, .hold = io_hold,
-                                           .release = io_release, .trim_limit = io_trim_limit, .exclusive = io_exclusive,
-                                           .truncate = io_truncate, .write = io_write, .drop = io_drop, .sync_data = io_sync_data,
-                                           .sync_journal = io_sync_journal, .wait = io_wait, .confirm = io_confirm};
+const struct journal_ops journal_io_ops = {.find = io_find,
+                                           .append = io_append,
+                                           .discard = io_discard,
+                                           .offset_at = io_offset_at,
+                                           .hold = io_hold,
+                                           .release = io_release,
+                                           .trim_limit = io_trim_limit,
+                                           .exclusive = io_exclusive,
+                                           .truncate = io_truncate,
+                                           .write = io_write,
+                                           .drop = io_drop,
+                                           .sync_data = io_sync_data,
+                                           .sync_journal = io_sync_journal,
+                                           .wait = io_wait,
+                                           .confirm = io_confirm};

@@ -39,7 +39,7 @@ struct journal_io {
     int64_t producer_id;
     enum compression_codec codec; /* producer.override.compression.type */
     int wake_fd;
-    uint64_t pending_bytes; /* in all builders */
+    uint64_t pending_bytes;                   /* in all builders */
     void (*confirm)(void *arg, uint64_t lsn); /* NULL: no database yet */
     void *confirm_arg;
     bool offline; /* a log of ours could not be opened: its entries must not be taken for a deleted topic's */

@@ -3,9 +3,9 @@
 
 #include <inttypes.h>
 
-#define UNIT_HEAD_BYTES  (1 + 1 + 8 + 24 + 4 + 4)
-#define UNIT_TOPICS_AT   34 /* position of topics_count in a unit's value; entries_count follows */
-#define ENTRY_BYTES      (16 + 4 + 4 + 8)
+#define UNIT_HEAD_BYTES (1 + 1 + 8 + 24 + 4 + 4)
+#define UNIT_TOPICS_AT  34 /* position of topics_count in a unit's value; entries_count follows */
+#define ENTRY_BYTES     (16 + 4 + 4 + 8)
 
 static void add_u8(struct bytes *b, uint8_t v)
 {
@@ -241,7 +241,8 @@ bool journal_unit_read(struct slice value, struct journal_unit_record *ret_recor
         if (t.partitions_count <= 0) c.bad = true;
     }
     r.entries = c.p;
-    if (c.bad || r.entries_count > JOURNAL_ENTRIES_MAX || (size_t)(c.end - c.p) != (size_t)r.entries_count * ENTRY_BYTES)
+    if (c.bad || r.entries_count > JOURNAL_ENTRIES_MAX ||
+        (size_t)(c.end - c.p) != (size_t)r.entries_count * ENTRY_BYTES)
         return false;
     for (uint32_t i = 0; i < r.entries_count; i++) {
         struct journal_entry e;
@@ -252,7 +253,8 @@ bool journal_unit_read(struct slice value, struct journal_unit_record *ret_recor
     return true;
 }
 
-bool journal_unit_next_topic(const struct journal_unit_record *r, const uint8_t **p, struct journal_topic_entry *ret_topic)
+bool journal_unit_next_topic(const struct journal_unit_record *r, const uint8_t **p,
+                             struct journal_topic_entry *ret_topic)
 {
     if (*p >= r->entries) return false;
     struct cursor c = {.p = *p, .end = r->entries};
@@ -276,7 +278,8 @@ static void print_position(FILE *out, struct journal_position p)
 {
     fprintf(out, "whole_lsn=%" PRIX64 "/%08" PRIX64, p.whole_lsn >> 32, p.whole_lsn & 0xffffffff);
     if (p.part_lsn)
-        fprintf(out, " part_lsn=%" PRIX64 "/%08" PRIX64 " ordinal=%" PRIu64, p.part_lsn >> 32, p.part_lsn & 0xffffffff, p.ordinal);
+        fprintf(out, " part_lsn=%" PRIX64 "/%08" PRIX64 " ordinal=%" PRIu64, p.part_lsn >> 32, p.part_lsn & 0xffffffff,
+                p.ordinal);
 }
 
 static void print_unit(FILE *out, const struct journal_unit_record *r)
@@ -284,7 +287,10 @@ static void print_unit(FILE *out, const struct journal_unit_record *r)
     static const struct {
         uint8_t flag;
         const char *word;
-    } words[] = {{JOURNAL_UNIT_WHOLE, " whole"}, {JOURNAL_UNIT_SHOWN, " shown"}, {JOURNAL_UNIT_FULL, " full"}, {JOURNAL_UNIT_SNAPSHOT, " snapshot"}};
+    } words[] = {{JOURNAL_UNIT_WHOLE, " whole"},
+                 {JOURNAL_UNIT_SHOWN, " shown"},
+                 {JOURNAL_UNIT_FULL, " full"},
+                 {JOURNAL_UNIT_SNAPSHOT, " snapshot"}};
     char id[UUID_TEXT_SIZE];
     struct journal_topic_entry t;
     struct journal_entry e;
@@ -317,8 +323,8 @@ void journal_record_print(FILE *out, struct slice key, struct slice value)
     }
     fprintf(out, "connector=%d ", k.connector);
     if (k.type == JOURNAL_CONNECTOR && journal_connector_read(value, &connector)) {
-        fprintf(out, "CONNECTOR name=" SLICE_FMT " topic.prefix=" SLICE_FMT " producer_id=%" PRId64, SLICE_ARG(connector.name),
-                SLICE_ARG(connector.topic_prefix), connector.producer_id);
+        fprintf(out, "CONNECTOR name=" SLICE_FMT " topic.prefix=" SLICE_FMT " producer_id=%" PRId64,
+                SLICE_ARG(connector.name), SLICE_ARG(connector.topic_prefix), connector.producer_id);
     } else if (k.type == JOURNAL_UNIT && journal_unit_read(value, &unit)) {
         fprintf(out, "UNIT ");
         print_unit(out, &unit);

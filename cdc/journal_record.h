@@ -11,10 +11,10 @@
 
 #include <stdio.h>
 
-#define JOURNAL_TOPIC         "__ottla_cdc"
-#define JOURNAL_VERSION       1
-#define JOURNAL_KEY_BYTES     6
-#define JOURNAL_ENTRIES_MAX   1000000 /* partitions in one record: more than a broker holds */
+#define JOURNAL_TOPIC            "__ottla_cdc"
+#define JOURNAL_VERSION          1
+#define JOURNAL_KEY_BYTES        6
+#define JOURNAL_ENTRIES_MAX      1000000 /* partitions in one record: more than a broker holds */
 #define JOURNAL_RECORD_BYTES_MAX (64u << 20)
 
 enum journal_record_type {
@@ -105,7 +105,8 @@ bool journal_cut_read(struct slice value, int64_t *ret_keep_offset);
 /* Checks every topic and entry, so that the iterators below cannot fail. */
 bool journal_unit_read(struct slice value, struct journal_unit_record *ret_record);
 /* *p begins at record->topics (entries); false behind the last. */
-bool journal_unit_next_topic(const struct journal_unit_record *r, const uint8_t **p, struct journal_topic_entry *ret_topic);
+bool journal_unit_next_topic(const struct journal_unit_record *r, const uint8_t **p,
+                             struct journal_topic_entry *ret_topic);
 bool journal_unit_next_entry(const struct journal_unit_record *r, const uint8_t **p, struct journal_entry *ret_entry);
 
 /* One line of text for `ottla dump`, without a newline. */

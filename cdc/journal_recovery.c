@@ -71,10 +71,8 @@ int journal_load(struct journal *j, int64_t offset, struct slice key, struct sli
 
     if (!journal_key_read(key, &k) || k.connector != j->connector) return -EBADMSG;
     switch (k.type) {
-    case JOURNAL_CONNECTOR:
-        return load_connector(j, value);
-    case JOURNAL_UNIT:
-        return load_unit(j, offset, value);
+    case JOURNAL_CONNECTOR: return load_connector(j, value);
+    case JOURNAL_UNIT: return load_unit(j, offset, value);
     case JOURNAL_RELATION:
         if (!journal_relation_read(value, &relation)) return -EBADMSG;
         journal_relation_keep(j, &relation, offset);
@@ -116,7 +114,8 @@ static bool entry_is_satisfied(const struct journal *j, const struct slot *s)
     if (s->entry.end > MAX(s->log.log_end, s->log.log_start)) return false;
     if (!RULE(SEQCHK)) return true;
     if (s->log.known) return journal_sequence_diff(s->log.next_sequence, s->entry.sequence) >= 0;
-    return s->log.log_start >= s->entry.end || s->entry.sequence == j->sequence_first; /* trimmed, or nothing of ours yet */
+    return s->log.log_start >= s->entry.end ||
+           s->entry.sequence == j->sequence_first; /* trimmed, or nothing of ours yet */
 }
 
 static struct slot *fold_slot(struct fold *f, struct uuid topic_id, int32_t index)
@@ -267,7 +266,8 @@ static int restore(struct journal *j, struct fold *f, int found_j, int found_v)
     for (struct slot *s = f->slots; s; s = s->hh.next) {
         if (!s->present || !s->exists) s->partition->gone = true;
         else if ((r = partition_restore(j, s)) < 0) return r;
-        if (s->present && !RULE(VHOLD)) s->partition->shown_sequence = s->entry.sequence, s->partition->shown_end = s->entry.end;
+        if (s->present && !RULE(VHOLD))
+            s->partition->shown_sequence = s->entry.sequence, s->partition->shown_end = s->entry.end;
     }
     for (struct journal_topic *t = j->topics; t; t = t->next) {
         t->gone = t->partitions_count == 0;
@@ -314,7 +314,8 @@ int journal_recover(struct journal *j)
     find_j(&f, &found_j, &found_v);
     int r = cut_behind(j, found_j);
     if (r == 0) r = restore(j, &f, found_j, found_v);
-    HASH_ITER(hh, f.slots, s, next) {
+    HASH_ITER(hh, f.slots, s, next)
+    {
         HASH_DEL(f.slots, s);
         free(s);
     }
@@ -325,6 +326,8 @@ int journal_recover(struct journal *j)
     j->has_connector_record = true;
     /* Nothing is held: readers will see all up to J. Unless a record says so (the topic that kept J from being shown may be
      * gone), the next recovery would hold what follows V, which they have seen. */
-    if (found_j > found_v && !j->snapshot && j->position.part_lsn == 0 && !journal_is_ahead(j) && (r = journal_write_shown(j)) < 0) return r;
+    if (found_j > found_v && !j->snapshot && j->position.part_lsn == 0 && !journal_is_ahead(j) &&
+        (r = journal_write_shown(j)) < 0)
+        return r;
     return sync_found(j);
 }

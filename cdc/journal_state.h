@@ -46,7 +46,7 @@ struct journal {
     struct journal_partition *partitions;
     struct journal_relation *relations; /* by position */
     uint32_t relations_count, relations_size;
-    struct journal_position position;  /* all before it is counted */
+    struct journal_position position;   /* all before it is counted */
     struct journal_position journalled; /* of the last record */
     bool journalled_whole;
     bool unit_shown;       /* the last record may be shown */

@@ -10,10 +10,10 @@
 #include <stdio.h>
 
 /* Producer ids of journals: of the range whose state never expires and that no client is given, from here on. */
-#define PRODUCER_ID_FIRST       (LOG_PRODUCER_ID_RESERVED_MIN + 1000)
-#define CHECKPOINT_RECORDS      4096            /* units between full records: bounds what a start has to read */
-#define LOG_RECORDS_WANTED      (4 * CHECKPOINT_RECORDS) /* beyond it journals that rest are copied forward */
-#define READ_BYTES              (1024 * 1024)
+#define PRODUCER_ID_FIRST  (LOG_PRODUCER_ID_RESERVED_MIN + 1000)
+#define CHECKPOINT_RECORDS 4096                     /* units between full records: bounds what a start has to read */
+#define LOG_RECORDS_WANTED (4 * CHECKPOINT_RECORDS) /* beyond it journals that rest are copied forward */
+#define READ_BYTES         (1024 * 1024)
 
 struct journal_store {
     struct broker *broker;
@@ -48,7 +48,8 @@ int journal_store_write(struct journal_store *s, struct slice key, struct slice 
     batch_builder_append(&s->builder, wall_ms(), key, value, NULL, 0);
     int r = batch_builder_finish(&s->builder, &fields, &batch);
     if (r == 0) {
-        struct log_append a = {.origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
+        struct log_append a = {
+            .origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
         enum kafka_error error = partition_log_append(s->log, &a);
         if (error != KAFKA_NONE) {
             log_error("cdc", "the journal could not be written error=%s", kafka_error_name(error));
@@ -64,7 +65,8 @@ int journal_store_write(struct journal_store *s, struct slice key, struct slice 
 
 static int log_ensure(struct journal_store *s, struct err *err)
 {
-    static const struct config_entry config[] = {{"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}, {"segment.bytes", "16777216"}};
+    static const struct config_entry config[] = {
+        {"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}, {"segment.bytes", "16777216"}};
 
     if (s->log) return 0;
     enum kafka_error error = broker_topic_ensure(s->broker, JOURNAL_TOPIC, 1, config, countof(config), err);
@@ -128,14 +130,15 @@ static void journal_make(struct journal_store *s, struct stored_journal *stored)
 {
     stored->io = journal_io_new(s->broker, s, stored);
     stored->io->producer_id = stored->producer_id;
-    stored->journal = journal_new(&journal_io_ops, stored->io,
-                                  &(struct journal_options){.connector = stored->number,
-                                                            .producer_id = stored->producer_id,
-                                                            .name = slice_of(stored->name),
-                                                            .topic_prefix = slice_of(stored->topic_prefix),
-                                                            .strict = strcmp(broker_config(s->broker)->ottla_durability, "strict") == 0,
-                                                            .strict_when_shared = true,
-                                                            .checkpoint_records = CHECKPOINT_RECORDS});
+    stored->journal = journal_new(
+        &journal_io_ops, stored->io,
+        &(struct journal_options){.connector = stored->number,
+                                  .producer_id = stored->producer_id,
+                                  .name = slice_of(stored->name),
+                                  .topic_prefix = slice_of(stored->topic_prefix),
+                                  .strict = strcmp(broker_config(s->broker)->ottla_durability, "strict") == 0,
+                                  .strict_when_shared = true,
+                                  .checkpoint_records = CHECKPOINT_RECORDS});
     stored->io->journal = stored->journal;
 }
 
@@ -148,7 +151,8 @@ static void journal_unmake(struct stored_journal *stored)
     stored->journal = NULL;
 }
 
-static struct stored_journal *stored_new(struct journal_store *s, int32_t number, struct slice name, struct slice topic_prefix, int64_t producer_id)
+static struct stored_journal *stored_new(struct journal_store *s, int32_t number, struct slice name,
+                                         struct slice topic_prefix, int64_t producer_id)
 {
     struct stored_journal *stored = xcalloc(1, sizeof *stored);
 
@@ -187,7 +191,8 @@ static int load_record(struct journal_store *s, const struct stored_journal *onl
     return journal_load(stored->journal, record->offset, record->key, record->value);
 }
 
-static int load_batches(struct journal_store *s, const struct stored_journal *only, struct slice batches, int64_t from_offset)
+static int load_batches(struct journal_store *s, const struct stored_journal *only, struct slice batches,
+                        int64_t from_offset)
 {
     struct bytes scratch = {0};
     struct record_batch b;
@@ -201,7 +206,8 @@ static int load_batches(struct journal_store *s, const struct stored_journal *on
             break;
         }
         r = record_reader_open(&reader, &b, JOURNAL_RECORD_BYTES_MAX, &scratch);
-        while (r == 0 && (r = record_reader_next(&reader, &record)) > 0) r = record.offset < from_offset ? 0 : load_record(s, only, &record);
+        while (r == 0 && (r = record_reader_next(&reader, &record)) > 0)
+            r = record.offset < from_offset ? 0 : load_record(s, only, &record);
     }
     bytes_done(&scratch);
     return r;
@@ -218,10 +224,12 @@ static int load_log(struct journal_store *s, const struct stored_journal *only, 
         int64_t offset = broker_reader_offset(reader);
         if (offset >= marks.log_end) break;
         enum kafka_error error = broker_reader_next(reader, READ_BYTES, 0, &batches);
-        if (error != KAFKA_NONE) r = err_set(err, -EIO, "the journal %s-0 cannot be read: %s", JOURNAL_TOPIC, kafka_error_name(error));
+        if (error != KAFKA_NONE)
+            r = err_set(err, -EIO, "the journal %s-0 cannot be read: %s", JOURNAL_TOPIC, kafka_error_name(error));
         else if (batches.len == 0) break;
         else if ((r = load_batches(s, only, batches, offset)) < 0)
-            (void)err_set(err, r, "the journal %s-0 is damaged or newer than this program, from offset %lld on", JOURNAL_TOPIC, (long long)offset);
+            (void)err_set(err, r, "the journal %s-0 is damaged or newer than this program, from offset %lld on",
+                          JOURNAL_TOPIC, (long long)offset);
     }
     broker_reader_free(reader);
     return r;
@@ -250,14 +258,19 @@ static int recover(struct stored_journal *stored, struct err *err)
 
     if (r == 0 && stored->io->offline) r = -EIO;
     if (r == -EUCLEAN)
-        err_set(err, r, "connector %s: a partition's log has lost records that were durable, or is another's; see the journal with `ottla dump`", stored->name);
-    else if (r < 0)
-        err_set(err, r, "connector %s: its journal could not be recovered: %s", stored->name, strerror(-r));
+        err_set(err, r,
+                "connector %s: a partition's log has lost records that were durable, or is another's; see the journal "
+                "with `ottla dump`",
+                stored->name);
+    else if (r < 0) err_set(err, r, "connector %s: its journal could not be recovered: %s", stored->name, strerror(-r));
     stored->failed = r;
     if (r < 0) return r;
     release_rest(stored);
     if (journal_is_ahead(stored->journal))
-        log_info("cdc", "logs are ahead of the journal: replay will skip what they have, readers see it afterwards connector=%s", stored->name);
+        log_info(
+            "cdc",
+            "logs are ahead of the journal: replay will skip what they have, readers see it afterwards connector=%s",
+            stored->name);
     return 0;
 }
 
@@ -282,7 +295,8 @@ int journal_store_open(struct broker *broker, struct journal_store **ret_store, 
     }
     for (struct stored_journal *j = s->journals; j && r == 0; j = j->next) {
         struct err why;
-        if (recover(j, &why) < 0) log_error("cdc", "%s", why.text); /* its connector will fail with this text; others run */
+        if (recover(j, &why) < 0)
+            log_error("cdc", "%s", why.text); /* its connector will fail with this text; others run */
     }
     if (r < 0) {
         journal_store_close(s);
@@ -317,7 +331,8 @@ static struct stored_journal *by_name(struct journal_store *s, const char *name,
     return j;
 }
 
-bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix, struct journal_position *ret_position)
+bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
+                            struct journal_position *ret_position)
 {
     pthread_mutex_lock(&s->lock);
     struct stored_journal *j = by_name(s, name, topic_prefix);
@@ -336,7 +351,8 @@ int journal_store_reload(struct journal_store *s, struct stored_journal *stored,
     return r < 0 ? r : recover(stored, err);
 }
 
-int journal_store_take(struct journal_store *s, const char *name, const char *topic_prefix, struct stored_journal **ret_stored, struct err *err)
+int journal_store_take(struct journal_store *s, const char *name, const char *topic_prefix,
+                       struct stored_journal **ret_stored, struct err *err)
 {
     bool is_new = false;
 

@@ -18,8 +18,8 @@ struct stored_journal {
     char *name, *topic_prefix;
     int64_t producer_id;
     bool taken;
-    int failed;            /* -errno of its recovery */
-    int64_t needs_offset;  /* the log must keep records from here on */
+    int failed;           /* -errno of its recovery */
+    int64_t needs_offset; /* the log must keep records from here on */
     struct journal_io *io;
     struct journal *journal;
     struct stored_journal *next;
@@ -31,12 +31,14 @@ void journal_store_close(struct journal_store *s);
 
 /* The journal of (name, topic_prefix), made when there is none, for the caller alone until journal_store_give().
  * -EBUSY: taken; -EIO, -EBADMSG, -EUCLEAN: it cannot be recovered, err says why. A journal that failed is recovered anew. */
-int journal_store_take(struct journal_store *s, const char *name, const char *topic_prefix, struct stored_journal **ret_stored, struct err *err) WARN_UNUSED;
+int journal_store_take(struct journal_store *s, const char *name, const char *topic_prefix,
+                       struct stored_journal **ret_stored, struct err *err) WARN_UNUSED;
 void journal_store_give(struct journal_store *s, struct stored_journal *stored);
 /* Recovers the taken journal from the log, after a failure. */
 int journal_store_reload(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
 /* The position of a journal that rests. false: unknown, taken, or it has none. */
-bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix, struct journal_position *ret_position);
+bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
+                            struct journal_position *ret_position);
 /* Forgets its position. -EBUSY: taken; -ENOENT. */
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix) WARN_UNUSED;
 /* This journal keeps the log from being shortened: its taker should write a checkpoint. */

@@ -41,10 +41,8 @@ static void adjust_unit(void *arg, uint16_t unit, bool first)
     bool letter = unit < 128 && isalpha(unit), digit = unit < 128 && isdigit(unit);
 
     if (o->mode == ADJUST_AVRO_UNICODE) {
-        if (letter || (digit && !first) || (unit == '.' && o->dots && !first))
-            *o->to++ = (char)unit;
-        else
-            o->to += sprintf(o->to, "_u%04x", unit);
+        if (letter || (digit && !first) || (unit == '.' && o->dots && !first)) *o->to++ = (char)unit;
+        else o->to += sprintf(o->to, "_u%04x", unit);
         return;
     }
     if (digit && first) *o->to++ = '_';

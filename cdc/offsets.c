@@ -33,15 +33,17 @@ static char *offset_json(const struct ingest_last *last, struct journal_position
     char commit[48] = "";
 
     if (!last->operation) /* a snapshot, or nothing yet in this run */
-        return xasprintf("{\"last_snapshot_record\":true,\"lsn\":%" PRIu64 ",\"txId\":null,\"ts_usec\":null,\"snapshot\":\"INITIAL\",\"snapshot_completed\":true}",
+        return xasprintf("{\"last_snapshot_record\":true,\"lsn\":%" PRIu64
+                         ",\"txId\":null,\"ts_usec\":null,\"snapshot\":\"INITIAL\",\"snapshot_completed\":true}",
                          position.whole_lsn);
     if (last->commit_lsn) snprintf(commit, sizeof commit, ",\"lsn_commit\":%" PRIu64, last->commit_lsn);
-    return xasprintf("{\"lsn_proc\":%" PRIu64 ",\"lsn_events_processed\":%" PRIu64 ",\"messageType\":\"%s\"%s,\"lsn\":%" PRIu64 ",\"txId\":%" PRId64
-                     ",\"ts_usec\":%" PRId64 "}",
+    return xasprintf("{\"lsn_proc\":%" PRIu64 ",\"lsn_events_processed\":%" PRIu64
+                     ",\"messageType\":\"%s\"%s,\"lsn\":%" PRIu64 ",\"txId\":%" PRId64 ",\"ts_usec\":%" PRId64 "}",
                      last->lsn, last->events_processed, last->operation, commit, last->lsn, last->xid, last->time_us);
 }
 
-bool cdc_offsets_get(struct cdc *cdc, const char *name, const char *topic_prefix, char **ret_partition_json, char **ret_offset_json)
+bool cdc_offsets_get(struct cdc *cdc, const char *name, const char *topic_prefix, char **ret_partition_json,
+                     char **ret_offset_json)
 {
     struct ingest_last last = {0};
     struct journal_position position = {0};

@@ -22,34 +22,34 @@ enum {
 };
 enum { PG_DIAG_SQLSTATE = 'C', PG_DIAG_MESSAGE_PRIMARY = 'M', PG_DIAG_SEVERITY_NONLOCALIZED = 'V' };
 
-#define LIBPQ_FUNCTIONS(X)                                                                                                     \
-    X(PGconn *, PQconnectStartParams, (const char *const *keywords, const char *const *values, int expand_dbname))             \
-    X(int, PQconnectPoll, (PGconn * conn))                                                                                     \
-    X(int, PQstatus, (const PGconn *conn))                                                                                     \
-    X(int, PQsocket, (const PGconn *conn))                                                                                     \
-    X(int, PQserverVersion, (const PGconn *conn))                                                                              \
-    X(char *, PQerrorMessage, (const PGconn *conn))                                                                            \
-    X(int, PQsetnonblocking, (PGconn * conn, int arg))                                                                         \
-    X(void, PQfinish, (PGconn * conn))                                                                                         \
-    X(int, PQsendQuery, (PGconn * conn, const char *query))                                                                    \
-    X(int, PQsendQueryParams,                                                                                                  \
-      (PGconn * conn, const char *command, int nParams, const uint32_t *paramTypes, const char *const *paramValues,            \
-       const int *paramLengths, const int *paramFormats, int resultFormat))                                                   \
-    X(int, PQconsumeInput, (PGconn * conn))                                                                                    \
-    X(int, PQisBusy, (PGconn * conn))                                                                                          \
-    X(int, PQflush, (PGconn * conn))                                                                                           \
-    X(PGresult *, PQgetResult, (PGconn * conn))                                                                                \
-    X(int, PQresultStatus, (const PGresult *res))                                                                              \
-    X(char *, PQresultErrorField, (const PGresult *res, int fieldcode))                                                        \
-    X(int, PQntuples, (const PGresult *res))                                                                                   \
-    X(int, PQnfields, (const PGresult *res))                                                                                   \
-    X(char *, PQgetvalue, (const PGresult *res, int row, int column))                                                          \
-    X(int, PQgetlength, (const PGresult *res, int row, int column))                                                            \
-    X(int, PQgetisnull, (const PGresult *res, int row, int column))                                                            \
-    X(void, PQclear, (PGresult * res))                                                                                         \
-    X(int, PQgetCopyData, (PGconn * conn, char **buffer, int async))                                                           \
-    X(int, PQputCopyData, (PGconn * conn, const char *buffer, int nbytes))                                                     \
-    X(int, PQputCopyEnd, (PGconn * conn, const char *errormsg))                                                                \
+#define LIBPQ_FUNCTIONS(X)                                                                                             \
+    X(PGconn *, PQconnectStartParams, (const char *const *keywords, const char *const *values, int expand_dbname))     \
+    X(int, PQconnectPoll, (PGconn * conn))                                                                             \
+    X(int, PQstatus, (const PGconn *conn))                                                                             \
+    X(int, PQsocket, (const PGconn *conn))                                                                             \
+    X(int, PQserverVersion, (const PGconn *conn))                                                                      \
+    X(char *, PQerrorMessage, (const PGconn *conn))                                                                    \
+    X(int, PQsetnonblocking, (PGconn * conn, int arg))                                                                 \
+    X(void, PQfinish, (PGconn * conn))                                                                                 \
+    X(int, PQsendQuery, (PGconn * conn, const char *query))                                                            \
+    X(int, PQsendQueryParams,                                                                                          \
+      (PGconn * conn, const char *command, int nParams, const uint32_t *paramTypes, const char *const *paramValues,    \
+       const int *paramLengths, const int *paramFormats, int resultFormat))                                            \
+    X(int, PQconsumeInput, (PGconn * conn))                                                                            \
+    X(int, PQisBusy, (PGconn * conn))                                                                                  \
+    X(int, PQflush, (PGconn * conn))                                                                                   \
+    X(PGresult *, PQgetResult, (PGconn * conn))                                                                        \
+    X(int, PQresultStatus, (const PGresult *res))                                                                      \
+    X(char *, PQresultErrorField, (const PGresult *res, int fieldcode))                                                \
+    X(int, PQntuples, (const PGresult *res))                                                                           \
+    X(int, PQnfields, (const PGresult *res))                                                                           \
+    X(char *, PQgetvalue, (const PGresult *res, int row, int column))                                                  \
+    X(int, PQgetlength, (const PGresult *res, int row, int column))                                                    \
+    X(int, PQgetisnull, (const PGresult *res, int row, int column))                                                    \
+    X(void, PQclear, (PGresult * res))                                                                                 \
+    X(int, PQgetCopyData, (PGconn * conn, char **buffer, int async))                                                   \
+    X(int, PQputCopyData, (PGconn * conn, const char *buffer, int nbytes))                                             \
+    X(int, PQputCopyEnd, (PGconn * conn, const char *errormsg))                                                        \
     X(void, PQfreemem, (void *ptr))
 
 static struct {
@@ -68,8 +68,8 @@ static void pq_load(void)
         snprintf(pq.error, sizeof pq.error, "libpq.so.5 could not be loaded (Debian package libpq5): %s", dlerror());
         return;
     }
-#define LIBPQ_FIND(type, name, args)                                                                                           \
-    *(void **)&pq.name = dlsym(pq.library, #name);                                                                             \
+#define LIBPQ_FIND(type, name, args)                                                                                   \
+    *(void **)&pq.name = dlsym(pq.library, #name);                                                                     \
     if (!pq.name) snprintf(pq.error, sizeof pq.error, "libpq.so.5 has no function %s: it is too old", #name);
     LIBPQ_FUNCTIONS(LIBPQ_FIND)
 }
@@ -93,7 +93,8 @@ static int fail(struct pg_error *err, int code, const char *text)
     if (!err) return code;
     *err = (struct pg_error){.retriable = code == -ECONNRESET || code == -ETIMEDOUT};
     snprintf(err->text, sizeof err->text, "%s", text);
-    for (size_t len = strlen(err->text); len > 0 && (err->text[len - 1] == '\n' || err->text[len - 1] == ' '); len--) err->text[len - 1] = '\0';
+    for (size_t len = strlen(err->text); len > 0 && (err->text[len - 1] == '\n' || err->text[len - 1] == ' '); len--)
+        err->text[len - 1] = '\0';
     for (char *p = err->text; *p; p++)
         if (*p == '\n') *p = ' ';
     return code;
@@ -153,8 +154,10 @@ static int wait_for(struct pg_conn *c, short events, int timeout_ms, struct pg_e
 /* The text of a refused login carries no SQLSTATE through libpq: told apart by what cannot be mended by waiting. */
 static bool refusal_is_final(const char *text)
 {
-    static const char *const final[] = {"authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry",
-                                        "permission denied", "must be superuser or replication role", "not permitted to log in"};
+    static const char *const final[] = {"authentication failed",  "no password supplied",
+                                        "does not exist",         "no pg_hba.conf entry",
+                                        "permission denied",      "must be superuser or replication role",
+                                        "not permitted to log in"};
     for (uint32_t i = 0; i < countof(final); i++)
         if (strstr(text, final[i])) return true;
     return false;
@@ -177,7 +180,8 @@ static int connect_poll(struct pg_conn *c, int timeout_ms, struct pg_error *err)
     }
 }
 
-int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, struct pg_conn **ret_conn, struct pg_error *err)
+int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, struct pg_conn **ret_conn,
+                 struct pg_error *err)
 {
     char port[12];
     const char *names[20], *values[20];
@@ -283,7 +287,8 @@ static int finish(struct pg_conn *c, int timeout_ms, struct pg_error *err)
         if (status == PGRES_FATAL_ERROR) r = fail_result(c, rest, err);
         pq.PQclear(rest);
         if (r < 0) return r;
-        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH || status == PGRES_COPY_IN) return fail(err, -EPROTO, "unexpected copy");
+        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH || status == PGRES_COPY_IN)
+            return fail(err, -EPROTO, "unexpected copy");
     }
 }
 
@@ -293,7 +298,8 @@ int pg_exec(struct pg_conn *c, const char *sql, const char *const *params, int p
     PGresult *result;
     int timeout = timeout_ms ? timeout_ms : -1;
 
-    int sent = params_count ? pq.PQsendQueryParams(c->pq, sql, params_count, NULL, params, NULL, NULL, 0) : pq.PQsendQuery(c->pq, sql);
+    int sent = params_count ? pq.PQsendQueryParams(c->pq, sql, params_count, NULL, params, NULL, NULL, 0)
+                            : pq.PQsendQuery(c->pq, sql);
     if (!sent) return fail_conn(c, err);
     int r = flush(c, timeout, err);
     if (r == 0) r = next_result(c, timeout, &result, err);
@@ -350,7 +356,8 @@ int pg_copy_begin(struct pg_conn *c, const char *sql, int timeout_ms, struct pg_
     int status = pq.PQresultStatus(result);
     if (status != PGRES_COPY_OUT && status != PGRES_COPY_BOTH) {
         struct pg_error rest;
-        r = status == PGRES_FATAL_ERROR ? fail_result(c, result, err) : fail(err, -EPROTO, "the statement did not begin a copy");
+        r = status == PGRES_FATAL_ERROR ? fail_result(c, result, err)
+                                        : fail(err, -EPROTO, "the statement did not begin a copy");
         (void)finish(c, timeout, &rest);
     }
     pq.PQclear(result);

@@ -40,7 +40,8 @@ struct pg_params {
     int connect_timeout_ms;
 };
 
-int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, struct pg_conn **ret_conn, struct pg_error *err) WARN_UNUSED;
+int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, struct pg_conn **ret_conn,
+                 struct pg_error *err) WARN_UNUSED;
 /* Closes; what the server is doing for us ends. NULL is allowed. */
 void pg_conn_close(struct pg_conn *c);
 int pg_conn_socket(const struct pg_conn *c);

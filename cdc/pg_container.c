@@ -230,10 +230,8 @@ static bool map_as_json(const struct connect_value *map, struct arena *arena, st
         if (i) bytes_append_byte(&json, ',');
         json_write_string(&json, map->list.items[i].text);
         bytes_append_byte(&json, ':');
-        if (map->list.items[i + 1].kind == VALUE_NULL)
-            bytes_append_text(&json, "null");
-        else
-            json_write_string(&json, map->list.items[i + 1].text);
+        if (map->list.items[i + 1].kind == VALUE_NULL) bytes_append_text(&json, "null");
+        else json_write_string(&json, map->list.items[i + 1].text);
     }
     bytes_append_byte(&json, '}');
     *ret = value_string(json.failed ? SLICE_NULL : arena_slice_dup(arena, bytes_slice(&json)));

@@ -498,14 +498,10 @@ static bool parse_interval(struct slice text, struct interval *ret)
         const uint8_t *unit = c.p;
         while (c.p < c.end && *c.p != ' ') c.p++;
         struct slice word = slice_make(unit, (uint32_t)(c.p - unit));
-        if (slice_eq_text(word, "year") || slice_eq_text(word, "years"))
-            v.months += number * 12;
-        else if (slice_eq_text(word, "mon") || slice_eq_text(word, "mons"))
-            v.months += number;
-        else if (slice_eq_text(word, "day") || slice_eq_text(word, "days"))
-            v.days += number;
-        else
-            return false;
+        if (slice_eq_text(word, "year") || slice_eq_text(word, "years")) v.months += number * 12;
+        else if (slice_eq_text(word, "mon") || slice_eq_text(word, "mons")) v.months += number;
+        else if (slice_eq_text(word, "day") || slice_eq_text(word, "days")) v.days += number;
+        else return false;
         (void)read_char(&c, ' ');
     }
     *ret = v;

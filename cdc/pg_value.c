@@ -126,12 +126,9 @@ static bool convert_bool(const struct pg_converter *c, struct slice text, struct
                          struct connect_value *ret)
 {
     ret->kind = VALUE_BOOL;
-    if (slice_eq_text(text, "t") || slice_eq_text(text, "1") || slice_eq_text(text, "true"))
-        ret->boolean = true;
-    else if (slice_eq_text(text, "f") || slice_eq_text(text, "0") || slice_eq_text(text, "false"))
-        ret->boolean = false;
-    else
-        return false;
+    if (slice_eq_text(text, "t") || slice_eq_text(text, "1") || slice_eq_text(text, "true")) ret->boolean = true;
+    else if (slice_eq_text(text, "f") || slice_eq_text(text, "0") || slice_eq_text(text, "false")) ret->boolean = false;
+    else return false;
     return true;
 }
 

@@ -37,14 +37,18 @@ static char *publication_options(struct pg_conn *c, const struct pg_connector_co
     static const struct {
         unsigned operation;
         const char *word;
-    } words[] = {{OPERATION_CREATE, "insert"}, {OPERATION_UPDATE, "update"}, {OPERATION_DELETE, "delete"}, {OPERATION_TRUNCATE, "truncate"}};
+    } words[] = {{OPERATION_CREATE, "insert"},
+                 {OPERATION_UPDATE, "update"},
+                 {OPERATION_DELETE, "delete"},
+                 {OPERATION_TRUNCATE, "truncate"}};
     char publish[64] = "";
     bool root = config->publish_via_partition_root && pg_conn_server_version(c) >= 130000;
 
     if (config->profile == FORMAT_3 && connector_config_get(config, "skipped.operations") && config->skipped_operations)
         for (uint32_t i = 0; i < countof(words); i++)
             if (!(config->skipped_operations & words[i].operation))
-                snprintf(publish + strlen(publish), sizeof publish - strlen(publish), "%s%s", publish[0] ? ", " : "", words[i].word);
+                snprintf(publish + strlen(publish), sizeof publish - strlen(publish), "%s%s", publish[0] ? ", " : "",
+                         words[i].word);
     if (!publish[0]) return xstrdup(root ? " WITH (publish_via_partition_root = true)" : "");
     return xasprintf(" WITH (publish = '%s'%s)", publish, root ? ", publish_via_partition_root = true" : "");
 }
@@ -55,10 +59,13 @@ static int published_tables(struct pg_conn *c, const char *publication, struct b
     struct pg_result *result;
     const char *params[] = {publication};
 
-    int r = pg_exec(c, "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1 ORDER BY schemaname COLLATE \"C\", tablename COLLATE \"C\"",
+    int r = pg_exec(c,
+                    "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1 ORDER BY schemaname "
+                    "COLLATE \"C\", tablename COLLATE \"C\"",
                     params, 1, 0, &result, err);
     if (r < 0) return r;
-    for (int i = 0; i < pg_result_rows(result); i++) add_table(out, pg_result_text(result, i, 0), pg_result_text(result, i, 1));
+    for (int i = 0; i < pg_result_rows(result); i++)
+        add_table(out, pg_result_text(result, i, 0), pg_result_text(result, i, 1));
     pg_result_free(result);
     return 0;
 }
@@ -70,22 +77,24 @@ static int table_order(const void *a, const void *b)
     return r ? r : strcmp(x->name, y->name);
 }
 
-static int filtered_ensure(struct pg_conn *c, const struct pg_connector_config *config, const struct pg_table_list *tables, bool exists,
-                           bool all_tables, struct pg_error *err)
+static int filtered_ensure(struct pg_conn *c, const struct pg_connector_config *config,
+                           const struct pg_table_list *tables, bool exists, bool all_tables, struct pg_error *err)
 {
     struct bytes wanted = {0}, present = {0};
     char *sql = NULL;
     int r = 0;
 
     if (exists && all_tables)
-        return refuse(err, "publication.autocreate.mode=filtered, but the publication that exists is FOR ALL TABLES: drop it, or use all_tables");
+        return refuse(err, "publication.autocreate.mode=filtered, but the publication that exists is FOR ALL TABLES: "
+                           "drop it, or use all_tables");
     struct pg_table *sorted = xcalloc(tables->count + 1, sizeof *sorted);
     memcpy(sorted, tables->tables, tables->count * sizeof *sorted);
     qsort(sorted, tables->count, sizeof *sorted, table_order);
     for (uint32_t i = 0; i < tables->count; i++)
         if (sorted[i].streams) add_table(&wanted, sorted[i].schema, sorted[i].name);
     free(sorted);
-    if (wanted.len == 0) return refuse(err, "No table filters found for filtered publication: no table of the database passes them");
+    if (wanted.len == 0)
+        return refuse(err, "No table filters found for filtered publication: no table of the database passes them");
     bytes_append_byte(&wanted, '\0');
 
     AUTO_FREE char *name = pg_quote_identifier(config->publication_name);
@@ -105,7 +114,8 @@ static int filtered_ensure(struct pg_conn *c, const struct pg_connector_config *
     return r;
 }
 
-int publication_ensure(struct pg_conn *c, const struct pg_connector_config *config, const struct pg_table_list *tables, struct pg_error *err)
+int publication_ensure(struct pg_conn *c, const struct pg_connector_config *config, const struct pg_table_list *tables,
+                       struct pg_error *err)
 {
     struct pg_result *result;
     const char *params[] = {config->publication_name};
@@ -116,13 +126,16 @@ int publication_ensure(struct pg_conn *c, const struct pg_connector_config *conf
     bool all_tables = exists && pg_result_text(result, 0, 0)[0] == 't';
     pg_result_free(result);
 
-    if (config->publication_mode == PUBLICATION_FILTERED) return filtered_ensure(c, config, tables, exists, all_tables, err);
+    if (config->publication_mode == PUBLICATION_FILTERED)
+        return filtered_ensure(c, config, tables, exists, all_tables, err);
     if (exists) return 0;
     if (config->publication_mode == PUBLICATION_DISABLED)
         return refuse(err, "Publication autocreation is disabled, please create one and restart the connector.");
     AUTO_FREE char *name = pg_quote_identifier(config->publication_name);
     AUTO_FREE char *options = publication_options(c, config);
-    AUTO_FREE char *sql = xasprintf("CREATE PUBLICATION %s%s%s", name, config->publication_mode == PUBLICATION_ALL_TABLES ? " FOR ALL TABLES" : "", options);
+    AUTO_FREE char *sql =
+        xasprintf("CREATE PUBLICATION %s%s%s", name,
+                  config->publication_mode == PUBLICATION_ALL_TABLES ? " FOR ALL TABLES" : "", options);
     return pg_exec(c, sql, NULL, 0, 0, NULL, err);
 }
 
@@ -155,7 +168,8 @@ static char *identity_for(const char *rules, const struct pg_table *table)
     return NULL;
 }
 
-int replica_identity_set(struct pg_conn *c, const struct pg_connector_config *config, const struct pg_table_list *tables, struct pg_error *err)
+int replica_identity_set(struct pg_conn *c, const struct pg_connector_config *config,
+                         const struct pg_table_list *tables, struct pg_error *err)
 {
     int r = 0;
 

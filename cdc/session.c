@@ -34,23 +34,25 @@
 
 struct pg_params connector_params(const struct pg_connector_config *config, bool replication)
 {
-    return (struct pg_params){.host = config->hostname,
-                              .port = config->port,
-                              .user = config->user,
-                              .password = config->password,
-                              .dbname = config->dbname,
-                              .sslmode = config->sslmode,
-                              .sslcert = config->sslcert,
-                              .sslkey = config->sslkey,
-                              .sslpassword = config->sslpassword,
-                              .sslrootcert = config->sslrootcert,
-                              .tcp_keepalive = config->tcp_keepalive,
-                              .replication = replication,
-                              .application_name = replication ? "Debezium Streaming" : "Debezium General",
-                              /* The forms of text that the converters know. */
-                              .options = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
-                                         "-c standard_conforming_strings=on",
-                              .connect_timeout_ms = CONNECT_TIMEOUT_MS};
+    return (struct pg_params){
+        .host = config->hostname,
+        .port = config->port,
+        .user = config->user,
+        .password = config->password,
+        .dbname = config->dbname,
+        .sslmode = config->sslmode,
+        .sslcert = config->sslcert,
+        .sslkey = config->sslkey,
+        .sslpassword = config->sslpassword,
+        .sslrootcert = config->sslrootcert,
+        .tcp_keepalive = config->tcp_keepalive,
+        .replication = replication,
+        .application_name = replication ? "Debezium Streaming" : "Debezium General",
+        /* The forms of text that the converters know. */
+        .options =
+            "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
+            "-c standard_conforming_strings=on",
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS};
 }
 
 static int fail(struct pg_error *err, int error, const char *text)
@@ -95,10 +97,11 @@ static char *slot_trouble(const struct plan *p, uint64_t lsn)
 
     if (!p->slot.exists) return xstrdup("does not exist any more");
     if (p->slot.lost)
-        return xasprintf("has lost WAL that it needs or was invalidated (its confirmed_flush_lsn is " PG_LSN_FMT ", the server's WAL end is " PG_LSN_FMT ")",
+        return xasprintf("has lost WAL that it needs or was invalidated (its confirmed_flush_lsn is " PG_LSN_FMT
+                         ", the server's WAL end is " PG_LSN_FMT ")",
                          PG_LSN_ARG(slot_lsn), PG_LSN_ARG(p->wal_end));
-    return xasprintf("was moved by somebody else, or dropped and created again: its confirmed_flush_lsn is " PG_LSN_FMT ", %" PRIu64
-                     " bytes of WAL behind our position",
+    return xasprintf("was moved by somebody else, or dropped and created again: its confirmed_flush_lsn is " PG_LSN_FMT
+                     ", %" PRIu64 " bytes of WAL behind our position",
                      PG_LSN_ARG(slot_lsn), slot_lsn - lsn);
 }
 
@@ -107,12 +110,14 @@ static int slot_is_gone(struct cdc_connector *c, const struct plan *p, struct pg
     struct journal_position at = journal_position(c->stored->journal);
 
     AUTO_FREE char *why = slot_trouble(p, at.whole_lsn);
-    log_error("cdc", "changes behind " PG_LSN_FMT " may be lost: the replication slot %s connector=%s slot=%s", PG_LSN_ARG(at.whole_lsn), why,
-              c->config->name, c->config->slot_name);
+    log_error("cdc", "changes behind " PG_LSN_FMT " may be lost: the replication slot %s connector=%s slot=%s",
+              PG_LSN_ARG(at.whole_lsn), why, c->config->name, c->config->slot_name);
     *err = (struct pg_error){0};
     snprintf(err->text, sizeof err->text,
-             "The connector is trying to read change stream starting at LSN{" PG_LSN_FMT "} from slot %s, but this is no longer available on the "
-             "server: the slot %s. Reconfigure the connector to use a snapshot mode when needed (snapshot.mode=when_needed takes a new snapshot).",
+             "The connector is trying to read change stream starting at LSN{" PG_LSN_FMT
+             "} from slot %s, but this is no longer available on the "
+             "server: the slot %s. Reconfigure the connector to use a snapshot mode when needed "
+             "(snapshot.mode=when_needed takes a new snapshot).",
              PG_LSN_ARG(at.whole_lsn), c->config->slot_name, why);
     if ((journal_is_ahead(c->stored->journal) || at.part_lsn) && journal_give_up_replay(c->stored->journal) == 0)
         log_warn("cdc", "records that waited for a replay are shown as they are connector=%s", c->config->name);
@@ -127,29 +132,26 @@ static int plan_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
     bool gone = known && (!p->slot.exists || p->slot.lost || slot_has_passed_us(c, &p->slot));
 
     if (p->slot.exists && strcmp(p->slot.plugin, "pgoutput") != 0)
-        return fail(err, -EREMOTEIO, "the replication slot exists and uses another plugin than pgoutput: drop it, or choose another slot.name");
+        return fail(
+            err, -EREMOTEIO,
+            "the replication slot exists and uses another plugin than pgoutput: drop it, or choose another slot.name");
     if (p->slot.exists && strcmp(p->slot.database, config->dbname) != 0)
-        return fail(err, -EREMOTEIO, "the replication slot exists and belongs to another database: choose another slot.name");
+        return fail(err, -EREMOTEIO,
+                    "the replication slot exists and belongs to another database: choose another slot.name");
     switch (config->snapshot_mode) {
-    case SNAPSHOT_INITIAL_ONLY:
-        p->snapshot = !known;
-        return 0;
+    case SNAPSHOT_INITIAL_ONLY: p->snapshot = !known; return 0;
     case SNAPSHOT_WHEN_NEEDED:
         p->snapshot = !known || gone;
         if (!gone || !(journal_is_ahead(c->stored->journal) || journal_position(c->stored->journal).part_lsn)) return 0;
         log_warn("cdc", "records that waited for a replay are shown as they are connector=%s", config->name);
         return journal_give_up_replay(c->stored->journal) < 0 ? fail(err, -EIO, "the journal could not be written") : 0;
     case SNAPSHOT_ALWAYS:
-        p->snapshot = !known || (!c->snapshot_done && !journal_is_ahead(c->stored->journal) && !journal_position(c->stored->journal).part_lsn);
+        p->snapshot = !known || (!c->snapshot_done && !journal_is_ahead(c->stored->journal) &&
+                                 !journal_position(c->stored->journal).part_lsn);
         break;
-    case SNAPSHOT_NO_DATA:
-        p->snapshot = false;
-        break;
-    case SNAPSHOT_CONFIGURATION_BASED:
-        p->snapshot = !known && config->snapshot_data;
-        break;
-    default:
-        p->snapshot = !known;
+    case SNAPSHOT_NO_DATA: p->snapshot = false; break;
+    case SNAPSHOT_CONFIGURATION_BASED: p->snapshot = !known && config->snapshot_data; break;
+    default: p->snapshot = !known;
     }
     return gone && !p->snapshot ? slot_is_gone(c, p, err) : 0;
 }
@@ -162,15 +164,19 @@ static int config_apply(struct cdc_connector *c, struct pg_error *err)
 
     if (r == -EBUSY)
         return fail(err, -EREMOTEIO,
-                    "The configuration was changed while changes that were begun with the former one are still to be finished. Put the former "
-                    "configuration back (connection properties, credentials, timeouts and sizes may differ), let the connector run until it has "
-                    "caught up, then change it. Or stop the connector and delete its offsets: it then begins anew with a snapshot.");
+                    "The configuration was changed while changes that were begun with the former one are still to be "
+                    "finished. Put the former "
+                    "configuration back (connection properties, credentials, timeouts and sizes may differ), let the "
+                    "connector run until it has "
+                    "caught up, then change it. Or stop the connector and delete its offsets: it then begins anew with "
+                    "a snapshot.");
     return r < 0 ? fail(err, -EIO, "the journal could not be written") : 0;
 }
 
 static bool is_streaming_wanted(const struct pg_connector_config *config)
 {
-    return config->snapshot_mode != SNAPSHOT_INITIAL_ONLY && !(config->snapshot_mode == SNAPSHOT_CONFIGURATION_BASED && !config->snapshot_stream);
+    return config->snapshot_mode != SNAPSHOT_INITIAL_ONLY &&
+           !(config->snapshot_mode == SNAPSHOT_CONFIGURATION_BASED && !config->snapshot_stream);
 }
 
 static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *err)
@@ -182,15 +188,19 @@ static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *e
     if (r == 0) r = pg_conn_open(&params, &c->wait, &c->catalog, err);
     if (r < 0) return r;
     catalog = c->catalog;
-    if (c->config->initial_statements && (r = pg_exec(catalog, c->config->initial_statements, NULL, 0, 0, NULL, err)) < 0) return r;
+    if (c->config->initial_statements &&
+        (r = pg_exec(catalog, c->config->initial_statements, NULL, 0, 0, NULL, err)) < 0)
+        return r;
     if (is_streaming_wanted(c->config)) r = slot_check_server(catalog, err);
     if (r == 0) r = slot_wal_end(catalog, &p->wal_end, err);
     if (r == 0) r = tables_read(catalog, c->config, &p->tables, err);
     if (r == 0) r = slot_read(catalog, c->config->slot_name, &p->slot, err);
     if (r == 0) r = plan_snapshot(c, p, err);
     if (r == 0) r = config_apply(c, err);
-    if (r == 0) r = refused(err, replica_identity_set(catalog, c->config, &p->tables, err), "replica.identity.autoset.values");
-    if (r == 0 && is_streaming_wanted(c->config)) r = refused(err, publication_ensure(catalog, c->config, &p->tables, err), "publication.autocreate.mode");
+    if (r == 0)
+        r = refused(err, replica_identity_set(catalog, c->config, &p->tables, err), "replica.identity.autoset.values");
+    if (r == 0 && is_streaming_wanted(c->config))
+        r = refused(err, publication_ensure(catalog, c->config, &p->tables, err), "publication.autocreate.mode");
     return r;
 }
 
@@ -231,14 +241,23 @@ static int take_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
         }
         if (r == 0) r = stream_connect(c, err);
         if (r == 0)
-            r = slot_create(c->stream, temporary ? temporary_name : c->config->slot_name, temporary, c->config->slot_failover, &lsn, snapshot_name, err);
-        if (r == 0) log_info("cdc", "%s replication slot connector=%s slot=%s at=" PG_LSN_FMT, temporary ? "temporary" : "new", c->config->name,
-                             temporary ? temporary_name : c->config->slot_name, PG_LSN_ARG(lsn));
+            r = slot_create(c->stream, temporary ? temporary_name : c->config->slot_name, temporary,
+                            c->config->slot_failover, &lsn, snapshot_name, err);
+        if (r == 0)
+            log_info("cdc", "%s replication slot connector=%s slot=%s at=" PG_LSN_FMT, temporary ? "temporary" : "new",
+                     c->config->name, temporary ? temporary_name : c->config->slot_name, PG_LSN_ARG(lsn));
     }
     if (r == 0)
-        r = snapshot_run(&(struct snapshot_env){.config = c->config, .encoder = c->encoder, .ingest = c->ingest, .journal = c->stored->journal,
-                                                .conn = c->catalog, .snapshot_name = streaming ? snapshot_name : NULL, .lsn = lsn, .tables = &p->tables,
-                                                .between = snapshot_between, .arg = c},
+        r = snapshot_run(&(struct snapshot_env){.config = c->config,
+                                                .encoder = c->encoder,
+                                                .ingest = c->ingest,
+                                                .journal = c->stored->journal,
+                                                .conn = c->catalog,
+                                                .snapshot_name = streaming ? snapshot_name : NULL,
+                                                .lsn = lsn,
+                                                .tables = &p->tables,
+                                                .between = snapshot_between,
+                                                .arg = c},
                          &lsn, err);
     pg_conn_close(c->stream); /* a temporary slot goes with its connection */
     c->stream = NULL;
@@ -255,7 +274,8 @@ static int begin_without_snapshot(struct cdc_connector *c, const struct plan *p,
 
     if (!p->slot.exists) {
         r = stream_connect(c, err);
-        if (r == 0) r = slot_create(c->stream, c->config->slot_name, false, c->config->slot_failover, &lsn, ignored, err);
+        if (r == 0)
+            r = slot_create(c->stream, c->config->slot_name, false, c->config->slot_failover, &lsn, ignored, err);
         pg_conn_close(c->stream);
         c->stream = NULL;
     }
@@ -300,9 +320,11 @@ static int stream_message(struct cdc_connector *c, struct slice data, struct pg_
         uint64_t wal_start = be64_load(data.ptr + 1);
         c->received_lsn = MAX(c->received_lsn, wal_start);
         c->keepalive_lsn = 0;
-        int r = ingest_message(c->ingest, slice_make(data.ptr + XLOGDATA_HEAD_BYTES, data.len - XLOGDATA_HEAD_BYTES), wal_start, err);
+        int r = ingest_message(c->ingest, slice_make(data.ptr + XLOGDATA_HEAD_BYTES, data.len - XLOGDATA_HEAD_BYTES),
+                               wal_start, err);
         /* Unless it was the database that failed, before anything was counted, a part of the event may be counted. */
-        if (r < 0 && r != -ECONNRESET && r != -EREMOTEIO && r != -ECANCELED && r != -ETIMEDOUT) journal_break(c->stored->journal);
+        if (r < 0 && r != -ECONNRESET && r != -EREMOTEIO && r != -ECANCELED && r != -ETIMEDOUT)
+            journal_break(c->stored->journal);
         return r;
     }
     if (data.len >= KEEPALIVE_BYTES && data.ptr[0] == 'k') {
@@ -342,7 +364,8 @@ static int heartbeat(struct cdc_connector *c, int64_t now_us, struct pg_error *e
 {
     struct pg_conn *catalog = c->catalog;
 
-    if (c->config->heartbeat_interval_ms <= 0 || now_us - c->heartbeat_us < c->config->heartbeat_interval_ms * 1000) return 0;
+    if (c->config->heartbeat_interval_ms <= 0 || now_us - c->heartbeat_us < c->config->heartbeat_interval_ms * 1000)
+        return 0;
     c->heartbeat_us = now_us;
     (void)!change_encoder_heartbeat(c->encoder, clock_system.wall_us(&clock_system) * 1000, heartbeat_emit, c);
     if (!c->config->heartbeat_action_query || !*c->config->heartbeat_action_query || !catalog) return 0;
@@ -379,7 +402,8 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     if (r == 0 && now_us - c->refresh_us >= REFRESH_US) {
         c->refresh_us = now_us;
         r = ingest_refresh_topics(c->ingest);
-        if (r == 0 && ingest_is_quiet(c->ingest) && journal_store_wants_checkpoint(c->cdc->store, c->stored)) r = journal_checkpoint(j);
+        if (r == 0 && ingest_is_quiet(c->ingest) && journal_store_wants_checkpoint(c->cdc->store, c->stored))
+            r = journal_checkpoint(j);
         position_show(c);
     }
     if (r == 0) r = journal_failed(j);
@@ -390,7 +414,8 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     }
 
     bool progress = c->flush_lsn > c->flush_sent_lsn && now_us - c->status_sent_us >= STATUS_US_MIN;
-    if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000) r = status_send(c, err);
+    if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000)
+        r = status_send(c, err);
     if (r == 0) r = heartbeat(c, now_us, err);
     if (r == 0 && now_us - c->xmin_us >= c->config->xmin_fetch_interval_ms * 1000) r = xmin_fetch(c, now_us, err);
     return r;
@@ -449,7 +474,8 @@ static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg
     c->streamed = true;
     r = xmin_fetch(c, connector_now_us(), err);
     if (r < 0) return r;
-    log_info("cdc", "streaming connector=%s slot=%s from=" PG_LSN_FMT, c->config->name, c->config->slot_name, PG_LSN_ARG(lsn));
+    log_info("cdc", "streaming connector=%s slot=%s from=" PG_LSN_FMT, c->config->name, c->config->slot_name,
+             PG_LSN_ARG(lsn));
     return status_send(c, err);
 }
 
@@ -482,7 +508,8 @@ void session_end(struct cdc_connector *c)
     struct journal *j = c->stored->journal;
     struct pg_error ignored;
 
-    if (!journal_failed(j) && c->streamed && ingest_cut(c->ingest) == 0 && connector_is_unwanted(c) && journal_drain(j) == 0 && c->stream) {
+    if (!journal_failed(j) && c->streamed && ingest_cut(c->ingest) == 0 && connector_is_unwanted(c) &&
+        journal_drain(j) == 0 && c->stream) {
         /* An orderly end: the slot is free when it returns. The wish must not cancel it. */
         enum connector_wish wish = (enum connector_wish)atomic_exchange(&c->wish, WISH_RUN);
         if (status_send(c, &ignored) == 0) (void)!pg_copy_end(c->stream, END_TIMEOUT_MS, &ignored);
@@ -492,7 +519,8 @@ void session_end(struct cdc_connector *c)
     c->stored->io->confirm = NULL;
     pg_conn_close(c->stream);
     c->stream = NULL;
-    if (c->config->slot_drop_on_stop && atomic_load(&c->wish) == WISH_STOP && c->catalog) (void)!slot_drop(c->catalog, c->config->slot_name, &ignored);
+    if (c->config->slot_drop_on_stop && atomic_load(&c->wish) == WISH_STOP && c->catalog)
+        (void)!slot_drop(c->catalog, c->config->slot_name, &ignored);
     pg_conn_close(c->catalog);
     c->catalog = NULL;
     if (!journal_failed(j)) position_show(c);

@@ -38,18 +38,21 @@ int slot_check_server(struct pg_conn *c, struct pg_error *err)
     int r = one_row(c, "SHOW wal_level", &result, err);
     if (r < 0) return r;
     if (strcmp(pg_result_text(result, 0, 0), "logical") != 0)
-        r = refuse(err, "Postgres server wal_level property must be 'logical' but is: '%s'", pg_result_text(result, 0, 0));
+        r = refuse(err, "Postgres server wal_level property must be 'logical' but is: '%s'",
+                   pg_result_text(result, 0, 0));
     pg_result_free(result);
     if (r < 0) return r;
 
     /* Managed services have roles of their own for it. */
     r = one_row(c,
-                "SELECT bool_or(rolsuper OR rolreplication OR rolname IN ('rds_superuser', 'rds_replication', 'azure_pg_admin', "
+                "SELECT bool_or(rolsuper OR rolreplication OR rolname IN ('rds_superuser', 'rds_replication', "
+                "'azure_pg_admin', "
                 "'cloudsqlsuperuser')), current_user FROM pg_roles WHERE pg_has_role(current_user, oid, 'member')",
                 &result, err);
     if (r < 0) return r;
     if (pg_result_text(result, 0, 0)[0] != 't')
-        r = refuse(err, "Postgres roles LOGIN and REPLICATION are not assigned to user: %s", pg_result_text(result, 0, 1));
+        r = refuse(err, "Postgres roles LOGIN and REPLICATION are not assigned to user: %s",
+                   pg_result_text(result, 0, 1));
     pg_result_free(result);
     return r;
 }
@@ -58,7 +61,9 @@ int slot_wal_end(struct pg_conn *c, uint64_t *ret_lsn, struct pg_error *err)
 {
     struct pg_result *result;
 
-    int r = one_row(c, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END", &result, err);
+    int r =
+        one_row(c, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END",
+                &result, err);
     if (r < 0) return r;
     if (!pg_lsn_parse(pg_result_value(result, 0, 0), ret_lsn)) r = refuse(err, "the server gives no WAL position");
     pg_result_free(result);
@@ -70,9 +75,11 @@ int slot_read(struct pg_conn *c, const char *name, struct slot *ret_slot, struct
     struct pg_result *result;
     const char *params[] = {name};
     const char *sql = pg_conn_server_version(c) >= 130000
-                          ? "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, coalesce(wal_status, ''), catalog_xmin FROM "
+                          ? "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, coalesce(wal_status, "
+                            "''), catalog_xmin FROM "
                             "pg_replication_slots WHERE slot_name = $1"
-                          : "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, '', catalog_xmin FROM pg_replication_slots WHERE slot_name = $1";
+                          : "SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, '', catalog_xmin FROM "
+                            "pg_replication_slots WHERE slot_name = $1";
 
     int r = pg_exec(c, sql, params, 1, 0, &result, err);
     if (r < 0) return r;
@@ -82,7 +89,8 @@ int slot_read(struct pg_conn *c, const char *name, struct slot *ret_slot, struct
         snprintf(ret_slot->database, sizeof ret_slot->database, "%s", pg_result_text(result, 0, 1));
         ret_slot->active = pg_result_text(result, 0, 2)[0] == 't';
         if (!pg_lsn_parse(pg_result_value(result, 0, 3), &ret_slot->restart_lsn)) ret_slot->lost = true;
-        (void)pg_lsn_parse(pg_result_value(result, 0, 4), &ret_slot->confirmed_flush_lsn); /* null until the first confirmation */
+        (void)pg_lsn_parse(pg_result_value(result, 0, 4),
+                           &ret_slot->confirmed_flush_lsn); /* null until the first confirmation */
         ret_slot->catalog_xmin = strtoll(pg_result_text(result, 0, 6), NULL, 10);
         if (strcmp(pg_result_text(result, 0, 5), "lost") == 0) ret_slot->lost = true;
     }
@@ -90,8 +98,8 @@ int slot_read(struct pg_conn *c, const char *name, struct slot *ret_slot, struct
     return 0;
 }
 
-int slot_create(struct pg_conn *replication, const char *name, bool temporary, bool failover, uint64_t *ret_consistent_lsn,
-                char ret_snapshot_name[SLOT_SNAPSHOT_NAME_BYTES], struct pg_error *err)
+int slot_create(struct pg_conn *replication, const char *name, bool temporary, bool failover,
+                uint64_t *ret_consistent_lsn, char ret_snapshot_name[SLOT_SNAPSHOT_NAME_BYTES], struct pg_error *err)
 {
     struct pg_result *result;
     AUTO_FREE char *quoted = pg_quote_identifier(name);
@@ -100,10 +108,12 @@ int slot_create(struct pg_conn *replication, const char *name, bool temporary, b
     if (failover && !temporary && pg_conn_server_version(replication) >= 170000)
         sql = xasprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER)", quoted);
     else
-        sql = xasprintf("CREATE_REPLICATION_SLOT %s%s LOGICAL pgoutput EXPORT_SNAPSHOT", quoted, temporary ? " TEMPORARY" : "");
+        sql = xasprintf("CREATE_REPLICATION_SLOT %s%s LOGICAL pgoutput EXPORT_SNAPSHOT", quoted,
+                        temporary ? " TEMPORARY" : "");
     int r = one_row(replication, sql, &result, err);
     if (r < 0) return r;
-    if (!pg_lsn_parse(pg_result_value(result, 0, 1), ret_consistent_lsn)) r = refuse(err, "the server made slot %s without a position", name);
+    if (!pg_lsn_parse(pg_result_value(result, 0, 1), ret_consistent_lsn))
+        r = refuse(err, "the server made slot %s without a position", name);
     snprintf(ret_snapshot_name, SLOT_SNAPSHOT_NAME_BYTES, "%s", pg_result_text(result, 0, 2));
     pg_result_free(result);
     return r;
@@ -112,7 +122,8 @@ int slot_create(struct pg_conn *replication, const char *name, bool temporary, b
 int slot_drop(struct pg_conn *c, const char *name, struct pg_error *err)
 {
     const char *params[] = {name};
-    return pg_exec(c, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", params, 1, 0, NULL, err);
+    return pg_exec(c, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
+                   params, 1, 0, NULL, err);
 }
 
 /* "k=v;k=v" as ", k 'v', k 'v'": malloc'd. */
@@ -134,22 +145,25 @@ static char *stream_params(const char *text)
     return out;
 }
 
-int slot_start(struct pg_conn *replication, const struct pg_connector_config *config, uint64_t lsn, struct pg_error *err)
+int slot_start(struct pg_conn *replication, const struct pg_connector_config *config, uint64_t lsn,
+               struct pg_error *err)
 {
     AUTO_FREE char *slot = pg_quote_identifier(config->slot_name);
     AUTO_FREE char *publication = pg_quote_identifier(config->publication_name);
     AUTO_FREE char *publications = pg_quote_literal(publication);
     AUTO_FREE char *more = stream_params(config->slot_stream_params);
     const char *messages = pg_conn_server_version(replication) >= 140000 ? ", messages 'true'" : "";
-    AUTO_FREE char *sql = xasprintf("START_REPLICATION SLOT %s LOGICAL " PG_LSN_FMT " (proto_version '1', publication_names %s%s%s)", slot,
-                                    PG_LSN_ARG(lsn), publications, messages, more);
+    AUTO_FREE char *sql =
+        xasprintf("START_REPLICATION SLOT %s LOGICAL " PG_LSN_FMT " (proto_version '1', publication_names %s%s%s)",
+                  slot, PG_LSN_ARG(lsn), publications, messages, more);
 
     return pg_copy_begin(replication, sql, 0, err);
 }
 
 /* -- tables -- */
 
-int tables_read(struct pg_conn *c, const struct pg_connector_config *config, struct pg_table_list *ret_tables, struct pg_error *err)
+int tables_read(struct pg_conn *c, const struct pg_connector_config *config, struct pg_table_list *ret_tables,
+                struct pg_error *err)
 {
     struct pg_result *result;
     struct pg_table_list l = {0};
@@ -162,12 +176,13 @@ int tables_read(struct pg_conn *c, const struct pg_connector_config *config, str
         const char *schema = pg_result_text(result, i, 1), *name = pg_result_text(result, i, 2);
         bool is_root = pg_result_text(result, i, 3)[0] == 'p', is_partition = pg_result_text(result, i, 5)[0] == 't';
         if (!connector_config_captures(config, schema, name)) continue;
-        l.tables[l.count++] = (struct pg_table){.oid = (uint32_t)strtoul(pg_result_text(result, i, 0), NULL, 10),
-                                                .schema = xstrdup(schema),
-                                                .name = xstrdup(name),
-                                                .streams = config->publish_via_partition_root ? !is_partition : !is_root,
-                                                .replica_identity = pg_result_text(result, i, 4)[0],
-                                                .rows = strtod(pg_result_text(result, i, 6), NULL)};
+        l.tables[l.count++] =
+            (struct pg_table){.oid = (uint32_t)strtoul(pg_result_text(result, i, 0), NULL, 10),
+                              .schema = xstrdup(schema),
+                              .name = xstrdup(name),
+                              .streams = config->publish_via_partition_root ? !is_partition : !is_root,
+                              .replica_identity = pg_result_text(result, i, 4)[0],
+                              .rows = strtod(pg_result_text(result, i, 6), NULL)};
     }
     pg_result_free(result);
     *ret_tables = l;

@@ -26,7 +26,7 @@ struct pg_table {
     uint32_t oid;
     char *schema, *name;
     char replica_identity; /* relreplident */
-    bool streams;          /* its changes come under its own name: not a partition's under its root, or a root's under its leaves */
+    bool streams;          /* its changes come under its own name, not under its root's (or, a root's, its leaves') */
     double rows;           /* pg_class.reltuples */
 };
 struct pg_table_list {
@@ -41,19 +41,24 @@ int slot_wal_end(struct pg_conn *c, uint64_t *ret_lsn, struct pg_error *err) WAR
 int slot_read(struct pg_conn *c, const char *name, struct slot *ret_slot, struct pg_error *err) WARN_UNUSED;
 /* On a replication connection: makes a slot and exports the snapshot of its consistent point, which lives until the next
  * statement on that connection. temporary: the slot too. */
-int slot_create(struct pg_conn *replication, const char *name, bool temporary, bool failover, uint64_t *ret_consistent_lsn,
-                char ret_snapshot_name[SLOT_SNAPSHOT_NAME_BYTES], struct pg_error *err) WARN_UNUSED;
+int slot_create(struct pg_conn *replication, const char *name, bool temporary, bool failover,
+                uint64_t *ret_consistent_lsn, char ret_snapshot_name[SLOT_SNAPSHOT_NAME_BYTES],
+                struct pg_error *err) WARN_UNUSED;
 int slot_drop(struct pg_conn *c, const char *name, struct pg_error *err) WARN_UNUSED;
 /* On a replication connection: begins to stream from lsn. */
-int slot_start(struct pg_conn *replication, const struct pg_connector_config *config, uint64_t lsn, struct pg_error *err) WARN_UNUSED;
+int slot_start(struct pg_conn *replication, const struct pg_connector_config *config, uint64_t lsn,
+               struct pg_error *err) WARN_UNUSED;
 
 /* The captured tables by schema and name, partitions and their roots among them: a snapshot reads all, as Debezium does. */
-int tables_read(struct pg_conn *c, const struct pg_connector_config *config, struct pg_table_list *ret_tables, struct pg_error *err) WARN_UNUSED;
+int tables_read(struct pg_conn *c, const struct pg_connector_config *config, struct pg_table_list *ret_tables,
+                struct pg_error *err) WARN_UNUSED;
 void tables_done(struct pg_table_list *l);
 
 /* The publication as publication.autocreate.mode says. */
-int publication_ensure(struct pg_conn *c, const struct pg_connector_config *config, const struct pg_table_list *tables, struct pg_error *err) WARN_UNUSED;
+int publication_ensure(struct pg_conn *c, const struct pg_connector_config *config, const struct pg_table_list *tables,
+                       struct pg_error *err) WARN_UNUSED;
 /* ALTER TABLE ... REPLICA IDENTITY as replica.identity.autoset.values says. */
-int replica_identity_set(struct pg_conn *c, const struct pg_connector_config *config, const struct pg_table_list *tables, struct pg_error *err) WARN_UNUSED;
+int replica_identity_set(struct pg_conn *c, const struct pg_connector_config *config,
+                         const struct pg_table_list *tables, struct pg_error *err) WARN_UNUSED;
 
 #endif

@@ -120,14 +120,16 @@ static int held_emit(struct snapshot *s, bool last_of_table, bool last_of_all, s
     s->rows++;
     FAILPOINT("snapshot-row");
     struct tuple tuple = {.count = row->values_count, .values = row->values};
-    int r = change_encoder_row(s->env->encoder, row->relation, CHANGE_READ, NULL, &tuple, &s->position, ingest_emit, s->env->ingest, &why);
+    int r = change_encoder_row(s->env->encoder, row->relation, CHANGE_READ, NULL, &tuple, &s->position, ingest_emit,
+                               s->env->ingest, &why);
     return r < 0 ? fail(err, r, why.text[0] ? why.text : ingest_error(s->env->ingest)) : 0;
 }
 
 /* COPY of the table, or of what snapshot.select.statement.overrides.SCHEMA.TABLE selects: malloc'd. */
 static char *table_sql(const struct snapshot *s, const struct relation *relation)
 {
-    AUTO_FREE char *property = xasprintf("snapshot.select.statement.overrides.%s.%s", relation->schema, relation->table);
+    AUTO_FREE char *property =
+        xasprintf("snapshot.select.statement.overrides.%s.%s", relation->schema, relation->table);
     const char *given = connector_config_get(s->env->config, property);
 
     if (!given) return relation_select_sql(relation, true);
@@ -137,7 +139,8 @@ static char *table_sql(const struct snapshot *s, const struct relation *relation
         bytes_append_text(&columns, i ? ", " : "");
         bytes_append_text(&columns, name);
     }
-    char *sql = xasprintf("COPY (SELECT %.*s FROM (%s) AS chosen) TO STDOUT", (int)columns.len, (const char *)columns.ptr, given);
+    char *sql = xasprintf("COPY (SELECT %.*s FROM (%s) AS chosen) TO STDOUT", (int)columns.len,
+                          (const char *)columns.ptr, given);
     bytes_done(&columns);
     return sql;
 }
@@ -168,7 +171,8 @@ static int table_rows(struct snapshot *s, const struct relation *relation, struc
 static int table_read(struct snapshot *s, const struct pg_table *table, struct pg_error *err)
 {
     struct relation *relation;
-    struct relation_builder *b = relation_builder_new_snapshot(table->oid, table->schema, table->name, table->replica_identity);
+    struct relation_builder *b =
+        relation_builder_new_snapshot(table->oid, table->schema, table->name, table->replica_identity);
 
     int r = catalog_resolve(s->env->conn, b, s->env->config, &relation, err);
     relation_builder_free(b);
@@ -221,7 +225,9 @@ static int transaction_begin(struct snapshot *s, struct pg_error *err)
         AUTO_FREE char *sql = xasprintf("SET TRANSACTION SNAPSHOT %s", name);
         r = pg_exec(e->conn, sql, NULL, 0, 0, NULL, err);
     }
-    if (r == 0) r = pg_exec(e->conn, "SELECT txid_current(), (extract(epoch FROM now()) * 1000000)::bigint", NULL, 0, 0, &result, err);
+    if (r == 0)
+        r = pg_exec(e->conn, "SELECT txid_current(), (extract(epoch FROM now()) * 1000000)::bigint", NULL, 0, 0,
+                    &result, err);
     if (r < 0) return r;
     s->position.xid = strtoll(pg_result_text(result, 0, 0), NULL, 10);
     s->position.time_us = strtoll(pg_result_text(result, 0, 1), NULL, 10);
@@ -230,12 +236,14 @@ static int transaction_begin(struct snapshot *s, struct pg_error *err)
     return e->lsn ? 0 : slot_wal_end(e->conn, &s->position.lsn, err);
 }
 
-static int tables_lock(const struct snapshot_env *e, const struct pg_table *tables, uint32_t count, struct pg_error *err)
+static int tables_lock(const struct snapshot_env *e, const struct pg_table *tables, uint32_t count,
+                       struct pg_error *err)
 {
     int r = 0;
 
     if (!e->config->snapshot_locking || strcasecmp(e->config->snapshot_locking, "shared") != 0) return 0;
-    AUTO_FREE char *timeout = xasprintf("SET LOCAL lock_timeout = '%lldms'", (long long)e->config->snapshot_lock_timeout_ms);
+    AUTO_FREE char *timeout =
+        xasprintf("SET LOCAL lock_timeout = '%lldms'", (long long)e->config->snapshot_lock_timeout_ms);
     r = pg_exec(e->conn, timeout, NULL, 0, 0, NULL, err);
     for (uint32_t i = 0; i < count && r == 0; i++) {
         AUTO_FREE char *schema = pg_quote_identifier(tables[i].schema);
@@ -281,11 +289,12 @@ int snapshot_run(const struct snapshot_env *e, uint64_t *ret_lsn, struct pg_erro
     free(s.held.values);
     free(s.next.values);
     if (r < 0) {
-        if (!journal_failed(e->journal) && journal_snapshot_abort(e->journal) < 0) log_error("cdc", "an unfinished snapshot could not be taken back connector=%s", e->config->name);
+        if (!journal_failed(e->journal) && journal_snapshot_abort(e->journal) < 0)
+            log_error("cdc", "an unfinished snapshot could not be taken back connector=%s", e->config->name);
         return r;
     }
     *ret_lsn = s.position.lsn;
-    log_info("cdc", "snapshot complete connector=%s tables=%u rows=%llu ms=%lld", e->config->name, count, (unsigned long long)s.rows,
-             (long long)(clock_system.mono_us(&clock_system) - began_us) / 1000);
+    log_info("cdc", "snapshot complete connector=%s tables=%u rows=%llu ms=%lld", e->config->name, count,
+             (unsigned long long)s.rows, (long long)(clock_system.mono_us(&clock_system) - began_us) / 1000);
     return 0;
 }

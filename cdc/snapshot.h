@@ -14,11 +14,11 @@ struct snapshot_env {
     struct change_encoder *encoder;
     struct ingest *ingest;
     struct journal *journal;
-    struct pg_conn *conn;         /* ordinary; in no transaction */
-    const char *snapshot_name;    /* exported; NULL: take one of its own */
-    uint64_t lsn;                 /* the consistent point; 0: take the server's position */
+    struct pg_conn *conn;      /* ordinary; in no transaction */
+    const char *snapshot_name; /* exported; NULL: take one of its own */
+    uint64_t lsn;              /* the consistent point; 0: take the server's position */
     const struct pg_table_list *tables;
-    int (*between)(void *arg);    /* called often: syncs, stop requests; non-zero ends the snapshot */
+    int (*between)(void *arg); /* called often: syncs, stop requests; non-zero ends the snapshot */
     void *arg;
 };
 

@@ -79,24 +79,18 @@ static void write_table(struct bytes *out, const struct context *c)
 }
 static void write_xid(struct bytes *out, const struct context *c)
 {
-    if (c->position->xid >= 0)
-        json_write_int64(out, c->position->xid);
-    else
-        json_write_null(out);
+    if (c->position->xid >= 0) json_write_int64(out, c->position->xid);
+    else json_write_null(out);
 }
 static void write_lsn(struct bytes *out, const struct context *c)
 {
-    if (c->position->marker == SNAPSHOT_INCREMENTAL)
-        json_write_null(out);
-    else
-        json_write_uint64(out, c->position->lsn);
+    if (c->position->marker == SNAPSHOT_INCREMENTAL) json_write_null(out);
+    else json_write_uint64(out, c->position->lsn);
 }
 static void write_xmin(struct bytes *out, const struct context *c)
 {
-    if (c->position->xmin)
-        json_write_int64(out, c->position->xmin);
-    else
-        json_write_null(out);
+    if (c->position->xmin) json_write_int64(out, c->position->xmin);
+    else json_write_null(out);
 }
 static void write_origin(struct bytes *out, const struct context *c)
 {
@@ -104,10 +98,8 @@ static void write_origin(struct bytes *out, const struct context *c)
 }
 static void write_origin_lsn(struct bytes *out, const struct context *c)
 {
-    if (c->position->origin.ptr)
-        json_write_uint64(out, c->position->origin_lsn);
-    else
-        json_write_null(out);
+    if (c->position->origin.ptr) json_write_uint64(out, c->position->origin_lsn);
+    else json_write_null(out);
 }
 
 #define NAMED(name)                                                                                                    \

@@ -25,20 +25,24 @@ struct transaction_collection {
 
 static struct connect_schema *key_schema(struct arena *a)
 {
-    struct connect_schema *key = connect_schema_struct(a, false, "io.debezium.connector.common.TransactionMetadataKey", 1, 1);
+    struct connect_schema *key =
+        connect_schema_struct(a, false, "io.debezium.connector.common.TransactionMetadataKey", 1, 1);
 
     return key && connect_schema_leaf(a, key, "id", CONNECT_STRING, false) ? key : NULL;
 }
 
 static struct connect_schema *value_schema(struct arena *a)
 {
-    struct connect_schema *value = connect_schema_struct(a, false, "io.debezium.connector.common.TransactionMetadataValue", 1, 5),
+    struct connect_schema *value = connect_schema_struct(a, false,
+                                                         "io.debezium.connector.common.TransactionMetadataValue", 1, 5),
                           *collection = connect_schema_struct(a, true, "event.collection", 1, 2),
                           *collections = connect_schema_new(a, CONNECT_ARRAY, true);
 
-    if (!value || !collection || !collections || !connect_schema_leaf(a, collection, "data_collection", CONNECT_STRING, false) ||
+    if (!value || !collection || !collections ||
+        !connect_schema_leaf(a, collection, "data_collection", CONNECT_STRING, false) ||
         !connect_schema_leaf(a, collection, "event_count", CONNECT_INT64, false) ||
-        !connect_schema_leaf(a, value, "status", CONNECT_STRING, false) || !connect_schema_leaf(a, value, "id", CONNECT_STRING, false) ||
+        !connect_schema_leaf(a, value, "status", CONNECT_STRING, false) ||
+        !connect_schema_leaf(a, value, "id", CONNECT_STRING, false) ||
         !connect_schema_leaf(a, value, "event_count", CONNECT_INT64, true))
         return NULL;
     collections->items = collection;
@@ -65,7 +69,8 @@ void transaction_forget(struct change_encoder *e)
 {
     struct transaction_collection *c, *next;
 
-    HASH_ITER(hh, e->collections, c, next) {
+    HASH_ITER(hh, e->collections, c, next)
+    {
         HASH_DEL(e->collections, c);
         free(c);
     }
@@ -74,7 +79,8 @@ void transaction_forget(struct change_encoder *e)
     e->collection = NULL;
 }
 
-void transaction_count(struct change_encoder *e, const struct source_position *position, const char *schema, const char *name)
+void transaction_count(struct change_encoder *e, const struct source_position *position, const char *schema,
+                       const char *name)
 {
     char full[2 * 64 + 2]; /* names of the database have at most 63 bytes */
 
@@ -121,7 +127,8 @@ static void write_collections(const struct change_encoder *e, struct bytes *out)
     char separator = '[';
 
     if (!e->collections) bytes_append_byte(out, '[');
-    HASH_ITER(hh, e->collections, c, next) {
+    HASH_ITER(hh, e->collections, c, next)
+    {
         bytes_append_byte(out, (uint8_t)separator);
         separator = ',';
         bytes_append_text(out, "{\"data_collection\":");
@@ -133,7 +140,8 @@ static void write_collections(const struct change_encoder *e, struct bytes *out)
     bytes_append_byte(out, ']');
 }
 
-static int emit_boundary(struct change_encoder *e, bool end, const struct source_position *position, change_emit_fn *emit, void *arg)
+static int emit_boundary(struct change_encoder *e, bool end, const struct source_position *position,
+                         change_emit_fn *emit, void *arg)
 {
     struct bytes *key = &e->key, *out = &e->value;
 
@@ -172,7 +180,8 @@ static int emit_boundary(struct change_encoder *e, bool end, const struct source
     return result;
 }
 
-int change_encoder_begin(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit, void *arg)
+int change_encoder_begin(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit,
+                         void *arg)
 {
     if (!e->config->provide_transaction_metadata) return 0;
     transaction_forget(e);
@@ -180,7 +189,8 @@ int change_encoder_begin(struct change_encoder *e, const struct source_position 
     return emit_boundary(e, false, position, emit, arg);
 }
 
-int change_encoder_commit(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit, void *arg)
+int change_encoder_commit(struct change_encoder *e, const struct source_position *position, change_emit_fn *emit,
+                          void *arg)
 {
     if (!e->transaction_open) return 0;
     int result = emit_boundary(e, true, position, emit, arg);

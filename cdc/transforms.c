@@ -107,16 +107,12 @@ static int parse_deletes_2(struct unwrap *u, const struct input *in, struct err 
 static int parse_deletes_3(struct unwrap *u, const struct input *in, const char *mode, struct err *err)
 {
     (void)input_get(in, "delete.tombstone.handling.mode");
-    if (!mode || strcasecmp(mode, "tombstone") == 0)
-        u->deletes = (struct unwrap_deletes){.null_value = true};
-    else if (strcasecmp(mode, "drop") == 0)
-        u->deletes = (struct unwrap_deletes){0};
-    else if (strcasecmp(mode, "rewrite") == 0)
-        u->deletes = (struct unwrap_deletes){.rewrite = true};
+    if (!mode || strcasecmp(mode, "tombstone") == 0) u->deletes = (struct unwrap_deletes){.null_value = true};
+    else if (strcasecmp(mode, "drop") == 0) u->deletes = (struct unwrap_deletes){0};
+    else if (strcasecmp(mode, "rewrite") == 0) u->deletes = (struct unwrap_deletes){.rewrite = true};
     else if (strcasecmp(mode, "rewrite-with-tombstone") == 0)
         u->deletes = (struct unwrap_deletes){.rewrite = true, .keep_tombstone = true};
-    else if (strcasecmp(mode, "delete-to-tombstone") == 0)
-        u->deletes = (struct unwrap_deletes){.null_value = true};
+    else if (strcasecmp(mode, "delete-to-tombstone") == 0) u->deletes = (struct unwrap_deletes){.null_value = true};
     else
         return err_set(err, -EINVAL,
                        "Value must be one of drop, tombstone, rewrite, rewrite-with-tombstone, delete-to-tombstone");
@@ -161,14 +157,12 @@ int transform_chain_parse(const struct cdc_pair *pairs, uint32_t pairs_count, bo
             break;
         }
         const char *type = input_get(&in, "type");
-        if (!type)
-            r = err_set(err, -EINVAL, "Not a Transformation");
+        if (!type) r = err_set(err, -EINVAL, "Not a Transformation");
         else if (strcmp(type, "org.apache.kafka.connect.transforms.RegexRouter") == 0)
             r = parse_router(chain, &in, err);
         else if (strcmp(type, "io.debezium.transforms.ExtractNewRecordState") == 0)
             r = parse_unwrap(chain, &in, profile_3, defects, err);
-        else
-            r = err_set(err, -EINVAL, "Transformation %s is not supported yet", type);
+        else r = err_set(err, -EINVAL, "Transformation %s is not supported yet", type);
     }
     if (r < 0) {
         transform_chain_free(chain);

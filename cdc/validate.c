@@ -26,7 +26,8 @@ static void jdbc_text(const struct pg_connector_config *config, const struct pg_
         snprintf(ret_text, size, "FATAL: %s", fatal);
     } else if (strstr(err->text, "Connection refused")) {
         snprintf(ret_text, size,
-                 "Connection to %s:%d refused. Check that the hostname and port are correct and that the postmaster is accepting TCP/IP connections.",
+                 "Connection to %s:%d refused. Check that the hostname and port are correct and that the postmaster is "
+                 "accepting TCP/IP connections.",
                  config->hostname, config->port);
     } else {
         snprintf(ret_text, size, "%s", err->text);
@@ -46,14 +47,16 @@ static int check(const struct pg_connector_config *config, struct pg_error *err)
     return r;
 }
 
-uint32_t cdc_connector_validate(const struct cdc_pair *pairs, uint32_t pairs_count, struct cdc_problem *ret_problems, uint32_t problems_max)
+uint32_t cdc_connector_validate(const struct cdc_pair *pairs, uint32_t pairs_count, struct cdc_problem *ret_problems,
+                                uint32_t problems_max)
 {
     struct pg_connector_config *config;
     struct pg_error err = {0};
     struct err why;
     char text[400];
 
-    if (problems_max == 0 || connector_config_parse(pairs, pairs_count, NULL, &config, &why) < 0) return 0; /* the other checks tell */
+    if (problems_max == 0 || connector_config_parse(pairs, pairs_count, NULL, &config, &why) < 0)
+        return 0; /* the other checks tell */
     int r = check(config, &err);
     if (r < 0) {
         jdbc_text(config, &err, text, sizeof text);

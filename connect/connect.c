@@ -48,8 +48,7 @@ static void worker_id_set(struct connect *c)
 
     if (strncmp(address, "0.0.0.0:", 8) == 0 && gethostname(host, sizeof host - 1) == 0)
         snprintf(c->worker_id, sizeof c->worker_id, "%s%s", host, address + 7);
-    else
-        snprintf(c->worker_id, sizeof c->worker_id, "%s", *address ? address : "localhost");
+    else snprintf(c->worker_id, sizeof c->worker_id, "%s", *address ? address : "localhost");
 }
 
 int connect_open(const struct broker_config *config, struct connect **ret_connect, struct err *err)

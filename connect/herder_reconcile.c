@@ -141,8 +141,7 @@ static void step_start(struct connector *c)
     struct connector_callbacks callbacks = {.arg = by, .on_state = on_state};
     pthread_mutex_unlock(&h->lock);
     herder_outbox_flush(h);
-    if (class)
-        r = class->start(class->context, c->name, config, paused, &callbacks, &instance, &err);
+    if (class) r = class->start(class->context, c->name, config, paused, &callbacks, &instance, &err);
     else
         r = err_set(&err, -EINVAL, "Failed to find any class that implements Connector and which name matches %s",
                     config_get(config, "connector.class") ? config_get(config, "connector.class") : "");

@@ -126,14 +126,10 @@ static bool target_parse(const json_t *value, enum target_state *ret_target)
 
     if (!word) word = json_string_value(json_object_get(value, "state"));
     if (!word) return false;
-    if (strcmp(word, "STARTED") == 0)
-        *ret_target = TARGET_RUNNING;
-    else if (strcmp(word, "PAUSED") == 0)
-        *ret_target = TARGET_PAUSED;
-    else if (strcmp(word, "STOPPED") == 0)
-        *ret_target = TARGET_STOPPED;
-    else
-        return false;
+    if (strcmp(word, "STARTED") == 0) *ret_target = TARGET_RUNNING;
+    else if (strcmp(word, "PAUSED") == 0) *ret_target = TARGET_PAUSED;
+    else if (strcmp(word, "STOPPED") == 0) *ret_target = TARGET_STOPPED;
+    else return false;
     return true;
 }
 
@@ -160,26 +156,19 @@ bool connect_entry_parse(enum connect_topic topic, struct slice key, struct slic
 
     *ret = (struct connect_entry){.type = ENTRY_OTHER};
     if (!key.ptr || memchr(key.ptr, '\0', key.len)) return true;
-    if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "connector-")))
-        ret->type = ENTRY_CONNECTOR;
-    else if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "target-state-")))
-        ret->type = ENTRY_TARGET;
-    else if (topic == CONNECT_STATUSES && (ret->topic = after_prefix(key, "status-topic-")))
-        ret->type = ENTRY_TOPIC;
-    else
-        return true;
+    if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "connector-"))) ret->type = ENTRY_CONNECTOR;
+    else if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "target-state-"))) ret->type = ENTRY_TARGET;
+    else if (topic == CONNECT_STATUSES && (ret->topic = after_prefix(key, "status-topic-"))) ret->type = ENTRY_TOPIC;
+    else return true;
 
     if (value.ptr) {
         struct err err;
         json = json_parse(value, &err);
         ok = json_is_object(json);
     }
-    if (ok && ret->type == ENTRY_CONNECTOR)
-        ok = !json || config_parse(json, &ret->config);
-    else if (ok && ret->type == ENTRY_TARGET)
-        ok = !json || target_parse(json, &ret->target);
-    else if (ok)
-        ok = topic_parse(ret, json);
+    if (ok && ret->type == ENTRY_CONNECTOR) ok = !json || config_parse(json, &ret->config);
+    else if (ok && ret->type == ENTRY_TARGET) ok = !json || target_parse(json, &ret->target);
+    else if (ok) ok = topic_parse(ret, json);
     json_decref(json);
     if (!ok) connect_entry_done(ret);
     return ok;

@@ -21,10 +21,8 @@ static void reply_err(struct http_reply *reply, const struct err *err)
 static void reply_found(struct http_reply *reply, json_t *value, const char *before, const char *name,
                         const char *after)
 {
-    if (value)
-        reply_json(reply, 200, value);
-    else
-        reply_error(reply, 404, "%s%s%s", before, name, after);
+    if (value) reply_json(reply, 200, value);
+    else reply_error(reply, 404, "%s%s%s", before, name, after);
 }
 
 /* Of a read of the connector that the path names. */
@@ -58,10 +56,8 @@ static void get_logger(struct http_request *rq, struct http_reply *reply)
 {
     json_t *logger = logger_json(rest_of(rq)->loggers, http_param(rq, 0));
 
-    if (logger)
-        reply_json(reply, 200, logger);
-    else
-        reply_error(reply, 404, "Logger %s not found.", http_param(rq, 0));
+    if (logger) reply_json(reply, 200, logger);
+    else reply_error(reply, 404, "Logger %s not found.", http_param(rq, 0));
 }
 
 static void put_logger(struct http_request *rq, struct http_reply *reply)
@@ -70,16 +66,12 @@ static void put_logger(struct http_request *rq, struct http_reply *reply)
     json_t *body = json_parse(rq->body, &err);
     const char *level = json_string_value(json_object_get(body, "level"));
 
-    if (!body)
-        reply_err(reply, &err);
-    else if (!level)
-        reply_error(reply, 400, "Desired 'level' parameter was not specified in request.");
+    if (!body) reply_err(reply, &err);
+    else if (!level) reply_error(reply, 400, "Desired 'level' parameter was not specified in request.");
     else if (!logger_set(rest_of(rq)->loggers, http_param(rq, 0), level))
         reply_error(reply, 404, "invalid log level '%s'.", level);
-    else if (http_query_has(rq, "scope", "cluster"))
-        reply->status = 204;
-    else
-        reply_json(reply, 200, json_pack("[s]", http_param(rq, 0)));
+    else if (http_query_has(rq, "scope", "cluster")) reply->status = 204;
+    else reply_json(reply, 200, json_pack("[s]", http_param(rq, 0)));
     json_decref(body);
 }
 
@@ -105,10 +97,8 @@ static void get_plugin_config(struct http_request *rq, struct http_reply *reply)
 {
     const struct connector_class *class = herder_class(rest_of(rq)->herder, http_param(rq, 0));
 
-    if (class)
-        reply_json(reply, 200, definitions_json(class));
-    else
-        reply_error(reply, 404, "Unknown plugin %s.", http_param(rq, 0));
+    if (class) reply_json(reply, 200, definitions_json(class));
+    else reply_error(reply, 404, "Unknown plugin %s.", http_param(rq, 0));
 }
 
 static char *unknown_class_text(const struct rest *rest, const char *name)
@@ -136,10 +126,8 @@ static const struct connector_class *class_of_config(const struct rest *rest, co
 
     if (class) return class;
     AUTO_FREE char *text = name ? unknown_class_text(rest, name) : config_text(config);
-    if (name)
-        reply_error(reply, 400, "%s", text);
-    else
-        reply_error(reply, 400, "Connector config %s contains no connector type", text);
+    if (name) reply_error(reply, 400, "%s", text);
+    else reply_error(reply, 400, "Connector config %s contains no connector type", text);
     return NULL;
 }
 
@@ -149,10 +137,8 @@ static json_t *config_of_body(struct http_request *rq, json_t *removes, struct h
     struct err err;
     json_t *body = json_parse(rq->body, &err), *config = NULL;
 
-    if (body && !json_is_object(body))
-        err_set(&err, 400, "A JSON object of configuration properties is expected");
-    else if (body)
-        config = config_normalise(body, removes, &err);
+    if (body && !json_is_object(body)) err_set(&err, 400, "A JSON object of configuration properties is expected");
+    else if (body) config = config_normalise(body, removes, &err);
     json_decref(body);
     if (!config) reply_err(reply, &err);
     return config;
@@ -186,8 +172,7 @@ static void get_connectors(struct http_request *rq, struct http_reply *reply)
 {
     struct herder *h = rest_of(rq)->herder;
 
-    if (!http_query_has(rq, "expand", NULL))
-        reply_json(reply, 200, herder_names(h));
+    if (!http_query_has(rq, "expand", NULL)) reply_json(reply, 200, herder_names(h));
     else
         reply_json(reply, 200,
                    herder_expanded(h, http_query_has(rq, "expand", "info"), http_query_has(rq, "expand", "status")));
@@ -310,10 +295,8 @@ static void post_connectors(struct http_request *rq, struct http_reply *reply)
     if (!body || !create_request_parse(body, &name, &config, &target, &err)) {
         reply_err(reply, &err);
     } else if (config_name_set(config, name, reply) && config_passes(rest, name, config, true, reply)) {
-        if (herder_create(rest->herder, name, config, target, &err))
-            reply_err(reply, &err);
-        else
-            reply_created(rq, reply, name, config);
+        if (herder_create(rest->herder, name, config, target, &err)) reply_err(reply, &err);
+        else reply_created(rq, reply, name, config);
     }
     json_decref(config);
     json_decref(body);
@@ -328,10 +311,8 @@ static void delete_connector(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_delete(rest_of(rq)->herder, http_param(rq, 0), &err))
-        reply_err(reply, &err);
-    else
-        reply->status = 204;
+    if (herder_delete(rest_of(rq)->herder, http_param(rq, 0), &err)) reply_err(reply, &err);
+    else reply->status = 204;
 }
 
 static void get_config(struct http_request *rq, struct http_reply *reply)
@@ -348,12 +329,9 @@ static void config_put(struct http_request *rq, struct http_reply *reply, const 
     struct err err;
 
     if (!config_passes(rest, name, config, false, reply)) return;
-    if (herder_put(rest->herder, name, config, expected, &created, &err))
-        reply_err(reply, &err);
-    else if (created)
-        reply_created(rq, reply, name, config);
-    else
-        reply_connector(rq, reply, herder_info(rest->herder, name));
+    if (herder_put(rest->herder, name, config, expected, &created, &err)) reply_err(reply, &err);
+    else if (created) reply_created(rq, reply, name, config);
+    else reply_connector(rq, reply, herder_info(rest->herder, name));
 }
 
 static void put_config(struct http_request *rq, struct http_reply *reply)
@@ -425,10 +403,8 @@ static void post_task_restart(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_restart_task(rest_of(rq)->herder, http_param(rq, 0), http_param(rq, 1), &err))
-        reply_err(reply, &err);
-    else
-        reply->status = 204;
+    if (herder_restart_task(rest_of(rq)->herder, http_param(rq, 0), http_param(rq, 1), &err)) reply_err(reply, &err);
+    else reply->status = 204;
 }
 
 static void post_restart(struct http_request *rq, struct http_reply *reply)
@@ -452,10 +428,8 @@ static void set_target(struct http_request *rq, struct http_reply *reply, enum t
 {
     struct err err;
 
-    if (herder_set_target(rest_of(rq)->herder, http_param(rq, 0), target, &err))
-        reply_err(reply, &err);
-    else
-        reply->status = status;
+    if (herder_set_target(rest_of(rq)->herder, http_param(rq, 0), target, &err)) reply_err(reply, &err);
+    else reply->status = status;
 }
 
 static void put_pause(struct http_request *rq, struct http_reply *reply)
@@ -482,10 +456,8 @@ static void put_topics_reset(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_topics_reset(rest_of(rq)->herder, http_param(rq, 0), &err))
-        reply_err(reply, &err);
-    else
-        reply->status = 202;
+    if (herder_topics_reset(rest_of(rq)->herder, http_param(rq, 0), &err)) reply_err(reply, &err);
+    else reply->status = 202;
 }
 
 /* -- offsets -- */
@@ -512,10 +484,8 @@ static void delete_offsets(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_offsets_reset(rest_of(rq)->herder, http_param(rq, 0), &err))
-        reply_err(reply, &err);
-    else
-        reply_offsets_changed(reply, "reset");
+    if (herder_offsets_reset(rest_of(rq)->herder, http_param(rq, 0), &err)) reply_err(reply, &err);
+    else reply_offsets_changed(reply, "reset");
 }
 
 /* A position is where our journal is, and cannot be set from outside: what can be asked for is to keep it or to forget
@@ -546,19 +516,15 @@ static void patch_offsets(struct http_request *rq, struct http_reply *reply)
             json_t *offset = json_object_get(item, "offset");
             if (!stored || !json_equal(json_object_get(item, "partition"), json_object_get(stored, "partition")))
                 other = true;
-            else if (json_is_null(offset))
-                forget = true;
-            else if (!json_equal(offset, json_object_get(stored, "offset")))
-                other = true;
+            else if (json_is_null(offset)) forget = true;
+            else if (!json_equal(offset, json_object_get(stored, "offset"))) other = true;
         }
         json_decref(now);
         if (other)
             reply_error(reply, 400,
                         "The position of a connector can only be kept or, with a null offset, be reset here");
-        else if (forget && herder_offsets_reset(h, name, &err))
-            reply_err(reply, &err);
-        else
-            reply_offsets_changed(reply, "altered");
+        else if (forget && herder_offsets_reset(h, name, &err)) reply_err(reply, &err);
+        else reply_offsets_changed(reply, "altered");
     }
     json_decref(body);
 }

@@ -156,10 +156,8 @@ static int logs_open(struct broker_store *s, enum connect_topic topic, struct er
         s->topic[topic].logs = xcalloc((size_t)t->partitions_count, sizeof(struct partition_log *));
         for (int32_t p = 0; p < t->partitions_count && r == 0; p++) {
             struct partition_log *log = t->partitions[p].log;
-            if (!log)
-                r = err_set(err, -EIO, "%s-%d is offline", topics[topic].name, p);
-            else
-                s->topic[topic].logs[s->topic[topic].count++] = partition_log_ref(log);
+            if (!log) r = err_set(err, -EIO, "%s-%d is offline", topics[topic].name, p);
+            else s->topic[topic].logs[s->topic[topic].count++] = partition_log_ref(log);
         }
     }
     metadata_unref(m);

@@ -14,10 +14,8 @@ static bool too_deep(struct slice text)
     for (uint32_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
         if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
+            if (c == '\\') i++;
+            else if (c == '"') in_string = false;
         } else if (c == '"') {
             in_string = true;
         } else if (c == '[' || c == '{') {

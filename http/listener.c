@@ -37,10 +37,8 @@ bool http_listener_parse(struct slice text, char ret_host[256], char ret_port[8]
         return false;
     }
     const char *host_end = colon;
-    if (p < host_end && *p == '[' && host_end[-1] == ']')
-        p++, host_end--;
-    else if (memchr(p, ':', (size_t)(host_end - p)) || memchr(p, '/', (size_t)(host_end - p)))
-        host_end = p - 1;
+    if (p < host_end && *p == '[' && host_end[-1] == ']') p++, host_end--;
+    else if (memchr(p, ':', (size_t)(host_end - p)) || memchr(p, '/', (size_t)(host_end - p))) host_end = p - 1;
     if (host_end < p || host_end - p > 255) {
         err_set(err, -EINVAL, "'" SLICE_FMT "' has no valid host: http://HOST:PORT is expected", SLICE_ARG(text));
         return false;

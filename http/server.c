@@ -102,8 +102,7 @@ static void client_text(struct http_exchange *x, char *ret, size_t size)
     if (!info || getnameinfo(info->client_addr, sizeof(struct sockaddr_storage), host, sizeof host, port, sizeof port,
                              NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         snprintf(ret, size, "?");
-    else
-        snprintf(ret, size, "%s:%s", host, port);
+    else snprintf(ret, size, "%s:%s", host, port);
 }
 
 /* Refused requests leave one line; what UIs poll for and do not find yet is not worth one. */
@@ -194,10 +193,8 @@ static void exchange_handle(void *arg)
 {
     struct http_exchange *x = arg;
 
-    if (atomic_load(&x->server->stopping))
-        reply_error(&x->reply, 503, "The server is shutting down");
-    else
-        x->route->handle(&x->request, &x->reply);
+    if (atomic_load(&x->server->stopping)) reply_error(&x->reply, 503, "The server is shutting down");
+    else x->route->handle(&x->request, &x->reply);
     if (x->route->flags & ROUTE_BLOCKS) MHD_resume_connection(x->connection);
 }
 

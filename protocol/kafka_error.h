@@ -146,7 +146,7 @@ enum kafka_error {
 #define X(name, number, retriable, text) KAFKA_##name = number,
     KAFKA_ERROR_TABLE(X)
 #undef X
-    KAFKA_STORAGE_ERROR = KAFKA_KAFKA_STORAGE_ERROR, /* Kafka's name begins with KAFKA already */
+        KAFKA_STORAGE_ERROR = KAFKA_KAFKA_STORAGE_ERROR, /* Kafka's name begins with KAFKA already */
 };
 
 /* "UNKNOWN_TOPIC_OR_PARTITION"; "UNKNOWN" for a number that is none. */

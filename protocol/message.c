@@ -61,10 +61,8 @@ const struct kafka_api *kafka_api_find(int16_t key)
 
     while (low < high) {
         int middle = (low + high) / 2;
-        if (kafka_apis[middle].key < key)
-            low = middle + 1;
-        else
-            high = middle;
+        if (kafka_apis[middle].key < key) low = middle + 1;
+        else high = middle;
     }
     return low < kafka_apis_count && kafka_apis[low].key == key ? &kafka_apis[low] : NULL;
 }

@@ -10,12 +10,9 @@ static void text_print(FILE *out, struct slice s)
     putc('"', out);
     for (uint32_t i = 0; i < s.len; i++) {
         uint8_t c = s.ptr[i];
-        if (c == '"' || c == '\\')
-            fprintf(out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            fprintf(out, "\\u%04x", c);
-        else
-            putc(c, out);
+        if (c == '"' || c == '\\') fprintf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f) fprintf(out, "\\u%04x", c);
+        else putc(c, out);
     }
     putc('"', out);
 }
@@ -55,10 +52,8 @@ static void value_print(FILE *out, const struct wire_field *f, int16_t version, 
     case WIRE_FLOAT64: {
         double v = *(const double *)value;
         /* JSON has no word for these: they are printed as text, as Kafka does. */
-        if (isfinite(v))
-            fprintf(out, "%.17g", v);
-        else
-            fputs(isnan(v) ? "\"NaN\"" : v < 0 ? "\"-Infinity\"" : "\"Infinity\"", out);
+        if (isfinite(v)) fprintf(out, "%.17g", v);
+        else fputs(isnan(v) ? "\"NaN\"" : v < 0 ? "\"-Infinity\"" : "\"Infinity\"", out);
         break;
     }
     case WIRE_UUID: {
@@ -70,20 +65,15 @@ static void value_print(FILE *out, const struct wire_field *f, int16_t version, 
     case WIRE_STRING:
     case WIRE_BYTES: {
         struct slice s = *(const struct slice *)value;
-        if (!s.ptr)
-            fputs("null", out);
-        else if (f->type == WIRE_STRING)
-            text_print(out, s);
-        else
-            base64_print(out, s);
+        if (!s.ptr) fputs("null", out);
+        else if (f->type == WIRE_STRING) text_print(out, s);
+        else base64_print(out, s);
         break;
     }
     case WIRE_RECORDS: {
         const struct wire_records *r = value;
-        if (wire_records_is_null(r))
-            fputs("null", out);
-        else
-            base64_print(out, r->slice);
+        if (wire_records_is_null(r)) fputs("null", out);
+        else base64_print(out, r->slice);
         break;
     }
     case WIRE_STRUCT: struct_print(out, f->sub, version, value); break;
@@ -96,10 +86,8 @@ static void field_print(FILE *out, const struct wire_field *f, int16_t version, 
 
     if (f->flags & WIRE_POINTER) {
         const uint8_t *target = *(const uint8_t *const *)value;
-        if (target)
-            struct_print(out, f->sub, version, target);
-        else
-            fputs("null", out);
+        if (target) struct_print(out, f->sub, version, target);
+        else fputs("null", out);
     } else if (f->flags & WIRE_ARRAY) {
         const uint8_t *element = *(const uint8_t *const *)value;
         int32_t count = *(const int32_t *)(value + sizeof(void *));

@@ -127,8 +127,7 @@ enum kafka_error record_batch_admit(uint8_t *bytes, const struct record_batch *b
         if (error) return error;
         bytes = (uint8_t *)(uintptr_t)batch.ptr;
     }
-    if (rules->log_append_time)
-        record_batch_set_log_append_time(bytes, batch.len, rules->now_ms);
+    if (rules->log_append_time) record_batch_set_log_append_time(bytes, batch.len, rules->now_ms);
     else if (walk.max_timestamp_ms != b->max_timestamp || record_batch_is_log_append_time(b))
         record_batch_set_max_timestamp(bytes, batch.len, walk.max_timestamp_ms);
     *ret_batch = batch;

@@ -108,10 +108,8 @@ void *wire_get_array(struct wire_reader *r, bool flexible, bool nullable, uint32
 
     *ret_count = 0;
     if (count == -1) {
-        if (nullable)
-            *ret_count = -1;
-        else
-            wire_fail(r, "null where null is not allowed");
+        if (nullable) *ret_count = -1;
+        else wire_fail(r, "null where null is not allowed");
         return NULL;
     }
     if (count < 0 || (uint64_t)count > wire_left(r) / element_min) {
@@ -185,10 +183,8 @@ static void window_open(struct wire_writer *w, uint32_t size)
     window_close(w);
     size = MAX(size, (uint32_t)grown);
     w->p = buf_reserve(w->buf, size);
-    if (w->p)
-        w->end = w->p + size;
-    else
-        w->failed = true;
+    if (w->p) w->end = w->p + size;
+    else w->failed = true;
 }
 
 bool wire_writer_done(struct wire_writer *w)
@@ -252,12 +248,9 @@ void wire_put_raw(struct wire_writer *w, const void *bytes, uint32_t size)
 
 static void length_write(struct wire_writer *w, int64_t length, bool flexible, bool is_string)
 {
-    if (flexible)
-        wire_put_uvarint(w, (uint32_t)(length + 1));
-    else if (is_string)
-        wire_put_int16(w, (int16_t)length);
-    else
-        wire_put_int32(w, (int32_t)length);
+    if (flexible) wire_put_uvarint(w, (uint32_t)(length + 1));
+    else if (is_string) wire_put_int16(w, (int16_t)length);
+    else wire_put_int32(w, (int32_t)length);
 }
 
 void wire_put_string(struct wire_writer *w, struct slice s, bool flexible, bool nullable)
@@ -295,10 +288,8 @@ void wire_put_records(struct wire_writer *w, const struct wire_records *records,
     length_write(w, size, flexible, false);
     if (w->failed) return;
     window_close(w);
-    if (records->file)
-        buf_append_file(w->buf, records->file, records->position, records->length);
-    else
-        buf_append_slice(w->buf, records->slice, records->block);
+    if (records->file) buf_append_file(w->buf, records->file, records->position, records->length);
+    else buf_append_slice(w->buf, records->slice, records->block);
 }
 
 int32_t wire_put_count(struct wire_writer *w, int32_t count, bool flexible, bool nullable)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define TITLE          "ottla-partitions 1"
-#define CRC_LINE_BYTES 16 /* "crc32c 01234567\n" */
+#define CRC_LINE_BYTES 16  /* "crc32c 01234567\n" */
 #define NUMBERS_BYTES  220 /* of a line, but for the topic */
 
 void clean_state_done(struct clean_state *s)

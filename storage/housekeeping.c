@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define PRODUCER_CHECK_INTERVAL_MS (600 * 1000) /* Kafka's producer.id.expiration.check.interval.ms */
+#define PRODUCER_CHECK_INTERVAL_MS (600 * 1000)                 /* Kafka's producer.id.expiration.check.interval.ms */
 #define SPACE_LOW_BYTES            ((uint64_t)16 * 1024 * 1024) /* below it only the broker's own records are taken */
 
 /* All logs, each with a reference, malloc'd. */
@@ -52,10 +52,8 @@ void log_dir_flush_dirty(struct log_dir *dir)
     if (!dir->io->statvfs(dir->fd, &space)) {
         bool low = (uint64_t)space.f_bavail * space.f_frsize < SPACE_LOW_BYTES;
         if (low != atomic_exchange(&dir->space_low, low)) {
-            if (low)
-                log_error("storage", "the disk is full, produce requests are refused path=%s", dir->path);
-            else
-                log_info("storage", "the disk has room again path=%s", dir->path);
+            if (low) log_error("storage", "the disk is full, produce requests are refused path=%s", dir->path);
+            else log_info("storage", "the disk has room again path=%s", dir->path);
         }
     }
     pthread_mutex_lock(&dir->lock);
@@ -127,8 +125,7 @@ int log_dir_write_checkpoints(struct log_dir *dir)
     LIST_FOREACH(log, &dir->logs, link) names_bytes += log->topic_len + 1;
     AUTO_FREE char *names = xmalloc(names_bytes + 1);
     char *name = names;
-    LIST_FOREACH(log, &dir->logs, link)
-    {
+    LIST_FOREACH(log, &dir->logs, link) {
         int64_t durable = atomic_load(&log->durable_end), start = atomic_load(&log->log_start);
         memcpy(name, log->name, log->topic_len);
         name[log->topic_len] = '\0';
@@ -182,10 +179,8 @@ void log_dir_remove_due(struct log_dir *dir, bool all)
     pthread_mutex_lock(&dir->lock);
     while ((removal = STAILQ_FIRST(&dir->removals))) {
         STAILQ_REMOVE_HEAD(&dir->removals, link);
-        if (all || removal->due_ms <= now_ms)
-            STAILQ_INSERT_TAIL(&due, removal, link);
-        else
-            STAILQ_INSERT_TAIL(&left, removal, link);
+        if (all || removal->due_ms <= now_ms) STAILQ_INSERT_TAIL(&due, removal, link);
+        else STAILQ_INSERT_TAIL(&left, removal, link);
     }
     STAILQ_CONCAT(&dir->removals, &left);
     pthread_mutex_unlock(&dir->lock);

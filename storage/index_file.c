@@ -49,10 +49,8 @@ int index_file_write(struct index_file *f, uint32_t entry_bytes, const struct io
     if (!r && f->count > f->written) {
         r = io_pwrite_all(io, fd, f->entries + (size_t)f->written * entry_bytes,
                           (size_t)(f->count - f->written) * entry_bytes, (uint64_t)f->written * entry_bytes);
-        if (r)
-            f->shortened = true; /* a part may be there */
-        else
-            f->written = f->count;
+        if (r) f->shortened = true; /* a part may be there */
+        else f->written = f->count;
     }
     if (!r && sync) r = io->fdatasync(fd);
     io->close(fd);

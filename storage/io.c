@@ -16,8 +16,7 @@ static int result(int r)
 static int posix_openat(int dir_fd, const char *path, int flags, mode_t mode)
 {
     int fd;
-    do
-        fd = openat(dir_fd, path, flags | O_CLOEXEC, mode);
+    do fd = openat(dir_fd, path, flags | O_CLOEXEC, mode);
     while (fd < 0 && errno == EINTR);
     return result(fd);
 }
@@ -30,8 +29,7 @@ static void posix_close(int fd)
 static ssize_t posix_pread(int fd, void *bytes, size_t size, uint64_t position)
 {
     ssize_t n;
-    do
-        n = pread(fd, bytes, size, (off_t)position);
+    do n = pread(fd, bytes, size, (off_t)position);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -39,8 +37,7 @@ static ssize_t posix_pread(int fd, void *bytes, size_t size, uint64_t position)
 static ssize_t posix_pwritev(int fd, const struct iovec *iov, int iov_count, uint64_t position)
 {
     ssize_t n;
-    do
-        n = pwritev(fd, iov, iov_count, (off_t)position);
+    do n = pwritev(fd, iov, iov_count, (off_t)position);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -48,8 +45,7 @@ static ssize_t posix_pwritev(int fd, const struct iovec *iov, int iov_count, uin
 static int posix_ftruncate(int fd, uint64_t size)
 {
     int r;
-    do
-        r = ftruncate(fd, (off_t)size);
+    do r = ftruncate(fd, (off_t)size);
     while (r < 0 && errno == EINTR);
     return result(r);
 }

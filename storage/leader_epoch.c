@@ -100,8 +100,9 @@ int leader_epochs_parse(struct leader_epochs *e, const char *text)
         int64_t start_offset;
         used = 0;
         if (sscanf(text, "%" SCNd32 " %" SCNd64 " %n", &epoch, &start_offset, &used) < 2 || epoch < 0 ||
-            start_offset < 0 || (e->count && (epoch <= e->entries[e->count - 1].epoch ||
-                                              start_offset <= e->entries[e->count - 1].start_offset))) {
+            start_offset < 0 ||
+            (e->count &&
+             (epoch <= e->entries[e->count - 1].epoch || start_offset <= e->entries[e->count - 1].start_offset))) {
             leader_epochs_done(e);
             return -EBADMSG;
         }

@@ -541,10 +541,8 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
     int r = open_log(log, topic, err);
     if (!r && atomic_load(&log->durable_end) < atomic_load(&log->log_end)) {
         /* What recovery found was acknowledged: it must not be lost by a second accident. */
-        if (config->strict)
-            r = partition_log_sync(&log, 1);
-        else
-            log_sync_soon(log);
+        if (config->strict) r = partition_log_sync(&log, 1);
+        else log_sync_soon(log);
         if (r) err_set(err, r, "cannot sync %s/%s: %s", dir->path, log->name, strerror(-r));
     }
     if (r) {
@@ -648,8 +646,7 @@ static int write_clean_mark(struct log_dir *dir)
     LIST_FOREACH(log, &dir->logs, link) names_bytes += log->topic_len + 1;
     AUTO_FREE char *names = xmalloc(names_bytes + 1);
     char *name = names;
-    LIST_FOREACH(log, &dir->logs, link)
-    {
+    LIST_FOREACH(log, &dir->logs, link) {
         memcpy(name, log->name, log->topic_len);
         name[log->topic_len] = '\0';
         struct clean_entry e = {.topic = name,

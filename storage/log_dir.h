@@ -17,13 +17,13 @@
 struct log_dir_options {
     const char *path;
     int32_t node_id;
-    const struct io_ops *io;       /* NULL: the operating system's */
-    const struct clock *clock;     /* NULL: the system's */
-    int64_t flush_interval_ms;     /* log.flush.interval.ms: background sync of what is dirty */
+    const struct io_ops *io;   /* NULL: the operating system's */
+    const struct clock *clock; /* NULL: the system's */
+    int64_t flush_interval_ms; /* log.flush.interval.ms: background sync of what is dirty */
     int64_t retention_check_interval_ms;
     int64_t recovery_point_interval_ms;
     int64_t producer_id_expiration_ms;
-    uint32_t open_files_max;       /* least recently used segments are closed beyond it */
+    uint32_t open_files_max; /* least recently used segments are closed beyond it */
 };
 void log_dir_options_default(struct log_dir_options *o);
 

@@ -65,7 +65,7 @@ static enum kafka_error closed_or(struct partition_log *log, enum kafka_error er
 
 static int64_t limit_of(const struct log_marks *marks, enum read_isolation isolation)
 {
-    return isolation == READ_COMMITTED  ? marks->last_stable
+    return isolation == READ_COMMITTED ? marks->last_stable
            : isolation == READ_LOG_END ? marks->log_end
                                        : marks->high_watermark;
 }
@@ -148,8 +148,8 @@ static void collect_aborted(struct partition_log *log, int64_t offset, int64_t e
 static enum kafka_error read_failed(struct partition_log *log, const struct segment_view *v, int error)
 {
     if (!atomic_exchange(&log->read_failure_told, true))
-        log_error("storage", "segment cannot be read partition=%s base_offset=%" PRId64 " cause=%s", log->name, v->base_offset,
-                  error == -EBADMSG ? "it is damaged" : strerror(-error));
+        log_error("storage", "segment cannot be read partition=%s base_offset=%" PRId64 " cause=%s", log->name,
+                  v->base_offset, error == -EBADMSG ? "it is damaged" : strerror(-error));
     return error == -EBADMSG ? KAFKA_CORRUPT_MESSAGE : KAFKA_STORAGE_ERROR;
 }
 
@@ -248,9 +248,8 @@ static int search_batch(const struct io_ops *io, int fd, uint32_t position, uint
     int r = record_reader_open(&reader, &b, LOG_CONTENT_MAX, &scratch);
     while (!r && (r = record_reader_next(&reader, &record)) == 1) {
         if (record.timestamp_ms >= timestamp_ms && record.offset >= offset_min) {
-            *ret_found = (struct found_record){.offset = record.offset,
-                                               .timestamp_ms = record.timestamp_ms,
-                                               .leader_epoch = b.partition_leader_epoch};
+            *ret_found = (struct found_record){
+                .offset = record.offset, .timestamp_ms = record.timestamp_ms, .leader_epoch = b.partition_leader_epoch};
             break;
         }
         r = 0;
@@ -301,8 +300,8 @@ static int time_hint(struct partition_log *log, uint32_t i, const struct segment
 }
 
 /* The first record from position on whose timestamp is large enough. */
-static int search_segment(const struct io_ops *io, const struct segment_view *v, uint32_t position, int64_t timestamp_ms,
-                          int64_t offset_min, struct found_record *ret_found)
+static int search_segment(const struct io_ops *io, const struct segment_view *v, uint32_t position,
+                          int64_t timestamp_ms, int64_t offset_min, struct found_record *ret_found)
 {
     struct header_reader reader;
     struct record_batch b;
@@ -385,7 +384,8 @@ enum kafka_error partition_log_max_timestamp(struct partition_log *log, int64_t 
     return KAFKA_NONE;
 }
 
-void partition_log_epoch_end(struct partition_log *log, int32_t leader_epoch, int32_t *ret_epoch, int64_t *ret_end_offset)
+void partition_log_epoch_end(struct partition_log *log, int32_t leader_epoch, int32_t *ret_epoch,
+                             int64_t *ret_end_offset)
 {
     *ret_epoch = -1;
     *ret_end_offset = -1;
@@ -435,8 +435,8 @@ int64_t partition_log_producer_offset_at(struct partition_log *log, int64_t prod
     pthread_mutex_lock(&log->lock);
     int64_t answer = atomic_load(&log->log_end);
     const struct producer *p = log_ready(log) == KAFKA_NONE ? producer_state_find(log->producers, producer_id) : NULL;
-    bool look = p && p->batches_count &&
-                producer_sequence_diff(sequence, p->batches[p->batches_count - 1].last_sequence) >= 0;
+    bool look =
+        p && p->batches_count && producer_sequence_diff(sequence, p->batches[p->batches_count - 1].last_sequence) >= 0;
     uint32_t i = look ? log->segments_count : 0;
     int r = 0;
     /* From the newest segment back, until one has older batches of this producer. The lock is kept: this is recovery's. */

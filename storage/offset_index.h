@@ -17,9 +17,11 @@ struct offset_entry {
 
 int offset_index_append(struct index_file *f, struct offset_entry e) WARN_UNUSED;
 /* Of the last entry whose relative offset is <= the given one: a batch at or before the one that holds it. None: 0, 0. */
-int offset_index_floor(const struct index_view *v, uint32_t relative_offset, struct offset_entry *ret_entry) WARN_UNUSED;
+int offset_index_floor(const struct index_view *v, uint32_t relative_offset,
+                       struct offset_entry *ret_entry) WARN_UNUSED;
 /* Of the last entry whose position is <= the given one. None: 0, 0. */
-int offset_index_floor_position(const struct index_view *v, uint32_t position, struct offset_entry *ret_entry) WARN_UNUSED;
+int offset_index_floor_position(const struct index_view *v, uint32_t position,
+                                struct offset_entry *ret_entry) WARN_UNUSED;
 /* How many leading entries lie below position. */
 uint32_t offset_index_count_below(const struct index_file *f, uint32_t position);
 /* Rising, and all positions below size? What recovery asks before it trusts a file. */

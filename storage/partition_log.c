@@ -135,10 +135,8 @@ uint32_t log_segment_at(const struct partition_log *log, int64_t offset)
     uint32_t low = 0, high = log->segments_count; /* the answer lies in [low, high] */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (log->segments[middle]->next_offset <= offset)
-            low = middle + 1;
-        else
-            high = middle;
+        if (log->segments[middle]->next_offset <= offset) low = middle + 1;
+        else high = middle;
     }
     return low;
 }
@@ -299,13 +297,13 @@ enum kafka_error partition_log_producers(struct partition_log *log, struct produ
         struct producer_info *to = *ret_producers = xcalloc(HASH_COUNT(log->producers->producers) + 1, sizeof *to);
         *ret_count = HASH_COUNT(log->producers->producers);
         for (const struct producer *p = log->producers->producers; p; p = p->hh.next)
-            *to++ = (struct producer_info){
-                .producer_id = p->id,
-                .last_timestamp_ms = p->last_timestamp_ms,
-                .txn_first_offset = p->txn_first_offset,
-                .last_sequence = p->batches_count ? p->batches[p->batches_count - 1].last_sequence : -1,
-                .coordinator_epoch = p->coordinator_epoch,
-                .epoch = p->epoch};
+            *to++ = (struct producer_info){.producer_id = p->id,
+                                           .last_timestamp_ms = p->last_timestamp_ms,
+                                           .txn_first_offset = p->txn_first_offset,
+                                           .last_sequence =
+                                               p->batches_count ? p->batches[p->batches_count - 1].last_sequence : -1,
+                                           .coordinator_epoch = p->coordinator_epoch,
+                                           .epoch = p->epoch};
     }
     pthread_mutex_unlock(&log->lock);
     return error;

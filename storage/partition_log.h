@@ -48,9 +48,9 @@ struct log_config {
     bool log_append_time; /* message.timestamp.type=LogAppendTime */
     bool cleanup_delete;
     bool cleanup_compact;
-    int8_t compression_codec; /* -1: producer; else enum compression_codec */
+    int8_t compression_codec;  /* -1: producer; else enum compression_codec */
     int32_t compression_level; /* of that codec; COMPRESSION_LEVEL_DEFAULT */
-    bool strict;              /* ottla.durability=strict: high watermark = durable end at most */
+    bool strict;               /* ottla.durability=strict: high watermark = durable end at most */
 };
 void log_config_default(struct log_config *c);
 
@@ -68,17 +68,17 @@ struct record_error {
 struct log_append {
     /* in */
     enum append_origin origin;
-    uint8_t *batches; /* whole v2 batches back to back; base offset and leader epoch are rewritten in place */
-    uint32_t size;    /* [bytes] */
+    uint8_t *batches;      /* whole v2 batches back to back; base offset and leader epoch are rewritten in place */
+    uint32_t size;         /* [bytes] */
     bool txn_must_be_open; /* a transactional batch is taken only when its producer's transaction is open here */
     /* out, set on KAFKA_NONE */
-    int64_t base_offset;        /* of the first record; of the earlier batch when duplicate */
+    int64_t base_offset; /* of the first record; of the earlier batch when duplicate */
     int64_t last_offset;
     int64_t log_append_time_ms; /* -1 unless LogAppendTime */
     bool duplicate;             /* the producer sent this batch before: nothing was appended */
     /* out, on an error: what Produce v8+ tells */
-    bool txn_not_open; /* INVALID_TXN_STATE, because of txn_must_be_open */
-    const char *error_message; /* static text or NULL */
+    bool txn_not_open;                    /* INVALID_TXN_STATE, because of txn_must_be_open */
+    const char *error_message;            /* static text or NULL */
     struct record_error record_errors[4]; /* the first ones */
     int32_t record_errors_count;
 };
@@ -107,12 +107,12 @@ struct aborted_txn {
 };
 
 struct log_read {
-    const struct io_ops *io; /* that reads the file */
-    struct file_ref *file;   /* a reference for the caller to drop; NULL: no data */
-    uint64_t position;       /* [bytes] */
-    uint32_t length;         /* whole batches */
-    int64_t base_offset;     /* of the first batch, <= the asked offset */
-    struct log_marks marks;  /* as they were when the range was chosen */
+    const struct io_ops *io;     /* that reads the file */
+    struct file_ref *file;       /* a reference for the caller to drop; NULL: no data */
+    uint64_t position;           /* [bytes] */
+    uint32_t length;             /* whole batches */
+    int64_t base_offset;         /* of the first batch, <= the asked offset */
+    struct log_marks marks;      /* as they were when the range was chosen */
     struct aborted_txn *aborted; /* READ_COMMITTED: malloc'd list, for the caller to free */
     uint32_t aborted_count;
 };
@@ -135,11 +135,13 @@ enum kafka_error partition_log_offset_for_time(struct partition_log *log, int64_
 enum kafka_error partition_log_max_timestamp(struct partition_log *log, int64_t *ret_offset, int64_t *ret_timestamp_ms,
                                              int32_t *ret_leader_epoch) WARN_UNUSED;
 /* OffsetForLeaderEpoch: the largest known epoch <= leader_epoch and its end offset; -1, -1 when unknown. */
-void partition_log_epoch_end(struct partition_log *log, int32_t leader_epoch, int32_t *ret_epoch, int64_t *ret_end_offset);
+void partition_log_epoch_end(struct partition_log *log, int32_t leader_epoch, int32_t *ret_epoch,
+                             int64_t *ret_end_offset);
 
 /* DeleteRecords and retention: raises the log start; never above the high watermark nor the trim limit.
  * Returns KAFKA_NONE or OFFSET_OUT_OF_RANGE. */
-enum kafka_error partition_log_delete_records(struct partition_log *log, int64_t before_offset, int64_t *ret_log_start) WARN_UNUSED;
+enum kafka_error partition_log_delete_records(struct partition_log *log, int64_t before_offset,
+                                              int64_t *ret_log_start) WARN_UNUSED;
 /* Nothing at or above offset may be trimmed by retention, DeleteRecords or compaction (CDC: end in the last durable
  * journal record). INT64_MAX: no limit. The least of all owners' limits counts; an owner is any stable pointer. */
 void partition_log_set_trim_limit(struct partition_log *log, const void *owner, int64_t offset);
@@ -172,8 +174,8 @@ bool partition_log_producer_last(struct partition_log *log, int64_t producer_id,
 struct producer_info {
     int64_t producer_id;
     int64_t last_timestamp_ms;
-    int64_t txn_first_offset; /* -1: no open transaction */
-    int32_t last_sequence;    /* -1: none */
+    int64_t txn_first_offset;  /* -1: no open transaction */
+    int32_t last_sequence;     /* -1: none */
     int32_t coordinator_epoch; /* of its last marker; -1: none */
     int16_t epoch;
 };
@@ -187,7 +189,7 @@ enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offse
 /* -- waking readers -- */
 
 struct log_waiter {
-    int64_t beyond_offset;              /* wake when the mark of isolation passes it */
+    int64_t beyond_offset; /* wake when the mark of isolation passes it */
     enum read_isolation isolation;
     void (*wake)(struct log_waiter *w); /* any thread, locks held: may only post mail */
     LIST_ENTRY(log_waiter) link;
@@ -202,7 +204,8 @@ void partition_log_wait_cancel(struct partition_log *log, struct log_waiter *w);
 /* Calls done(arg, error) on a sync thread when everything below end_offset is on disk; several calls share one sync.
  * error: 0 or -errno (the log is then failed and refuses writes until reopened). On a log that is closed or deleted done is
  * called at once with -ESTALE. */
-void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error), void *arg);
+void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error),
+                              void *arg);
 /* The same for several logs, waiting; in parallel. Returns 0 or the first -errno. */
 int partition_log_sync(struct partition_log *const *logs, uint32_t count) WARN_UNUSED;
 

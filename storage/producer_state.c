@@ -139,10 +139,8 @@ static void txn_begin(struct producer_state *s, struct producer *p, int64_t firs
     *txn = (struct producer_txn){.producer_id = p->id, .first_offset = first_offset, .last_offset = -1};
     p->txn_first_offset = first_offset;
     while (before && before->first_offset > first_offset) before = TAILQ_PREV(before, producer_txns, link);
-    if (before)
-        TAILQ_INSERT_AFTER(&s->txns, before, txn, link);
-    else
-        TAILQ_INSERT_HEAD(&s->txns, txn, link);
+    if (before) TAILQ_INSERT_AFTER(&s->txns, before, txn, link);
+    else TAILQ_INSERT_HEAD(&s->txns, txn, link);
 }
 
 bool producer_state_apply(struct producer_state *s, const struct record_batch *b, const struct producer_marker *marker,
@@ -211,8 +209,7 @@ void producer_state_expire(struct producer_state *s, int64_t now_ms, int64_t exp
     struct producer *p, *next;
     HASH_ITER(hh, s->producers, p, next)
     {
-        if (p->txn_first_offset >= 0 || p->id >= reserved_min ||
-            now_ms - p->last_timestamp_ms < expiration_ms)
+        if (p->txn_first_offset >= 0 || p->id >= reserved_min || now_ms - p->last_timestamp_ms < expiration_ms)
             continue;
         HASH_DEL(s->producers, p);
         free(p);

@@ -19,8 +19,8 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#define PRODUCER_BATCHES_KEPT    5                 /* Kafka's; a client has at most as many in flight */
-#define PRODUCER_SNAPSHOT_MAX    (64 * 1024 * 1024) /* 1.4 million producers; a larger file is not believed [bytes] */
+#define PRODUCER_BATCHES_KEPT 5                  /* Kafka's; a client has at most as many in flight */
+#define PRODUCER_SNAPSHOT_MAX (64 * 1024 * 1024) /* 1.4 million producers; a larger file is not believed [bytes] */
 
 struct producer_batch {
     int64_t last_offset;

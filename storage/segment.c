@@ -75,10 +75,8 @@ int segment_append(struct segment *s, const uint8_t *bytes, uint32_t size, bool 
     r = io_pwrite_all(io, file->fd, bytes, size, position);
     /* Part of a batch may be in the file: cut it, or no reader may trust what follows size. */
     if (r && io->ftruncate(file->fd, position)) *ret_failed = true;
-    if (r)
-        s->reserved_size = 0;
-    else
-        reserve(s, file->fd, position + size);
+    if (r) s->reserved_size = 0;
+    else reserve(s, file->fd, position + size);
     file_ref_put(file);
     if (r) return r;
     atomic_store_explicit(&s->size, position + size, memory_order_release);
@@ -161,8 +159,8 @@ int header_reader_peek(struct header_reader *r, struct record_batch *ret_batch, 
         r->buffer_len = (uint32_t)n;
         if (n < RECORD_BATCH_HEADER_BYTES) return -EIO; /* the file is shorter than it was */
     }
-    struct slice header = slice_make(r->buffer + (r->position - r->buffer_at),
-                                     r->buffer_len - (r->position - r->buffer_at));
+    struct slice header =
+        slice_make(r->buffer + (r->position - r->buffer_at), r->buffer_len - (r->position - r->buffer_at));
     if (record_batch_parse_header(header, ret_batch, ret_size) != RECORD_BATCH_OK || *ret_size > left ||
         ret_batch->last_offset_delta < 0 || ret_batch->base_offset < 0)
         return -EBADMSG;

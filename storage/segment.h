@@ -16,8 +16,8 @@
 
 #include <stdatomic.h>
 
-#define SEGMENT_PATH_BYTES 320        /* folder 255 (NAME_MAX), slash, 20 digits, suffixes, NUL */
-#define SEGMENT_BYTES_MAX  INT32_MAX  /* positions are int32 in Kafka's index files */
+#define SEGMENT_PATH_BYTES 320       /* folder 255 (NAME_MAX), slash, 20 digits, suffixes, NUL */
+#define SEGMENT_BYTES_MAX  INT32_MAX /* positions are int32 in Kafka's index files */
 
 struct open_file;
 struct partition_log;
@@ -39,7 +39,7 @@ struct segment {
     struct index_file times;
     struct index_file aborted;
     bool timestamps_known;
-    bool indexes_unsynced; /* closed by a roll: its index files must be durable before the durable end passes it */
+    bool indexes_unsynced;   /* closed by a roll: its index files must be durable before the durable end passes it */
     atomic_bool sync_failed; /* seen by whoever synced the file; it stays so */
 };
 

@@ -177,10 +177,8 @@ static void sync_log(struct partition_log *log)
         bool wait = !round.error && MIN(q->end_offset, end) > round.end;
         STAILQ_REMOVE_HEAD(&log->sync_requests, link);
         q->error = round.error;
-        if (wait)
-            STAILQ_INSERT_TAIL(&waiting, q, link);
-        else
-            STAILQ_INSERT_TAIL(&finished, q, link);
+        if (wait) STAILQ_INSERT_TAIL(&waiting, q, link);
+        else STAILQ_INSERT_TAIL(&finished, q, link);
     }
     STAILQ_CONCAT(&log->sync_requests, &waiting);
     bool again = !STAILQ_EMPTY(&log->sync_requests);

@@ -338,10 +338,8 @@ static void message_check(const struct wire_message *message, int16_t version, c
         print_compare(message, version, m, json_object_get(line, "json"));
         wire_writer_init(&w, &buf);
         message->encode(&w, version, m);
-        if (!wire_writer_done(&w))
-            check_fail("%s v%d: does not encode", message->name, version);
-        else
-            bytes_compare(again, wanted, wanted_size, &buf);
+        if (!wire_writer_done(&w)) check_fail("%s v%d: does not encode", message->name, version);
+        else bytes_compare(again, wanted, wanted_size, &buf);
         cut_check(message, version, bytes, size, &arena, m);
     }
     buf_done(&buf);
@@ -412,10 +410,8 @@ static void frame_check(const json_t *line)
     } else {
         uint8_t *frame_size = buf_reserve(&buf, 4);
         wire_writer_init(&w, &buf);
-        if (request)
-            request_header_encode(&w, header_version, &in);
-        else
-            response_header_encode(&w, header_version, &out);
+        if (request) request_header_encode(&w, header_version, &in);
+        else response_header_encode(&w, header_version, &out);
         message->encode(&w, version, m);
         if (!wire_writer_done(&w)) check_fail("does not encode");
         be32_store(frame_size, (uint32_t)buf.size - 4);
@@ -495,15 +491,11 @@ int main(int argc, char **argv)
             line_number++;
             line_failed = false;
             json_t *line = json_loads(text, JSON_ALLOW_NUL, &error);
-            if (line)
-                line_check(line);
-            else
-                check_fail("not JSON: %s", error.text);
+            if (line) line_check(line);
+            else check_fail("not JSON: %s", error.text);
             json_decref(line);
-            if (line_failed)
-                failed++;
-            else
-                passed++;
+            if (line_failed) failed++;
+            else passed++;
         }
         free(text);
         fclose(f);

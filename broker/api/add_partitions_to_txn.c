@@ -112,12 +112,9 @@ static bool begin(struct request *rq, struct add *a, bool verify_only)
     if (!prepare(rq, a)) return false;
     a->call.answer = added;
     struct txns *ts = txns_for(rq, a->who.id, ACL_WRITE, &error);
-    if (!ts)
-        fill_all(a, error);
-    else if (verify_only)
-        verify(a, ts);
-    else
-        return add(rq, a, ts);
+    if (!ts) fill_all(a, error);
+    else if (verify_only) verify(a, ts);
+    else return add(rq, a, ts);
     return true;
 }
 

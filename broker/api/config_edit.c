@@ -35,10 +35,8 @@ bool config_edits_check(struct request *rq, struct config_edits *all, int32_t co
     const bool *doubles = doubles_find(&rq->arena, names, count);
     if (!doubles) return false;
     for (int32_t i = 0; i < count; i++)
-        if (doubles[i])
-            err_set(&all[i].err, KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");
-        else
-            check(rq, &all[i], &all[i].err);
+        if (doubles[i]) err_set(&all[i].err, KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");
+        else check(rq, &all[i], &all[i].err);
     return true;
 }
 

@@ -127,8 +127,7 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         out->topic_config_error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
         out->num_partitions = -1;
         out->replication_factor = -1;
-    } else if (rq->version >= 5)
-        add_configs(rq, metadata_change_view(change), t, out);
+    } else if (rq->version >= 5) add_configs(rq, metadata_change_view(change), t, out);
 }
 
 static void committed(void *arg, enum kafka_error error)

@@ -44,10 +44,8 @@ enum api_result api_handle_delete_records(struct request *rq, const struct delet
             delete_records_response_partition_result_init(&topic->partitions[k]);
             topic->partitions[k].partition_index = asked->partitions[k].partition_index;
             topic->partitions[k].low_watermark = -1;
-            if (!allowed)
-                topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-            else
-                delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
+            if (!allowed) topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            else delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
         }
     }
     return API_REPLY;

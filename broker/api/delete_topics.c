@@ -66,10 +66,8 @@ enum api_result api_handle_delete_topics(struct request *rq, const struct delete
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < count; i++) {
         delete_topics_response_deletable_topic_result_init(&out->responses[i]);
-        if (rq->version >= 6)
-            delete_one(rq, change, in->topics[i].name, in->topics[i].topic_id, &out->responses[i]);
-        else
-            delete_one(rq, change, in->topic_names[i], (struct uuid){{0}}, &out->responses[i]);
+        if (rq->version >= 6) delete_one(rq, change, in->topics[i].name, in->topics[i].topic_id, &out->responses[i]);
+        else delete_one(rq, change, in->topic_names[i], (struct uuid){{0}}, &out->responses[i]);
     }
     metadata_change_commit(change, committed, rq);
     return API_PENDING;

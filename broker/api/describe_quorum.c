@@ -59,10 +59,8 @@ API_HANDLER(describe_quorum)
                 slice_eq_text(from->topic_name, METADATA_LOG_TOPIC) && from->partitions[p].partition_index == 0;
             describe_quorum_response_partition_data_init(o);
             o->partition_index = from->partitions[p].partition_index;
-            if (!known)
-                o->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-            else if (!fill_quorum(rq, o))
-                return API_CLOSE;
+            if (!known) o->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+            else if (!fill_quorum(rq, o)) return API_CLOSE;
         }
     }
     return fill_nodes(rq, out) ? API_REPLY : API_CLOSE;

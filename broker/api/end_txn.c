@@ -39,9 +39,9 @@ API_HANDLER(end_txn)
         out->error_code = (int16_t)error;
         return API_REPLY;
     }
-    txn_end(ts,
-            &(struct txn_producer){
-                .id = in->transactional_id, .producer_id = in->producer_id, .epoch = in->producer_epoch},
-            rq->version >= VERSION_OF_TXN_2 ? TXN_VERSION_2 : 0, in->committed, &e->call);
+    txn_end(
+        ts,
+        &(struct txn_producer){.id = in->transactional_id, .producer_id = in->producer_id, .epoch = in->producer_epoch},
+        rq->version >= VERSION_OF_TXN_2 ? TXN_VERSION_2 : 0, in->committed, &e->call);
     return api_wait_result(w);
 }

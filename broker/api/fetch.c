@@ -105,7 +105,7 @@ static bool take_session(struct fetch *f)
     f->items = arena_alloc(&f->rq->arena, (size_t)MAX(s->partitions_count, 1u) * sizeof *f->items);
     if (!f->items) return false;
     f->items_count = 0;
-    TAILQ_FOREACH (p, &s->partitions, link)
+    TAILQ_FOREACH(p, &s->partitions, link)
         f->items[f->items_count++] = (struct item){
             .topic = p->topic,
             .topic_id = p->topic_id,
@@ -147,10 +147,8 @@ static enum kafka_error open_incremental(struct fetch *f, const struct fetch_req
     enum kafka_error error = KAFKA_NONE;
 
     if (!s) return KAFKA_FETCH_SESSION_ID_NOT_FOUND;
-    if (in->session_epoch != s->epoch)
-        error = KAFKA_INVALID_FETCH_SESSION_EPOCH;
-    else if (s->by_id != (f->rq->version >= VERSION_OF_IDS))
-        error = KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
+    if (in->session_epoch != s->epoch) error = KAFKA_INVALID_FETCH_SESSION_EPOCH;
+    else if (s->by_id != (f->rq->version >= VERSION_OF_IDS)) error = KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
     if (error != KAFKA_NONE) {
         fetch_session_give_back(s);
         return error;
@@ -208,8 +206,7 @@ static enum kafka_error set_records(struct item *i)
         return KAFKA_NONE;
     }
     i->copied = block_new(i->read.length);
-    if (!i->copied || log_read_bytes(&i->read, i->copied->bytes) < 0)
-        return KAFKA_STORAGE_ERROR;
+    if (!i->copied || log_read_bytes(&i->read, i->copied->bytes) < 0) return KAFKA_STORAGE_ERROR;
     i->data.records = (struct wire_records){.slice = slice_make(i->copied->bytes, i->read.length), .block = i->copied};
     return KAFKA_NONE;
 }
@@ -402,10 +399,8 @@ static void woken(void *arg)
 
     request_renew(f->rq);
     plan(f);
-    if (must_answer(f))
-        reply(f);
-    else
-        purgatory_entry_rearm(f->waiting);
+    if (must_answer(f)) reply(f);
+    else purgatory_entry_rearm(f->waiting);
 }
 
 static void expired(void *arg)

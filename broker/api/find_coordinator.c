@@ -15,8 +15,7 @@ struct find {
 };
 
 static void fill(struct request *rq, const struct find_coordinator_request *in, struct slice key,
-                 enum kafka_error error, const char *text,
-                 struct find_coordinator_response_coordinator *ret)
+                 enum kafka_error error, const char *text, struct find_coordinator_response_coordinator *ret)
 {
     bool txn = in->key_type == KEY_TRANSACTION;
     if (error == KAFKA_NONE &&
@@ -71,11 +70,8 @@ API_HANDLER(find_coordinator)
         if (!out->coordinators) return API_CLOSE;
     }
     *f = (struct find){.wait = w, .in = in, .out = out};
-    if (in->key_type == KEY_GROUP)
-        groups_log_ensure(rq->broker, answer, f);
-    else if (in->key_type == KEY_TRANSACTION)
-        txns_log_ensure(rq->broker, answer, f);
-    else
-        answer(f, KAFKA_NONE);
+    if (in->key_type == KEY_GROUP) groups_log_ensure(rq->broker, answer, f);
+    else if (in->key_type == KEY_TRANSACTION) txns_log_ensure(rq->broker, answer, f);
+    else answer(f, KAFKA_NONE);
     return api_wait_result(w);
 }

@@ -38,8 +38,7 @@ static const char *value_now(struct request *rq, const struct config_edits *e, c
     int32_t count;
     if (e->type == CONFIG_RESOURCE_TOPIC)
         count = config_describe_topic(m, metadata_topic(m, e->name), &rq->arena, &values);
-    else
-        count = config_describe_broker(rq->broker, m, &rq->arena, &values);
+    else count = config_describe_broker(rq->broker, m, &rq->arena, &values);
     for (int32_t i = 0; i < count; i++)
         if (strcmp(values[i].option->name, row->name) == 0) return values[i].value ? values[i].value : "";
     return "";

@@ -80,7 +80,6 @@ API_HANDLER(init_producer_id)
                                     .expected_producer_id = in->producer_id,
                                     .expected_epoch = in->producer_epoch},
                  &i->txn_call);
-    else
-        producer_ids_take(rq->broker, &i->call);
+    else producer_ids_take(rq->broker, &i->call);
     return api_wait_result(w);
 }

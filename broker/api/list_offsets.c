@@ -134,12 +134,10 @@ enum api_result api_handle_list_offsets(struct request *rq, const struct list_of
             struct list_offsets_response_partition_response *p = &topic->partitions[k];
             list_offsets_response_partition_response_init(p);
             p->partition_index = asked->partitions[k].partition_index;
-            if (!allowed)
-                p->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            if (!allowed) p->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
             else if (asked->partitions_count <= DUPLICATE_CHECK_MAX && is_duplicate(asked, k))
                 p->error_code = KAFKA_INVALID_REQUEST;
-            else
-                list_partition(&l, t, &asked->partitions[k], p);
+            else list_partition(&l, t, &asked->partitions[k], p);
         }
     }
     log_dir_visibility_unlock(rq->broker->dir);

@@ -38,10 +38,8 @@ enum api_result api_handle_offset_for_leader_epoch(struct request *rq, const str
         for (int32_t k = 0; k < asked->partitions_count; k++) {
             offset_for_leader_epoch_response_epoch_end_offset_init(&topic->partitions[k]);
             topic->partitions[k].partition = asked->partitions[k].partition;
-            if (!allowed)
-                topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-            else
-                find_end(metadata_topic(m, asked->topic), &asked->partitions[k], &topic->partitions[k]);
+            if (!allowed) topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+            else find_end(metadata_topic(m, asked->topic), &asked->partitions[k], &topic->partitions[k]);
         }
     }
     return API_REPLY;

@@ -267,10 +267,8 @@ static void first_append(struct produce_wait *w, struct first_batch *f, enum kaf
     if (error == KAFKA_NONE && w->rq->version >= VERSION_OF_TXN_2 && f->batch.base_sequence != 0 &&
         !partition_log_producer_last(f->log, f->batch.producer_id, &last))
         error = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    if (error == KAFKA_NONE)
-        append_batch(w->rq, f->log, f->records, false, f->out, &end, &not_open);
-    else
-        f->out->error_code = (int16_t)coordinator_error(w->rq, error);
+    if (error == KAFKA_NONE) append_batch(w->rq, f->log, f->records, false, f->out, &end, &not_open);
+    else f->out->error_code = (int16_t)coordinator_error(w->rq, error);
     if (f->strict && end >= 0) await_sync(w, f->log, end);
     partition_log_unref(f->log);
 }

@@ -132,11 +132,8 @@ API_HANDLER(txn_offset_commit)
         answer(c, error);
         return api_wait_result(w);
     }
-    struct txn_producer who = {
-        .id = in->transactional_id, .producer_id = in->producer_id, .epoch = in->producer_epoch};
-    if (rq->version >= VERSION_OF_TXN_2)
-        txn_add(ts, &who, TXN_VERSION_2, &partition, 1, &c->call);
-    else
-        verified(c, txn_verify(ts, &who, partition.topic, partition.partition));
+    struct txn_producer who = {.id = in->transactional_id, .producer_id = in->producer_id, .epoch = in->producer_epoch};
+    if (rq->version >= VERSION_OF_TXN_2) txn_add(ts, &who, TXN_VERSION_2, &partition, 1, &c->call);
+    else verified(c, txn_verify(ts, &who, partition.topic, partition.partition));
     return api_wait_result(w);
 }

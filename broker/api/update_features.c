@@ -20,14 +20,15 @@ static void committed(void *arg, enum kafka_error error)
     api_wait_done(w);
 }
 
-static enum kafka_error refuse(struct err *err, const struct update_features_request_feature_update_key *u, const char *why)
+static enum kafka_error refuse(struct err *err, const struct update_features_request_feature_update_key *u,
+                               const char *why)
 {
-    return err_set(err, KAFKA_INVALID_UPDATE_VERSION, "Invalid update version %d for feature " SLICE_FMT ". %s", u->max_version_level,
-                   SLICE_ARG(u->feature), why);
+    return err_set(err, KAFKA_INVALID_UPDATE_VERSION, "Invalid update version %d for feature " SLICE_FMT ". %s",
+                   u->max_version_level, SLICE_ARG(u->feature), why);
 }
 
-static enum kafka_error apply(struct metadata_change *c, int16_t version, const struct update_features_request *in, int32_t index,
-                              struct err *err)
+static enum kafka_error apply(struct metadata_change *c, int16_t version, const struct update_features_request *in,
+                              int32_t index, struct err *err)
 {
     const struct update_features_request_feature_update_key *u = &in->feature_updates[index];
     const struct feature_range *f = feature_find(u->feature);
@@ -35,15 +36,19 @@ static enum kafka_error apply(struct metadata_change *c, int16_t version, const 
 
     for (int32_t i = 0; i < in->feature_updates_count; i++)
         if (i != index && slice_eq(in->feature_updates[i].feature, u->feature))
-            return err_set(err, KAFKA_INVALID_REQUEST, "The feature " SLICE_FMT " is named twice.", SLICE_ARG(u->feature));
-    if (type < UPGRADE || type > UNSAFE_DOWNGRADE) return refuse(err, u, "The controller does not support the given upgrade type.");
+            return err_set(err, KAFKA_INVALID_REQUEST, "The feature " SLICE_FMT " is named twice.",
+                           SLICE_ARG(u->feature));
+    if (type < UPGRADE || type > UNSAFE_DOWNGRADE)
+        return refuse(err, u, "The controller does not support the given upgrade type.");
     if (u->max_version_level < 0) return refuse(err, u, "A feature version cannot be less than 0.");
     if (!f) return refuse(err, u, "This broker does not support this feature.");
     if (u->max_version_level < f->min || u->max_version_level > f->max)
         return refuse(err, u, "The level is outside what this broker supports.");
     int16_t now = metadata_feature_level(metadata_change_view(c), f->name);
     if (u->max_version_level < now && type == UPGRADE)
-        return refuse(err, u, "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.");
+        return refuse(err, u,
+                      "Can't downgrade the version of this feature without setting the upgrade type to either safe or "
+                      "unsafe downgrade.");
     if (u->max_version_level > now && type != UPGRADE) return refuse(err, u, "Can't downgrade to a newer version.");
     if (u->max_version_level < now && strcmp(f->name, "metadata.version") == 0)
         return refuse(err, u, "A downgrade of metadata.version is not supported.");

@@ -38,12 +38,34 @@ enum {
 };
 
 enum violation {
-    V_LOST, V_DUPLICATE, V_ORDER, V_BACK_KILL, V_BACK_STRICT, V_CONTENT, V_HALF, V_CONFIRM, V_FOREIGN, V_READER, V_STUCK, V_NEGATIVE, V_LATE, V_COUNT
+    V_LOST,
+    V_DUPLICATE,
+    V_ORDER,
+    V_BACK_KILL,
+    V_BACK_STRICT,
+    V_CONTENT,
+    V_HALF,
+    V_CONFIRM,
+    V_FOREIGN,
+    V_READER,
+    V_STUCK,
+    V_NEGATIVE,
+    V_LATE,
+    V_COUNT
 };
-static const char *const violation_names[V_COUNT] = {
-    "lost", "duplicate", "order", "visible end back after kill", "visible end back, strict", "content moved",
-    "half transaction visible", "confirmed > durable", "acked foreign lost", "reader missed or repeated", "stuck",
-    "negative skip", "later read lacks part of a seen transaction"};
+static const char *const violation_names[V_COUNT] = {"lost",
+                                                     "duplicate",
+                                                     "order",
+                                                     "visible end back after kill",
+                                                     "visible end back, strict",
+                                                     "content moved",
+                                                     "half transaction visible",
+                                                     "confirmed > durable",
+                                                     "acked foreign lost",
+                                                     "reader missed or repeated",
+                                                     "stuck",
+                                                     "negative skip",
+                                                     "later read lacks part of a seen transaction"};
 
 struct record {
     bool own, removed;
@@ -78,8 +100,8 @@ static struct row rows[ROWS];
 static int rows_count, first_row[TXS][MESSAGES], tx_count, messages_count[TXS];
 static int ddl_tx[TABLES][3], ddl_count[TABLES];
 static int broker_partitions[TABLES], tables_count;
-static int committed;             /* transactions that PostgreSQL has */
-static int confirmed, persisted;  /* slot: transactions below it are forgotten */
+static int committed;            /* transactions that PostgreSQL has */
+static int confirmed, persisted; /* slot: transactions below it are forgotten */
 static bool strict, foreign, non_atomic, with_snapshot, strict_when_shared;
 enum feature { F_TRIM = 1, F_RECREATE = 2, F_GROW = 4, F_CHECKPOINT = 8, F_DDL = 16, F_SNAPSHOT = 32 };
 static unsigned features;
@@ -111,7 +133,8 @@ static bool trace, dead;
 static long seed_now, events;
 static long violations[V_COUNT], violation_seed[V_COUNT], violation_events[V_COUNT];
 static struct {
-    long histories, kills, power_cuts, connections, fsyncs, nested, back, back_records, mixed, mixed_reader, snapshots, snapshot_deaths, relations;
+    long histories, kills, power_cuts, connections, fsyncs, nested, back, back_records, mixed, mixed_reader, snapshots,
+        snapshot_deaths, relations;
 } stats;
 
 static unsigned chance(void)
@@ -221,7 +244,8 @@ static int visible_end(int q)
 
     if (strict && end > l->known_durable) end = l->known_durable;
     if (end < l->start) end = l->start;
-    while (end > l->start && end < l->end && l->r[end].batch == l->r[end - 1].batch) end++; /* whole batches leave the broker */
+    while (end > l->start && end < l->end && l->r[end].batch == l->r[end - 1].batch)
+        end++; /* whole batches leave the broker */
     return end;
 }
 
@@ -437,7 +461,8 @@ static bool op_find(void *io, struct journal_partition *p, int64_t producer_id, 
 
 static int pending_rows[PARTS][ROWS], pending_count[PARTS];
 
-static int op_append(void *io, struct journal_partition *p, int32_t first_sequence, uint32_t count, int64_t *ret_base_offset, int64_t *ret_last_offset)
+static int op_append(void *io, struct journal_partition *p, int32_t first_sequence, uint32_t count,
+                     int64_t *ret_base_offset, int64_t *ret_last_offset)
 {
     int q = part_of(p), per_batch = percent(70) ? ROWS : 1;
     struct log *l = &logs[q];
@@ -448,7 +473,9 @@ static int op_append(void *io, struct journal_partition *p, int32_t first_sequen
     if (l->hold < 0) l->hold = l->end;
     *ret_base_offset = l->end;
     for (int i = 0; i < (int)count; i++) {
-        l->r[l->end++] = (struct record){.own = true, .id = pending_rows[q][i], .batch = batch_next,
+        l->r[l->end++] = (struct record){.own = true,
+                                         .id = pending_rows[q][i],
+                                         .batch = batch_next,
                                          .sequence = (int32_t)(((uint32_t)first_sequence + (uint32_t)i) & INT32_MAX)};
         partition_of_row[pending_rows[q][i]] = q;
         if ((i + 1) % per_batch == 0) batch_next++;
@@ -569,9 +596,7 @@ static int64_t probe_offset_at(void *io, struct journal_partition *p, int32_t se
 {
     return INT64_MAX;
 }
-static void probe_partition_offset(void *io, struct journal_partition *p, int64_t offset)
-{
-}
+static void probe_partition_offset(void *io, struct journal_partition *p, int64_t offset) {}
 static void probe_sync_data(void *io, struct journal_partition *p)
 {
     journal_data_synced(*(struct journal **)io, p, 0);
@@ -580,15 +605,17 @@ static void probe_sync_journal(void *io)
 {
     journal_journal_synced(*(struct journal **)io, 0);
 }
-static void probe_release(void *io, const struct journal_release *items, uint32_t count)
-{
-}
-static void probe_confirm(void *io, uint64_t lsn)
-{
-}
-static const struct journal_ops probe_ops = {.find = probe_find, .offset_at = probe_offset_at, .hold = probe_partition_offset,
-                                             .release = probe_release, .trim_limit = probe_partition_offset, .write = probe_write,
-                                             .sync_data = probe_sync_data, .sync_journal = probe_sync_journal, .confirm = probe_confirm};
+static void probe_release(void *io, const struct journal_release *items, uint32_t count) {}
+static void probe_confirm(void *io, uint64_t lsn) {}
+static const struct journal_ops probe_ops = {.find = probe_find,
+                                             .offset_at = probe_offset_at,
+                                             .hold = probe_partition_offset,
+                                             .release = probe_release,
+                                             .trim_limit = probe_partition_offset,
+                                             .write = probe_write,
+                                             .sync_data = probe_sync_data,
+                                             .sync_journal = probe_sync_journal,
+                                             .confirm = probe_confirm};
 
 static int load(struct journal *j, int end)
 {
@@ -601,10 +628,16 @@ static int load(struct journal *j, int end)
 }
 static struct journal *journal_make(const struct journal_ops *ops, void *io)
 {
-    return journal_new(ops, io, &(struct journal_options){.connector = 1, .producer_id = PRODUCER, .name = SLICE("c"), .topic_prefix = SLICE("p"),
-                                                          .strict = strict, .strict_when_shared = strict_when_shared,
-                                                          .checkpoint_records = features & F_CHECKPOINT ? 2 + (uint32_t)(seed_now % 5) : UINT32_MAX,
-                                                          .sequence_first = sequence_first});
+    return journal_new(ops, io,
+                       &(struct journal_options){
+                           .connector = 1,
+                           .producer_id = PRODUCER,
+                           .name = SLICE("c"),
+                           .topic_prefix = SLICE("p"),
+                           .strict = strict,
+                           .strict_when_shared = strict_when_shared,
+                           .checkpoint_records = features & F_CHECKPOINT ? 2 + (uint32_t)(seed_now % 5) : UINT32_MAX,
+                           .sequence_first = sequence_first});
 }
 
 static void confirm_check(void)
@@ -632,9 +665,20 @@ static void op_confirm(void *io, uint64_t lsn)
     if (percent(50)) persisted = tx;
     confirm_check();
 }
-static const struct journal_ops ops = {.find = op_find, .append = op_append, .discard = op_discard, .offset_at = op_offset_at, .hold = op_hold, .release = op_release,
-                                       .trim_limit = op_trim_limit, .exclusive = op_exclusive, .truncate = op_truncate, .write = op_write,
-                                       .drop = op_drop, .sync_data = op_sync_data, .sync_journal = op_sync_journal, .wait = op_wait,
+static const struct journal_ops ops = {.find = op_find,
+                                       .append = op_append,
+                                       .discard = op_discard,
+                                       .offset_at = op_offset_at,
+                                       .hold = op_hold,
+                                       .release = op_release,
+                                       .trim_limit = op_trim_limit,
+                                       .exclusive = op_exclusive,
+                                       .truncate = op_truncate,
+                                       .write = op_write,
+                                       .drop = op_drop,
+                                       .sync_data = op_sync_data,
+                                       .sync_journal = op_sync_journal,
+                                       .wait = op_wait,
                                        .confirm = op_confirm};
 
 /* -- the connector -- */
@@ -643,7 +687,7 @@ static struct {
     bool valid;
     int shape, version;
     struct journal_position at, until; /* at: of the last row */
-} relation[TABLES]; /* of this database session */
+} relation[TABLES];                    /* of this database session */
 static int wal_end;
 
 static void must(int r)
@@ -673,7 +717,9 @@ static void resolve(int table, int shape, struct journal_position at)
 
     tell("table %c: shape %d resolved as version %d", 'a' + table, shape, version);
     stats.relations++;
-    must(journal_relation_add(journal, &(struct journal_relation_record){.oid = (uint32_t)table + 1, .from = at, .shape = slice_make(&shape_byte, 1),
+    must(journal_relation_add(journal, &(struct journal_relation_record){.oid = (uint32_t)table + 1,
+                                                                         .from = at,
+                                                                         .shape = slice_make(&shape_byte, 1),
                                                                          .resolved = slice_make(&version, 1)}));
     relation[table].version = version;
     relation[table].until = (struct journal_position){.whole_lsn = UINT64_MAX};
@@ -688,15 +734,20 @@ static int relation_version(int table, int tx, int message)
     at.part_lsn = lsn_commit(tx); /* a row's position is always inside its transaction */
     if (relation[table].valid && journal_position_compare(at, relation[table].at) == 0) return relation[table].version;
     relation[table].at = at;
-    bool again = relation[table].valid && relation[table].shape == shape && percent(10); /* the message came, though nothing changed */
-    if (relation[table].valid && relation[table].shape == shape && !again && journal_position_compare(at, relation[table].until) < 0)
+    bool again = relation[table].valid && relation[table].shape == shape &&
+                 percent(10); /* the message came, though nothing changed */
+    if (relation[table].valid && relation[table].shape == shape && !again &&
+        journal_position_compare(at, relation[table].until) < 0)
         return relation[table].version;
     relation[table].valid = true;
     relation[table].shape = shape;
     uint8_t shape_byte = (uint8_t)shape;
-    bool found = journal_relation_find(journal, (uint32_t)table + 1, at, slice_make(&shape_byte, 1), &r, &relation[table].until);
+    bool found =
+        journal_relation_find(journal, (uint32_t)table + 1, at, slice_make(&shape_byte, 1), &r, &relation[table].until);
     if (found) relation[table].version = r.resolved.ptr[0];
-    if (!found || (journal_is_live(journal, lsn_before(wal_end)) && relation[table].version != ddl_before(table, committed))) resolve(table, shape, at);
+    if (!found ||
+        (journal_is_live(journal, lsn_before(wal_end)) && relation[table].version != ddl_before(table, committed)))
+        resolve(table, shape, at);
     return relation[table].version;
 }
 
@@ -722,7 +773,8 @@ static void snapshot(void)
             if (rows[i].table != table) continue;
             struct journal_topic *t = topic_of(table);
             count_row(i, t, version);
-            if (percent(30)) must(journal_append(journal, t->partitions[route(&rows[i], version, t->partitions_count)]));
+            if (percent(30))
+                must(journal_append(journal, t->partitions[route(&rows[i], version, t->partitions_count)]));
             if (percent(20)) must(journal_round(journal));
             meanwhile(3);
             answers_deliver();
@@ -792,10 +844,12 @@ static void partitions_grow(void)
 {
     int table = below(tables_count);
 
-    if (broker_partitions[table] < SLOTS && percent(50)) broker_partitions[table]++; /* somebody asks for more, at any time */
+    if (broker_partitions[table] < SLOTS && percent(50))
+        broker_partitions[table]++; /* somebody asks for more, at any time */
     char name[2] = {(char)('a' + table), 0};
     struct journal_topic *t = journal_topic_by_name(journal, slice_of(name));
-    if (!t || t->partitions_count == broker_partitions[table] || !journal_may_change(journal, lsn_before(wal_end))) return;
+    if (!t || t->partitions_count == broker_partitions[table] || !journal_may_change(journal, lsn_before(wal_end)))
+        return;
     tell("topic %s is routed over %d partitions", name, broker_partitions[table]);
     must(journal_topic_grow(journal, t, broker_partitions[table]));
 }
@@ -956,7 +1010,8 @@ static void die(enum death how)
         journal_end = journal_durable + below(journal_end - journal_durable + 1);
         journal_durable = journal_end;
         powered = true;
-        tell("..left: journal %d, ends %d %d %d %d", journal_end, logs[0].end, logs[1].end, logs[SLOTS].end, logs[SLOTS + 1].end);
+        tell("..left: journal %d, ends %d %d %d %d", journal_end, logs[0].end, logs[1].end, logs[SLOTS].end,
+             logs[SLOTS + 1].end);
     }
     if (how == DEATH_FSYNC) {
         struct log *l = &logs[below(PARTS)];
@@ -1021,8 +1076,8 @@ static void world_make(unsigned forced_features)
     strict_when_shared = percent(50);
     non_atomic = percent(30);
     sequence_first = percent(20) ? INT32_MAX - below(12) : 0;
-    tell("strict %d foreign %d features %x transactions %d partitions %d,%d", strict, foreign, features, tx_count, broker_partitions[0],
-         tables_count > 1 ? broker_partitions[1] : 0);
+    tell("strict %d foreign %d features %x transactions %d partitions %d,%d", strict, foreign, features, tx_count,
+         broker_partitions[0], tables_count > 1 ? broker_partitions[1] : 0);
 }
 
 static void judge(void)
@@ -1097,14 +1152,20 @@ static long violations_sum(void)
 static int run_histories(long first, long histories, unsigned forced_features)
 {
     for (long s = first; s < first + histories; s++) history(s, forced_features);
-    printf("seeds %ld..%ld: %ld histories, %ld violations\n", first, first + histories - 1, stats.histories, violations_sum());
-    printf("  %ld kills, %ld power cuts, %ld lost connections, %ld failed syncs, %ld deaths during recovery or replay\n", stats.kills,
-           stats.power_cuts, stats.connections, stats.fsyncs, stats.nested);
-    printf("  %ld snapshots, %ld deaths inside one, %ld relation versions\n", stats.snapshots, stats.snapshot_deaths, stats.relations);
-    printf("  default durability, power cut: visible end went back %ld times by %ld records; mixed partitions: %ld offsets reused, %ld readers saw it\n",
+    printf("seeds %ld..%ld: %ld histories, %ld violations\n", first, first + histories - 1, stats.histories,
+           violations_sum());
+    printf(
+        "  %ld kills, %ld power cuts, %ld lost connections, %ld failed syncs, %ld deaths during recovery or replay\n",
+        stats.kills, stats.power_cuts, stats.connections, stats.fsyncs, stats.nested);
+    printf("  %ld snapshots, %ld deaths inside one, %ld relation versions\n", stats.snapshots, stats.snapshot_deaths,
+           stats.relations);
+    printf("  default durability, power cut: visible end went back %ld times by %ld records; mixed partitions: %ld "
+           "offsets reused, %ld readers saw it\n",
            stats.back, stats.back_records, stats.mixed, stats.mixed_reader);
     for (int v = 0; v < V_COUNT; v++)
-        if (violations[v]) printf("  %-45s %8ld   smallest: seed %ld, %ld events\n", violation_names[v], violations[v], violation_seed[v], violation_events[v]);
+        if (violations[v])
+            printf("  %-45s %8ld   smallest: seed %ld, %ld events\n", violation_names[v], violations[v],
+                   violation_seed[v], violation_events[v]);
     return violations_sum() != 0;
 }
 
@@ -1171,8 +1232,12 @@ static int run_without(void)
             if (violations[v]) found = v;
         bool good = (found >= 0) != w->covered;
         if (!good) failed++;
-        if (found >= 0) printf("%s without %-24s history %ld: %s\n", good ? "ok  " : "FAIL", w->name, s - 1, violation_names[found]);
-        else printf("%s without %-24s nothing in %ld histories%s\n", good ? "ok  " : "FAIL", w->name, max, w->covered ? ", another rule covers it" : "");
+        if (found >= 0)
+            printf("%s without %-24s history %ld: %s\n", good ? "ok  " : "FAIL", w->name, s - 1,
+                   violation_names[found]);
+        else
+            printf("%s without %-24s nothing in %ld histories%s\n", good ? "ok  " : "FAIL", w->name, max,
+                   w->covered ? ", another rule covers it" : "");
     }
     journal_rules = UINT32_MAX;
     return failed;
@@ -1199,9 +1264,12 @@ static uint32_t rules_parse(char *names)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"first", required_argument, NULL, 'f'}, {"histories", required_argument, NULL, 'n'},
-                                            {"off", required_argument, NULL, 'o'},   {"features", required_argument, NULL, 'F'},
-                                            {"without", no_argument, NULL, 'w'},     {"trace", no_argument, NULL, 't'},
+    static const struct option options[] = {{"first", required_argument, NULL, 'f'},
+                                            {"histories", required_argument, NULL, 'n'},
+                                            {"off", required_argument, NULL, 'o'},
+                                            {"features", required_argument, NULL, 'F'},
+                                            {"without", no_argument, NULL, 'w'},
+                                            {"trace", no_argument, NULL, 't'},
                                             {0}};
     long first = -1, histories = 5000;
     unsigned forced_features = 0;

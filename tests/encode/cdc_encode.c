@@ -58,10 +58,8 @@ static struct slice unhex(char *text)
 
 static void print_value(const char *name, struct slice s)
 {
-    if (!s.ptr)
-        printf("\"%s\":null", name);
-    else
-        printf("\"%s\":" SLICE_FMT, name, SLICE_ARG(s));
+    if (!s.ptr) printf("\"%s\":null", name);
+    else printf("\"%s\":" SLICE_FMT, name, SLICE_ARG(s));
 }
 
 static int print_record(void *arg, const struct change_record *r)

@@ -19,11 +19,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define COMPACTED    4
 
 static const char *const names[] = {
-    "t-0/00000000000000000000.log",      "t-0/00000000000000000000.index",   "t-0/00000000000000000000.timeindex",
-    "t-0/00000000000000000000.txnindex", "t-0/00000000000000000000.snapshot", "t-0/00000000000000000003.log",
-    "t-0/00000000000000000003.index",    "t-0/00000000000000000003.snapshot", "t-0/leader-epoch-checkpoint",
-    "t-0/partition.metadata",            "recovery-point-offset-checkpoint",  "log-start-offset-checkpoint",
-    "ottla.partitions",                  "t-0/00000000000000000005.log.deleted",
+    "t-0/00000000000000000000.log",
+    "t-0/00000000000000000000.index",
+    "t-0/00000000000000000000.timeindex",
+    "t-0/00000000000000000000.txnindex",
+    "t-0/00000000000000000000.snapshot",
+    "t-0/00000000000000000003.log",
+    "t-0/00000000000000000003.index",
+    "t-0/00000000000000000003.snapshot",
+    "t-0/leader-epoch-checkpoint",
+    "t-0/partition.metadata",
+    "recovery-point-offset-checkpoint",
+    "log-start-offset-checkpoint",
+    "ottla.partitions",
+    "t-0/00000000000000000005.log.deleted",
 };
 
 static char path[] = "/dev/shm/ottla-fuzz-XXXXXX";
@@ -171,7 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 3 + len;
         size -= 3 + len;
     }
-    if (choice & CLEAN_STOP) write_file(".kafka_cleanshutdown", (const uint8_t *)"{\"version\":0,\"brokerEpoch\":1}", 29);
+    if (choice & CLEAN_STOP)
+        write_file(".kafka_cleanshutdown", (const uint8_t *)"{\"version\":0,\"brokerEpoch\":1}", 29);
 
     if (!open_log(&dir, &log, choice & COMPACTED)) {
         bool readable = read_all(log);

@@ -71,10 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t answer[4096];
 
     if (runs++ % RUNS_PER_BROKER == 0) {
-        if (broker)
-            stop();
-        else
-            atexit(stop);
+        if (broker) stop();
+        else atexit(stop);
         start();
     }
     if (size > 60000) return 0;

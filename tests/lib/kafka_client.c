@@ -3,9 +3,24 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #define ARENA_BYTES_MAX (64u << 20)
+
+/* connect() may wait where a broker's queue of connections is full, and a signal (the fuzzer's timer) interrupts it:
+ * the connection is then made in the background (connect(2)). */
+static bool connected(int fd, const struct sockaddr_in *to)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+
+    if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0) return true;
+    if (errno != EINTR) return false;
+    while (poll(&p, 1, -1) < 0)
+        if (errno != EINTR) return false;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error}) == 0 && error == 0;
+}
 
 bool kafka_client_open(struct kafka_client *c, const char *address)
 {
@@ -16,7 +31,7 @@ bool kafka_client_open(struct kafka_client *c, const char *address)
     arena_init(&c->arena, ARENA_BYTES_MAX);
     inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (c->fd >= 0 && connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0) return true;
+    if (c->fd >= 0 && connected(c->fd, &to)) return true;
     kafka_client_close(c);
     return false;
 }

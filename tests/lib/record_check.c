@@ -210,12 +210,10 @@ static bool same_batches(struct check *c, const json_t *line, struct slice bytes
         struct message m;
         enum record_batch_result result = record_batch_next(&rest, &b);
         bool same = false;
-        if (result == RECORD_BATCH_OK)
-            same = same_v2_batch(c, expected, &b);
+        if (result == RECORD_BATCH_OK) same = same_v2_batch(c, expected, &b);
         else if (result == RECORD_BATCH_LEGACY && (result = message_next(&rest, &m)) == RECORD_BATCH_OK)
             same = same_legacy_batch(c, expected, &m);
-        else
-            return differs(c, "batch %zu cannot be parsed: %d", i, (int)result);
+        else return differs(c, "batch %zu cannot be parsed: %d", i, (int)result);
         if (!same) return false;
     }
     return rest.len == 0 || differs(c, "%u bytes are left", rest.len);
@@ -288,12 +286,9 @@ bool record_line_check(const json_t *line, char *ret_why, size_t why_size)
     if (!copy) return differs(&c, "no hex");
     struct slice bytes = slice_make(copy, len);
     bool same = same_int(&c, line, "sizeInBytes", len);
-    if (same && json_is_false(json_object_get(line, "valid")))
-        same = same_damage(&c, line, bytes);
-    else if (same && json_object_get(line, "batches"))
-        same = same_batches(&c, line, bytes);
-    else if (same)
-        same = same_by_rule(&c, bytes);
+    if (same && json_is_false(json_object_get(line, "valid"))) same = same_damage(&c, line, bytes);
+    else if (same && json_object_get(line, "batches")) same = same_batches(&c, line, bytes);
+    else if (same) same = same_by_rule(&c, bytes);
     free(copy);
     bytes_done(&c.scratch);
     return same;

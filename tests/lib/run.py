@@ -167,6 +167,7 @@ def reports(folder):
 def part_house(run):
     run.command("include order", ["python3", "tests/check_includes.py"])
     run.command("include order, self-test", ["python3", "tests/check_includes.py", "--self-test"])
+    run.command("layout (.clang-format)", ["sh", "-c", "git ls-files -z '*.c' '*.h' | xargs -0 clang-format-14 --dry-run -Werror"])
 
 
 def part_build(run):

@@ -29,7 +29,8 @@ static uint8_t *batch_of(int64_t producer_id, int32_t sequence, uint32_t *ret_si
     static const char value[200] = "value";
 
     batch_builder_init(&builder);
-    batch_builder_append(&builder, 1000 + sequence, SLICE("key"), slice_make(value, 20 + (uint32_t)sequence % 150), NULL, 0);
+    batch_builder_append(&builder, 1000 + sequence, SLICE("key"), slice_make(value, 20 + (uint32_t)sequence % 150),
+                         NULL, 0);
     fields.producer_id = producer_id;
     fields.producer_epoch = 0;
     fields.base_sequence = sequence;
@@ -76,7 +77,8 @@ static void check_marks(struct partition_log *log, struct log_marks *before)
 {
     struct log_marks m = partition_log_marks(log);
     assert(m.last_stable <= m.high_watermark && m.high_watermark <= m.log_end);
-    assert(m.high_watermark >= before->high_watermark && m.log_start >= before->log_start && m.log_end >= before->log_end);
+    assert(m.high_watermark >= before->high_watermark && m.log_start >= before->log_start &&
+           m.log_end >= before->log_end);
     *before = m;
 }
 
@@ -232,7 +234,8 @@ static void close_all(void)
 
 int main(void)
 {
-    void *(*const roles[])(void *) = {appender, appender, appender, appender, cdc_writer, reader, reader, waiter, syncer, keeper};
+    void *(*const roles[])(void *) = {appender, appender, appender, appender, cdc_writer,
+                                      reader,   reader,   waiter,   syncer,   keeper};
     char path[] = "/tmp/ottla-race-XXXXXX";
     pthread_t threads[countof(roles)];
     int64_t ends[LOGS_COUNT];

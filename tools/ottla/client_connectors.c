@@ -148,10 +148,8 @@ static int set(struct rest *r, const char *name, char **pairs, int pairs_count)
     for (int i = 0; i < pairs_count; i++) {
         char *value = client_split(pairs[i]);
         if (!value) client_fail_usage(&r->c, "set takes KEY=VALUE, not \"%s\"", pairs[i]);
-        if (*value)
-            json_object_set_new(config, pairs[i], json_string(value));
-        else
-            json_object_del(config, pairs[i]);
+        if (*value) json_object_set_new(config, pairs[i], json_string(value));
+        else json_object_del(config, pairs[i]);
     }
     json_decref(call_connector(r, "PUT", name, "/config", config));
     printf("changed %s\n", name);
@@ -238,10 +236,8 @@ int client_connectors(int argc, char **argv)
     struct rest r = {.c = {.name = "connectors"}, .url = url && *url ? url : URL_DEFAULT};
     int option;
     while ((option = getopt_long(argc, argv, "u:h", options, NULL)) != -1) {
-        if (option == 'u')
-            r.url = optarg;
-        else
-            client_option(&r.c, option, usage);
+        if (option == 'u') r.url = optarg;
+        else client_option(&r.c, option, usage);
     }
     size_t len = strlen(r.url);
     AUTO_FREE char *trimmed = xstrdup(r.url);

@@ -150,10 +150,8 @@ static void check_format(const struct consumer *c)
 static void print_record(struct consumer *c, const rd_kafka_message_t *m)
 {
     bytes_reset(&c->line);
-    if (c->json)
-        write_json(&c->line, m);
-    else
-        write_formatted(&c->line, m, c->format);
+    if (c->json) write_json(&c->line, m);
+    else write_formatted(&c->line, m, c->format);
     if (c->line.failed) client_fail(&c->client, "no memory for a record");
     fwrite(c->line.ptr, 1, c->line.len, stdout);
 }
@@ -299,10 +297,8 @@ int client_consume(int argc, char **argv)
     c.rk = client_open(&c.client, RD_KAFKA_CONSUMER);
     rd_kafka_poll_set_consumer(c.rk);
     client_catch_signals();
-    if (c.group)
-        subscribe(&c, argv + optind, argc - optind);
-    else
-        assign(&c, argv + optind, argc - optind);
+    if (c.group) subscribe(&c, argv + optind, argc - optind);
+    else assign(&c, argv + optind, argc - optind);
     read_records(&c);
     bool failed = fflush(stdout) || ferror(stdout);
     if (failed && errno != EPIPE && !client_stopped) client_fail(&c.client, "cannot write: %s", strerror(errno));

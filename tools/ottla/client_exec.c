@@ -26,8 +26,7 @@ int client_exec(int argc, char **argv)
                 "ottla %s: %s does not exist: this build has no client tools (librdkafka-dev and libcurl4-openssl-dev, "
                 "meson option -Dclients=enabled)\n",
                 argv[0], path);
-    else
-        fprintf(stderr, "ottla %s: cannot start %s: %s\n", argv[0], path, strerror(errno));
+    else fprintf(stderr, "ottla %s: cannot start %s: %s\n", argv[0], path, strerror(errno));
     free(arguments);
     return 1;
 }

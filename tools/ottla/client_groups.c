@@ -74,8 +74,7 @@ static void print_offsets(struct client *c, rd_kafka_t *rk, const char *group)
             printf("  %s-%d committed %" PRId64, p->topic, p->partition, p->offset);
             if (rd_kafka_query_watermark_offsets(rk, p->topic, p->partition, &low, &high, CLIENT_TIMEOUT_MS))
                 puts(" end unknown");
-            else
-                printf(" end %" PRId64 " lag %" PRId64 "\n", high, high - p->offset);
+            else printf(" end %" PRId64 " lag %" PRId64 "\n", high, high - p->offset);
         }
     }
     rd_kafka_event_destroy(event);
@@ -115,17 +114,14 @@ static int print_results(const struct client *c, const rd_kafka_group_result_t *
         const char *name = rd_kafka_group_result_name(results[i]);
         const rd_kafka_error_t *error = rd_kafka_group_result_error(results[i]);
         const rd_kafka_topic_partition_list_t *partitions = rd_kafka_group_result_partitions(results[i]);
-        if (error)
-            fprintf(stderr, "ottla %s: %s: %s\n", c->name, name, rd_kafka_error_string(error));
-        else
-            printf("%s %s\n", done, name);
+        if (error) fprintf(stderr, "ottla %s: %s: %s\n", c->name, name, rd_kafka_error_string(error));
+        else printf("%s %s\n", done, name);
         failed += error != NULL;
         for (int j = 0; partitions && j < partitions->cnt; j++) {
             const rd_kafka_topic_partition_t *p = &partitions->elems[j];
             if (p->err)
                 fprintf(stderr, "ottla %s: %s-%d: %s\n", c->name, p->topic, p->partition, rd_kafka_err2str(p->err));
-            else
-                printf("  %s-%d %" PRId64 "\n", p->topic, p->partition, p->offset);
+            else printf("  %s-%d %" PRId64 "\n", p->topic, p->partition, p->offset);
             failed += p->err != 0;
         }
     }

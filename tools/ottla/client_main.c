@@ -73,8 +73,7 @@ static void take_error(rd_kafka_t *rk, int error, const char *reason, void *opaq
     static char last[sizeof broker_refuses];
     if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         snprintf(broker_refuses, sizeof broker_refuses, "%s", last[0] ? last : reason);
-    else
-        snprintf(last, sizeof last, "%s", reason);
+    else snprintf(last, sizeof last, "%s", reason);
 }
 
 struct client client_new(const char *name)

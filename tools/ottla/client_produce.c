@@ -104,10 +104,8 @@ static void send_whole(struct producer *p, FILE *in)
 
 static void send_file(struct producer *p, FILE *in, const char *name)
 {
-    if (p->whole)
-        send_whole(p, in);
-    else
-        send_lines(p, in);
+    if (p->whole) send_whole(p, in);
+    else send_lines(p, in);
     if (ferror(in) && !client_stopped) client_fail(&p->client, "%s: %s", name, strerror(errno));
 }
 

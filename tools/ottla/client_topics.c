@@ -85,10 +85,8 @@ static void describe_one(struct client *c, rd_kafka_t *rk, const struct rd_kafka
         printf("  partition %d leader %d", p->id, p->leader);
         rd_kafka_resp_err_t error =
             rd_kafka_query_watermark_offsets(rk, t->topic, p->id, &low, &high, CLIENT_TIMEOUT_MS);
-        if (error)
-            printf(" offsets unknown: %s\n", rd_kafka_err2str(error));
-        else
-            printf(" offsets %" PRId64 "..%" PRId64 " (%" PRId64 ")\n", low, high, high - low);
+        if (error) printf(" offsets unknown: %s\n", rd_kafka_err2str(error));
+        else printf(" offsets %" PRId64 "..%" PRId64 " (%" PRId64 ")\n", low, high, high - low);
     }
     describe_configs(c, rk, t->topic);
 }
@@ -122,10 +120,8 @@ static int print_results(const struct client *c, const rd_kafka_topic_result_t *
         const char *name = rd_kafka_topic_result_name(results[i]);
         rd_kafka_resp_err_t error = rd_kafka_topic_result_error(results[i]);
         const char *text = rd_kafka_topic_result_error_string(results[i]);
-        if (error)
-            fprintf(stderr, "ottla %s: %s: %s\n", c->name, name, text ? text : rd_kafka_err2str(error));
-        else
-            printf("%s %s\n", done, name);
+        if (error) fprintf(stderr, "ottla %s: %s: %s\n", c->name, name, text ? text : rd_kafka_err2str(error));
+        else printf("%s %s\n", done, name);
         failed += error != 0;
     }
     return failed;

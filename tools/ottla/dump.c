@@ -59,8 +59,7 @@ const char *dump_time(int64_t timestamp_ms, char ret_text[DUMP_TIME_SIZE])
     if (timestamp_ms < 0 || !gmtime_r(&seconds, &tm) ||
         !(n = strftime(ret_text, DUMP_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)))
         snprintf(ret_text, DUMP_TIME_SIZE, "%" PRId64, timestamp_ms);
-    else
-        snprintf(ret_text + n, DUMP_TIME_SIZE - n, ".%03dZ", (int)(timestamp_ms % 1000));
+    else snprintf(ret_text + n, DUMP_TIME_SIZE - n, ".%03dZ", (int)(timestamp_ms % 1000));
     return ret_text;
 }
 
@@ -195,10 +194,8 @@ static void dump_path(struct dump *d, const char *path, int depth)
     const struct kind *kind = kind_find(path);
     if (!S_ISDIR(st.st_mode)) {
         /* Other files in a folder (locks, the user's own) are none of our business; one that was named is. */
-        if (kind)
-            dump_one_file(d, path, kind);
-        else if (depth == 0)
-            dump_problem(d, "%s: not a file of a data directory, by its name", path);
+        if (kind) dump_one_file(d, path, kind);
+        else if (depth == 0) dump_problem(d, "%s: not a file of a data directory, by its name", path);
         return;
     }
     struct dirent **entries;

@@ -33,8 +33,7 @@ static void print_wrapped(FILE *out, const char *text)
         size_t word = strcspn(p, " ");
         if (column == 0 || column + 1 + (int)word > LINE_COLUMNS)
             column = fprintf(out, "%s# ", column ? "\n" : "") - (column ? 1 : 0);
-        else
-            column += fprintf(out, " ");
+        else column += fprintf(out, " ");
         column += fprintf(out, "%.*s", (int)word, p);
         p += word;
         while (*p == ' ') p++;
@@ -50,12 +49,9 @@ static bool has_bound(double bound)
 static void print_bounds(FILE *out, const struct option *row)
 {
     if (row->max < row->min) return;
-    if (has_bound(row->min) && has_bound(row->max))
-        fprintf(out, ", %.15g to %.15g", row->min, row->max);
-    else if (has_bound(row->min))
-        fprintf(out, ", at least %.15g", row->min);
-    else if (has_bound(row->max))
-        fprintf(out, ", at most %.15g", row->max);
+    if (has_bound(row->min) && has_bound(row->max)) fprintf(out, ", %.15g to %.15g", row->min, row->max);
+    else if (has_bound(row->min)) fprintf(out, ", at least %.15g", row->min);
+    else if (has_bound(row->max)) fprintf(out, ", at most %.15g", row->max);
 }
 
 void list_options(FILE *out)

@@ -22,9 +22,10 @@ Test(crypto, digests_and_macs_of_the_standards)
     cr_assert_eq(crypto_hmac(CRYPTO_SHA256, jefe, nothing, out, &err), 0);
     expect_hex(out, CRYPTO_SHA256, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     cr_assert_eq(crypto_hmac(CRYPTO_SHA512, jefe, nothing, out, &err), 0);
-    expect_hex(out, CRYPTO_SHA512,
-               "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d"
-               "4a6b4b636e070a38bce737");
+    expect_hex(
+        out, CRYPTO_SHA512,
+        "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d"
+        "4a6b4b636e070a38bce737");
     cr_assert_eq(crypto_hmac(CRYPTO_SHA256, SLICE_EMPTY, SLICE_EMPTY, out, &err), 0);
     expect_hex(out, CRYPTO_SHA256, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }

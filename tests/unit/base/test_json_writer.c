@@ -49,14 +49,10 @@ Test(json_writer, every_byte_at_every_place)
                 text[len - 1 - place] = (uint8_t)c; /* twice, or the middle */
                 for (uint32_t i = 0; i < len; i++) {
                     const char *letter = text[i] < 0x20 && text[i] ? strchr("\bb\tt\nn\ff\rr", text[i]) : NULL;
-                    if (letter)
-                        p += sprintf(p, "\\%c", letter[1]);
-                    else if (text[i] < 0x20)
-                        p += sprintf(p, "\\u%04X", text[i]);
-                    else if (text[i] == '"' || text[i] == '\\')
-                        p += sprintf(p, "\\%c", text[i]);
-                    else
-                        *p++ = (char)text[i];
+                    if (letter) p += sprintf(p, "\\%c", letter[1]);
+                    else if (text[i] < 0x20) p += sprintf(p, "\\u%04X", text[i]);
+                    else if (text[i] == '"' || text[i] == '\\') p += sprintf(p, "\\%c", text[i]);
+                    else *p++ = (char)text[i];
                 }
                 bytes_reset(&b);
                 json_write_escaped(&b, slice_make(text, len));

@@ -19,8 +19,11 @@ static bool set(struct metadata *m, const char *user, const char *client, const 
 {
     struct client_quota_record_entity_data entity[2];
     struct client_quota_record r = {.entity = entity, .key = slice_of(key), .value = value, .remove = remove};
-    if (user) entity[r.entity_count++] = (struct client_quota_record_entity_data){SLICE("user"), *user ? slice_of(user) : SLICE_NULL};
-    if (client) entity[r.entity_count++] = (struct client_quota_record_entity_data){SLICE("client-id"), slice_of(client)};
+    if (user)
+        entity[r.entity_count++] =
+            (struct client_quota_record_entity_data){SLICE("user"), *user ? slice_of(user) : SLICE_NULL};
+    if (client)
+        entity[r.entity_count++] = (struct client_quota_record_entity_data){SLICE("client-id"), slice_of(client)};
     return quota_replay(m, &r);
 }
 
@@ -51,8 +54,15 @@ Test(quota, addresses_are_numbers)
     static const struct {
         const char *text;
         bool good;
-    } rows[] = {{"10.0.0.1", true},    {"::1", true},  {"1.2.3", true}, {"fe80::1234:5678:9abc:def0", true}, {"localhost", false},
-                {"10.0.0.256", false}, {"::g", false}, {"a:b", false},  {"0123456789012345678901234567890123456789012345678901234567890", false}};
+    } rows[] = {{"10.0.0.1", true},
+                {"::1", true},
+                {"1.2.3", true},
+                {"fe80::1234:5678:9abc:def0", true},
+                {"localhost", false},
+                {"10.0.0.256", false},
+                {"::g", false},
+                {"a:b", false},
+                {"0123456789012345678901234567890123456789012345678901234567890", false}};
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct quota_entity e = {.has[QUOTA_IP] = true, .name[QUOTA_IP] = slice_of(rows[i].text)};

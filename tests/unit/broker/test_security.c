@@ -182,8 +182,13 @@ Test(security, snapshots_keep_what_was_removed_later)
 
 Test(security, rules_change_in_place_only_where_nobody_looks_on)
 {
-    const struct acl_fields rule = {.resource_name = SLICE("t"), .principal = SLICE("User:a"), .host = SLICE("*"), .resource_type = 2,
-                                    .pattern = ACL_PATTERN_LITERAL, .operation = 3, .permission = ACL_PERMISSION_ALLOW};
+    const struct acl_fields rule = {.resource_name = SLICE("t"),
+                                    .principal = SLICE("User:a"),
+                                    .host = SLICE("*"),
+                                    .resource_type = 2,
+                                    .pattern = ACL_PATTERN_LITERAL,
+                                    .operation = 3,
+                                    .permission = ACL_PERMISSION_ALLOW};
     const struct uuid one = {{1}}, two = {{2}}, three = {{3}};
     const struct security *s = NULL;
 

@@ -90,10 +90,8 @@ static void release(enum kafka_error error)
         void (*done)(struct txn *, enum kafka_error) = fake.waiting[i].done;
         void (*id_done)(struct txn *, enum kafka_error, int64_t) = fake.waiting[i].id_done;
         memset(&fake.waiting[i], 0, sizeof fake.waiting[i]);
-        if (done)
-            done(t, error);
-        else
-            id_done(t, error, error == KAFKA_NONE ? fake.next_id++ : -1);
+        if (done) done(t, error);
+        else id_done(t, error, error == KAFKA_NONE ? fake.next_id++ : -1);
     }
 }
 
@@ -139,14 +137,18 @@ static void answered(struct txn_call *call, const struct txn_result *result)
 
 static struct producer producer_new(const char *id, int16_t version)
 {
-    return (struct producer){.call.answer = answered, .who = {.id = slice_of(id), .producer_id = -1, .epoch = -1}, .version = version};
+    return (struct producer){
+        .call.answer = answered, .who = {.id = slice_of(id), .producer_id = -1, .epoch = -1}, .version = version};
 }
 
 static enum kafka_error init_from(struct producer *p, int64_t expected_id, int16_t expected_epoch)
 {
     int answers = p->answers;
     txn_init(&txns,
-             &(struct txn_init){.id = p->who.id, .timeout_ms = 60000, .expected_producer_id = expected_id, .expected_epoch = expected_epoch},
+             &(struct txn_init){.id = p->who.id,
+                                .timeout_ms = 60000,
+                                .expected_producer_id = expected_id,
+                                .expected_epoch = expected_epoch},
              &p->call);
     cr_assert_eq(p->answers, answers + 1);
     if (p->got.error == KAFKA_NONE) p->who.producer_id = p->got.producer_id, p->who.epoch = p->got.epoch;
@@ -205,11 +207,14 @@ Test(txn, a_commit_is_decided_before_its_markers_and_complete_behind_them)
     cr_expect_eq(add(&p, "t", 2), KAFKA_NONE);
     cr_expect_eq(fake.log_count, 4, "what is there is not written again");
     cr_expect_eq(end(&p, true), KAFKA_NONE);
-    expect_log((enum txn_state[]){TXN_EMPTY, TXN_ONGOING, TXN_ONGOING, TXN_ONGOING, TXN_PREPARE_COMMIT, TXN_COMPLETE_COMMIT}, 6);
+    expect_log(
+        (enum txn_state[]){TXN_EMPTY, TXN_ONGOING, TXN_ONGOING, TXN_ONGOING, TXN_PREPARE_COMMIT, TXN_COMPLETE_COMMIT},
+        6);
     cr_expect_eq(fake.partitions_count, 0, "a complete transaction has no partitions");
     cr_expect_eq(fake.marks_count, 3);
     for (int i = 0; i < 3; i++)
-        cr_expect(fake.marks[i].marker.commit && fake.marks[i].marker.producer_id == 1000 && fake.marks[i].marker.epoch == 0);
+        cr_expect(fake.marks[i].marker.commit && fake.marks[i].marker.producer_id == 1000 &&
+                  fake.marks[i].marker.epoch == 0);
     cr_expect_eq(p.who.epoch, 0, "version 0 keeps the epoch");
     cr_expect_eq(end(&p, true), KAFKA_NONE, "a repeat of the same decision");
     cr_expect_eq(end(&p, false), KAFKA_INVALID_TXN_STATE);
@@ -363,7 +368,9 @@ Test(txn, while_a_step_waits_others_come_again)
 {
     struct producer p = producer_new("a", 0), q = producer_new("a", 0);
     fake.slow = true;
-    txn_init(&txns, &(struct txn_init){.id = p.who.id, .timeout_ms = 1000, .expected_producer_id = -1, .expected_epoch = -1}, &p.call);
+    txn_init(&txns,
+             &(struct txn_init){.id = p.who.id, .timeout_ms = 1000, .expected_producer_id = -1, .expected_epoch = -1},
+             &p.call);
     cr_expect_eq(init(&q), KAFKA_CONCURRENT_TRANSACTIONS);
     release(KAFKA_NONE); /* the id */
     cr_expect_eq(p.answers, 0);
@@ -446,8 +453,14 @@ Test(txn, markers_that_fail_are_written_later)
 Test(txn, a_decision_outlives_the_process)
 {
     for (int commit = 0; commit < 2; commit++) {
-        struct txn_data data = {.state = commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT, .producer_id = 5, .previous_producer_id = -1,
-                                .next_producer_id = -1, .epoch = 3, .last_epoch = -1, .timeout_ms = 1000, .start_ms = 1};
+        struct txn_data data = {.state = commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT,
+                                .producer_id = 5,
+                                .previous_producer_id = -1,
+                                .next_producer_id = -1,
+                                .epoch = 3,
+                                .last_epoch = -1,
+                                .timeout_ms = 1000,
+                                .start_ms = 1};
         struct txn *t = txns_restore(&txns, SLICE("a"), &data);
         txn_restore_partition(t, SLICE("t"), 4);
         txn_restore_partition(t, SLICE("t"), 5);
@@ -458,8 +471,14 @@ Test(txn, a_decision_outlives_the_process)
         cr_expect_eq(fake.marks[0].marker.commit, commit == 1);
         cr_expect_eq(state("a")->state, commit ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT);
     }
-    struct txn_data open = {.state = TXN_ONGOING, .producer_id = 6, .previous_producer_id = -1, .next_producer_id = -1,
-                            .epoch = 0, .last_epoch = -1, .timeout_ms = 1000, .start_ms = fake.now_ms};
+    struct txn_data open = {.state = TXN_ONGOING,
+                            .producer_id = 6,
+                            .previous_producer_id = -1,
+                            .next_producer_id = -1,
+                            .epoch = 0,
+                            .last_epoch = -1,
+                            .timeout_ms = 1000,
+                            .start_ms = fake.now_ms};
     struct txn *t = txns_restore(&txns, SLICE("b"), &open);
     txn_restore_partition(t, SLICE("t"), 0);
     fake.marks_count = 0;
@@ -497,7 +516,9 @@ Test(txn, a_stop_answers_who_waits)
 {
     struct producer p = producer_new("a", 0);
     fake.slow = true;
-    txn_init(&txns, &(struct txn_init){.id = p.who.id, .timeout_ms = 1000, .expected_producer_id = -1, .expected_epoch = -1}, &p.call);
+    txn_init(&txns,
+             &(struct txn_init){.id = p.who.id, .timeout_ms = 1000, .expected_producer_id = -1, .expected_epoch = -1},
+             &p.call);
     txns_done(&txns);
     cr_expect_eq(p.answers, 1);
     cr_expect_eq(p.got.error, KAFKA_COORDINATOR_NOT_AVAILABLE);

@@ -21,7 +21,8 @@ static void fixture_open(struct fixture *f)
     f->encoder = change_encoder_new(f->config, "run");
     cr_assert_eq(journal_store_open(f->broker.broker, &f->store, &err), 0, "%s", err.text);
     cr_assert_eq(journal_store_take(f->store, "unit", "unit", &f->stored, &err), 0, "%s", err.text);
-    f->ingest = ingest_new(&(struct ingest_env){.broker = f->broker.broker, .config = f->config, .encoder = f->encoder}, f->stored);
+    f->ingest = ingest_new(&(struct ingest_env){.broker = f->broker.broker, .config = f->config, .encoder = f->encoder},
+                           f->stored);
 }
 
 static void fixture_close(struct fixture *f)
@@ -33,7 +34,8 @@ static void fixture_close(struct fixture *f)
 
 static void fixture_new(struct fixture *f, bool metadata)
 {
-    *f = (struct fixture){.config = test_config((const char *const[]){metadata ? "provide.transaction.metadata=true" : "a=b", NULL})};
+    *f = (struct fixture){
+        .config = test_config((const char *const[]){metadata ? "provide.transaction.metadata=true" : "a=b", NULL})};
     scratch_broker_new(&f->broker);
     fixture_open(f);
     cr_assert_eq(journal_snapshot_end(f->stored->journal, 100), 0);
@@ -180,7 +182,8 @@ Test(ingest, transaction_metadata_counts_on_where_a_cut_transaction_is_read_agai
         cr_expect_str_eq(seen(&f, "unit.transaction", "\"status\":"), "\"BEGIN\" \"END\" ");
         cr_expect_str_eq(seen(&f, "unit.transaction", "\"id\":"), "\"7:200\" \"7:310\" ");
         cr_expect_str_eq(seen(&f, "unit.transaction", ",\"event_count\":"), "null 3 ");
-        cr_expect_str_eq(seen(&f, "unit.transaction", "\"data_collections\":"), "null [{\"data_collection\":\"message\" ");
+        cr_expect_str_eq(seen(&f, "unit.transaction", "\"data_collections\":"),
+                         "null [{\"data_collection\":\"message\" ");
         /* Read once more, all of it is done. */
         restart(&f);
         send(&f, 0, 3);

@@ -50,7 +50,8 @@ Test(journal_record, no_prefix_and_no_longer_value_is_a_unit)
     struct journal_unit_record r;
 
     unit_write(&b);
-    for (uint32_t len = 0; len < b.len; len++) cr_assert_not(journal_unit_read(slice_make(b.ptr, len), &r), "%u bytes", len);
+    for (uint32_t len = 0; len < b.len; len++)
+        cr_assert_not(journal_unit_read(slice_make(b.ptr, len), &r), "%u bytes", len);
     bytes_append_byte(&b, 0);
     cr_assert_not(journal_unit_read(bytes_slice(&b), &r));
     bytes_done(&b);
@@ -72,8 +73,9 @@ Test(journal_record, counts_and_versions_are_not_believed)
 
 Test(journal_record, the_documented_example_has_these_bytes)
 {
-    static const uint8_t expected[] = {1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x6e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                                       0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6};
+    static const uint8_t expected[] = {1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x6e, 0, 0, 0, 0, 0, 0, 0,
+                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1,    0, 0, 0, 0, 0, 0, 0,
+                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0,    0, 0, 0, 0, 0, 6};
     struct bytes b = {0};
     struct journal_entry e = {.topic_id = {{1}}, .sequence = 5, .end = 6};
     uint8_t key[JOURNAL_KEY_BYTES];
@@ -88,7 +90,8 @@ Test(journal_record, the_documented_example_has_these_bytes)
     FILE *out = open_memstream(&text, &size);
     journal_record_print(out, slice_make(key, sizeof key), bytes_slice(&b));
     fclose(out);
-    cr_expect_str_eq(text, "connector=1 UNIT whole_lsn=0/0000006E whole shown config=0000000000000000 AQAAAAAAAAAAAAAAAAAAAA-0:sequence=5,end=6");
+    cr_expect_str_eq(text, "connector=1 UNIT whole_lsn=0/0000006E whole shown config=0000000000000000 "
+                           "AQAAAAAAAAAAAAAAAAAAAA-0:sequence=5,end=6");
     free(text);
     bytes_done(&b);
 }
@@ -100,13 +103,15 @@ Test(journal_record, the_other_records_are_read_as_they_were_written)
     struct journal_relation_record relation;
     int64_t keep;
 
-    journal_connector_write(&b, &(struct journal_connector_record){.name = SLICE("a"), .topic_prefix = SLICE("dbserver1"), .producer_id = 1l << 62});
+    journal_connector_write(&b, &(struct journal_connector_record){
+                                    .name = SLICE("a"), .topic_prefix = SLICE("dbserver1"), .producer_id = 1l << 62});
     cr_assert(journal_connector_read(bytes_slice(&b), &connector));
     cr_expect(slice_eq_text(connector.topic_prefix, "dbserver1"));
     cr_expect_eq(connector.producer_id, 1l << 62);
     cr_expect_not(journal_cut_read(bytes_slice(&b), &keep));
 
-    journal_relation_write(&b, &(struct journal_relation_record){.oid = 16384, .from = at, .shape = SLICE("shape"), .resolved = SLICE("resolved")});
+    journal_relation_write(&b, &(struct journal_relation_record){
+                                   .oid = 16384, .from = at, .shape = SLICE("shape"), .resolved = SLICE("resolved")});
     cr_assert(journal_relation_read(bytes_slice(&b), &relation));
     cr_expect_eq(relation.oid, 16384);
     cr_expect(slice_eq_text(relation.resolved, "resolved"));
@@ -119,7 +124,9 @@ Test(journal_record, the_other_records_are_read_as_they_were_written)
 
 Test(journal_record, positions_are_ordered_as_the_stream_is)
 {
-    static const struct journal_position order[] = {{0}, {.whole_lsn = 10}, {10, 50, 0}, {10, 50, 7}, {.whole_lsn = 60}, {60, 60, 1}, {60, 90, 2}, {.whole_lsn = 95}};
+    static const struct journal_position order[] = {{0},         {.whole_lsn = 10}, {10, 50, 0},
+                                                    {10, 50, 7}, {.whole_lsn = 60}, {60, 60, 1},
+                                                    {60, 90, 2}, {.whole_lsn = 95}};
 
     for (size_t i = 0; i < countof(order); i++)
         for (size_t k = 0; k < countof(order); k++) {

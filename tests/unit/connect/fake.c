@@ -401,8 +401,7 @@ bool state_becomes(struct fixture *f, const char *name, const char *states)
             snprintf(now, sizeof now, "%s/%s",
                      json_string_value(json_object_get(json_object_get(status, "connector"), "state")),
                      task ? json_string_value(json_object_get(task, "state")) : "-");
-        else
-            snprintf(now, sizeof now, "none");
+        else snprintf(now, sizeof now, "none");
         json_decref(status);
         if (strcmp(now, states) == 0) return true;
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);

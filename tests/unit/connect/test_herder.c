@@ -37,10 +37,8 @@ static void expect_stored(struct fixture *f, const char *key, const char *value)
         if (value ? now && strcmp(now, value) == 0 : !now) break;
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
-    if (value)
-        cr_expect_str_eq(now ? now : "(none)", value, "%s", key);
-    else
-        cr_expect_null(now, "%s", key);
+    if (value) cr_expect_str_eq(now ? now : "(none)", value, "%s", key);
+    else cr_expect_null(now, "%s", key);
     free(now);
 }
 

@@ -16,10 +16,8 @@ static void expect(const char *method, const char *path, const char *body, int s
     struct http_answer a = http_call(f.port, method, path, HTTP_JSON, body);
 
     cr_expect_eq(a.status, status, "%s %s: %s", method, path, a.text);
-    if (answer && *answer == '~')
-        cr_expect(strstr(a.text, answer + 1), "%s %s: %s", method, path, a.text);
-    else if (answer)
-        cr_expect_str_eq(a.body, answer, "%s %s", method, path);
+    if (answer && *answer == '~') cr_expect(strstr(a.text, answer + 1), "%s %s: %s", method, path, a.text);
+    else if (answer) cr_expect_str_eq(a.body, answer, "%s %s", method, path);
     free(a.text);
 }
 

@@ -13,10 +13,8 @@ static void visit(void *arg, struct slice key, struct slice value)
     AUTO_FREE char *name = slice_strdup(key);
     AUTO_FREE char *text = slice_strdup(value);
 
-    if (text)
-        json_object_set_new(arg, name, json_string(text));
-    else
-        json_object_del(arg, name);
+    if (text) json_object_set_new(arg, name, json_string(text));
+    else json_object_del(arg, name);
 }
 
 static json_t *replayed(struct connect_store *s, enum connect_topic topic)

@@ -13,7 +13,7 @@ static struct bytes content(uint32_t size, int kind)
     bytes_room(&b, size + 1);
     for (uint32_t i = 0; i < size; i++) {
         state = state * 1103515245 + 12345;
-        b.ptr[i] = kind == 0 ? 0 : kind == 1 ? (uint8_t)"abcdefgh"[state >> 29] : (uint8_t)(state >> 16);
+        b.ptr[i] = kind == 0 ? 0 : kind == 1 ? (uint8_t) "abcdefgh"[state >> 29] : (uint8_t)(state >> 16);
     }
     b.len = size;
     return b;
@@ -34,7 +34,8 @@ Test(compress, what_goes_in_comes_out_for_every_codec_level_and_size)
                     bytes_reset(&out);
                     bytes_append_text(&packed, "before");
                     bytes_append_text(&out, "kept");
-                    cr_assert_eq(compress_append((enum compression_codec)codec, levels[l], bytes_slice(&in), &packed), 0);
+                    cr_assert_eq(compress_append((enum compression_codec)codec, levels[l], bytes_slice(&in), &packed),
+                                 0);
                     struct slice p = slice_make(packed.ptr + 6, packed.len - 6);
                     cr_assert_eq(decompress_append((enum compression_codec)codec, p, in.len, &out), 0,
                                  "%s level %d size %u", compression_name(codec), levels[l], in.len);
@@ -51,7 +52,8 @@ Test(compress, no_content_beyond_the_limit)
 {
     for (int codec = 0; codec < COMPRESSION_CODECS; codec++) {
         struct bytes in = content(10000000, 0), packed = {0}, out = {0};
-        cr_assert_eq(compress_append((enum compression_codec)codec, COMPRESSION_LEVEL_DEFAULT, bytes_slice(&in), &packed), 0);
+        cr_assert_eq(
+            compress_append((enum compression_codec)codec, COMPRESSION_LEVEL_DEFAULT, bytes_slice(&in), &packed), 0);
         cr_assert_eq(decompress_append((enum compression_codec)codec, bytes_slice(&packed), 9999999, &out), -EFBIG,
                      "%s", compression_name(codec));
         cr_assert_eq(out.len, 0);
@@ -65,7 +67,8 @@ Test(compress, a_cut_or_foreign_input_is_refused)
 {
     for (int codec = COMPRESSION_GZIP; codec < COMPRESSION_CODECS; codec++) {
         struct bytes in = content(50000, 1), packed = {0}, out = {0};
-        cr_assert_eq(compress_append((enum compression_codec)codec, COMPRESSION_LEVEL_DEFAULT, bytes_slice(&in), &packed), 0);
+        cr_assert_eq(
+            compress_append((enum compression_codec)codec, COMPRESSION_LEVEL_DEFAULT, bytes_slice(&in), &packed), 0);
         for (uint32_t len = 1; len < packed.len; len += 1 + len / 100) {
             bytes_reset(&out);
             int r = decompress_append((enum compression_codec)codec, slice_make(packed.ptr, len), 1000000, &out);
@@ -73,7 +76,8 @@ Test(compress, a_cut_or_foreign_input_is_refused)
             bool boundary = codec == COMPRESSION_SNAPPY && r == 0 && out.len % 32768 == 0;
             cr_assert(r == -EBADMSG || boundary, "%s cut at %u: %d", compression_name(codec), len, r);
         }
-        cr_assert_eq(decompress_append((enum compression_codec)codec, SLICE("this is not compressed"), 1000, &out), -EBADMSG);
+        cr_assert_eq(decompress_append((enum compression_codec)codec, SLICE("this is not compressed"), 1000, &out),
+                     -EBADMSG);
         bytes_done(&in), bytes_done(&packed), bytes_done(&out);
     }
     struct bytes out = {0};

@@ -25,9 +25,9 @@ static void build(struct batch_builder *b, int count, const struct batch_fields 
     for (int i = 0; i < count; i++) {
         char key[20];
         struct record_header headers[] = {{SLICE("h1"), SLICE("value")}, {SLICE("h2"), SLICE_NULL}};
-        batch_builder_append(b, 1000 + (i % 3) * 100 - i, i % 5 == 4 ? SLICE_NULL : numbered(key, sizeof key, "key-", i),
-                             i % 7 == 6 ? SLICE_NULL : slice_make(value, (uint32_t)(i * i * 3) % sizeof value), headers,
-                             i % 3);
+        batch_builder_append(
+            b, 1000 + (i % 3) * 100 - i, i % 5 == 4 ? SLICE_NULL : numbered(key, sizeof key, "key-", i),
+            i % 7 == 6 ? SLICE_NULL : slice_make(value, (uint32_t)(i * i * 3) % sizeof value), headers, i % 3);
     }
     cr_assert_eq(batch_builder_finish(b, fields, ret_batch), 0);
 }
@@ -252,7 +252,8 @@ Test(record, a_batch_is_rebuilt_in_another_codec)
     cr_assert_eq(batch_builder_finish(&b, &fields, &bytes), 0);
     cr_assert_eq(record_batch_parse(bytes, &batch), RECORD_BATCH_OK);
 
-    cr_assert_eq(record_batch_rebuild(&batch, COMPRESSION_ZSTD, COMPRESSION_LEVEL_DEFAULT, CONTENT_MAX, &again, &rebuilt), 0);
+    cr_assert_eq(
+        record_batch_rebuild(&batch, COMPRESSION_ZSTD, COMPRESSION_LEVEL_DEFAULT, CONTENT_MAX, &again, &rebuilt), 0);
     cr_assert_eq(record_batch_parse(rebuilt, &other), RECORD_BATCH_OK);
     cr_assert(record_batch_crc_ok(&other));
     cr_assert_eq(record_batch_codec(&other), COMPRESSION_ZSTD);

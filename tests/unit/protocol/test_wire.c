@@ -30,8 +30,7 @@ static uint8_t *flatten(const struct buf *b)
         const struct buf_part *part = &b->parts[i];
         if (part->type == BUF_FILE)
             cr_assert_eq(pread(part->file->fd, p, part->length, (off_t)part->position), (ssize_t)part->length);
-        else
-            memcpy(p, part->ptr, part->length);
+        else memcpy(p, part->ptr, part->length);
         p += part->length;
     }
     cr_assert_eq((uint64_t)(p - bytes), b->size);

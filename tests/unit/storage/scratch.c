@@ -25,7 +25,8 @@ void scratch_init(struct scratch *s)
     log_dir_options_default(&s->options);
     s->options.path = s->path;
     s->options.clock = &s->clock.clock;
-    s->options.flush_interval_ms = s->options.recovery_point_interval_ms = s->options.retention_check_interval_ms = FAR_MS;
+    s->options.flush_interval_ms = s->options.recovery_point_interval_ms = s->options.retention_check_interval_ms =
+        FAR_MS;
     log_config_default(&s->config);
     s->config.file_delete_delay_ms = 0;
     s->config.message_timestamp_after_max_ms = INT64_MAX;
@@ -134,7 +135,8 @@ uint8_t *batch_make(const struct batch_spec *spec, uint32_t *ret_size)
     return copy;
 }
 
-uint8_t *marker_make(int64_t producer_id, int16_t producer_epoch, bool commit, int32_t coordinator_epoch, uint32_t *ret_size)
+uint8_t *marker_make(int64_t producer_id, int16_t producer_epoch, bool commit, int32_t coordinator_epoch,
+                     uint32_t *ret_size)
 {
     struct batch_builder builder;
     struct slice bytes;
@@ -176,7 +178,8 @@ void scratch_fill(struct partition_log *log, uint32_t batches, uint32_t value_by
 {
     for (uint32_t i = 0; i < batches; i++)
         cr_assert_eq(scratch_append(log, APPEND_CLIENT,
-                                    &(struct batch_spec){.value_bytes = value_bytes, .timestamp_ms = timestamp_ms + i}, NULL),
+                                    &(struct batch_spec){.value_bytes = value_bytes, .timestamp_ms = timestamp_ms + i},
+                                    NULL),
                      KAFKA_NONE);
 }
 

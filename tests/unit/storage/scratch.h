@@ -50,7 +50,8 @@ struct batch_spec {
 /* A batch as a producer sends it, malloc'd. Values are filled from the record's number, so that they can be told apart. */
 uint8_t *batch_make(const struct batch_spec *spec, uint32_t *ret_size);
 /* The control batch that ends a transaction. */
-uint8_t *marker_make(int64_t producer_id, int16_t producer_epoch, bool commit, int32_t coordinator_epoch, uint32_t *ret_size);
+uint8_t *marker_make(int64_t producer_id, int16_t producer_epoch, bool commit, int32_t coordinator_epoch,
+                     uint32_t *ret_size);
 
 enum kafka_error scratch_append(struct partition_log *log, enum append_origin origin, const struct batch_spec *spec,
                                 struct log_append *ret_append);

@@ -49,8 +49,9 @@ static void open_all(struct scratch *s, bool clean, bool unclean_before)
         const struct expected *e = &partitions[i];
         struct partition_log *log;
         struct log_read r;
-        cr_assert_eq(log_dir_open_log(s->dir, e->topic, e->partition, topic_id_of(s->options.path, e), &s->config, &log, &err), 0,
-                     "%s", err.text);
+        cr_assert_eq(
+            log_dir_open_log(s->dir, e->topic, e->partition, topic_id_of(s->options.path, e), &s->config, &log, &err),
+            0, "%s", err.text);
         struct log_marks m = partition_log_marks(log);
         cr_assert_eq(m.log_start, e->log_start, "%s-%d", e->topic, e->partition);
         cr_assert_eq(m.log_end, e->log_end);

@@ -90,13 +90,15 @@ static bool run(int failing_call, bool stays, int error)
         bool durable = true;
         for (int i = 0; i < BATCHES; i++) {
             struct log_append a;
-            if (scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.value_bytes = 50 + (uint32_t)i}, &a) == KAFKA_NONE) {
+            if (scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.value_bytes = 50 + (uint32_t)i}, &a) ==
+                KAFKA_NONE) {
                 cr_assert(durable, "a log whose sync failed took a write");
                 offsets[i] = a.base_offset;
             }
             if (i % 5 == 4 && partition_log_sync(&s.log, 1)) durable = false;
             if (i % 7 == 6 && log_dir_write_checkpoints(s.dir)) continue;
-            if (i == 30 && partition_log_delete_records(s.log, partition_log_marks(s.log).high_watermark / 2, &start)) start = 0;
+            if (i == 30 && partition_log_delete_records(s.log, partition_log_marks(s.log).high_watermark / 2, &start))
+                start = 0;
             struct log_read r;
             if (partition_log_read(s.log, start, 1000, true, READ_UNCOMMITTED, &r) == KAFKA_NONE) log_read_done(&r);
         }

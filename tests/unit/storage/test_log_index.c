@@ -66,10 +66,8 @@ Test(log_index, every_offset_and_every_time_is_found)
     for (int round = 0; round < 4; round++) {
         append_random(&s, &m, &seed, 100);
         check(&s, &m);
-        if (round % 2)
-            scratch_close(&s);
-        else
-            scratch_kill(&s);
+        if (round % 2) scratch_close(&s);
+        else scratch_kill(&s);
         scratch_open(&s);
         check(&s, &m);
     }

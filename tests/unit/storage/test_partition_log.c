@@ -17,9 +17,10 @@ Test(partition_log, offsets_are_dense_and_what_was_acknowledged_is_read)
     scratch_open(&s);
     for (int i = 0; i < 300; i++) {
         int64_t end = partition_log_marks(s.log).log_end;
-        cr_assert_eq(scratch_append(s.log, APPEND_CLIENT,
-                                    &(struct batch_spec){.count = 1 + i % 7, .value_bytes = 100, .timestamp_ms = 1000 + i}, &a),
-                     KAFKA_NONE);
+        cr_assert_eq(
+            scratch_append(s.log, APPEND_CLIENT,
+                           &(struct batch_spec){.count = 1 + i % 7, .value_bytes = 100, .timestamp_ms = 1000 + i}, &a),
+            KAFKA_NONE);
         cr_assert_eq(a.base_offset, end);
         cr_assert_eq(a.last_offset, end + i % 7);
         cr_assert_eq(a.log_append_time_ms, -1);
@@ -47,10 +48,8 @@ Test(partition_log, a_clean_restart_and_a_kill_keep_everything)
         cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), end);
         scratch_fill(s.log, 100, 300, 1000 + round * 1000);
         end += 100;
-        if (round % 2)
-            scratch_kill(&s);
-        else
-            scratch_close(&s);
+        if (round % 2) scratch_kill(&s);
+        else scratch_close(&s);
         scratch_open(&s);
         cr_assert_eq(log_dir_was_clean(s.dir), round % 2 == 0);
         cr_assert_eq(partition_log_marks(s.log).leader_epoch, (round + 1) / 2, "an unclean stop begins an epoch");
@@ -122,7 +121,8 @@ Test(partition_log, a_waiter_is_woken_once_by_what_it_waits_for)
     w.beyond_offset = 3;
     w.isolation = READ_COMMITTED;
     partition_log_wait(s.log, &w);
-    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.producer = true, .producer_id = 9, .transactional = true}, NULL);
+    scratch_append(s.log, APPEND_CLIENT,
+                   &(struct batch_spec){.producer = true, .producer_id = 9, .transactional = true}, NULL);
     cr_assert_eq(wakes, 2, "the last stable offset has not moved");
     scratch_end_txn(s.log, 9, 0, true);
     cr_assert_eq(wakes, 3);
@@ -250,7 +250,8 @@ Test(partition_log, while_one_producer_is_alone_others_are_told_to_try_again)
 {
     struct scratch s;
     struct log_append a;
-    struct batch_spec own = {.producer = true, .producer_id = 7}, other = {.producer = true, .producer_id = 8}, plain = {0};
+    struct batch_spec own = {.producer = true, .producer_id = 7}, other = {.producer = true, .producer_id = 8},
+                      plain = {0};
 
     scratch_init(&s);
     scratch_open(&s);
@@ -274,10 +275,11 @@ Test(partition_log, truncation_cuts_above_the_visible_end_only)
     scratch_fill(s.log, 20, 200, 1);
     cr_assert_eq(partition_log_truncate(s.log, 10), KAFKA_OFFSET_OUT_OF_RANGE);
     for (int32_t i = 0; i < 20; i++)
-        cr_assert_eq(scratch_append(s.log, APPEND_CDC,
-                                    &(struct batch_spec){.value_bytes = 200, .producer = true, .producer_id = 5, .base_sequence = i},
-                                    NULL),
-                     KAFKA_NONE);
+        cr_assert_eq(
+            scratch_append(
+                s.log, APPEND_CDC,
+                &(struct batch_spec){.value_bytes = 200, .producer = true, .producer_id = 5, .base_sequence = i}, NULL),
+            KAFKA_NONE);
     cr_assert_eq(partition_log_sync(&s.log, 1), 0);
     struct producer_last last;
     cr_assert(partition_log_producer_last(s.log, 5, &last));

@@ -97,9 +97,9 @@ static int64_t stable(struct scratch *s)
 
 static enum kafka_error produce_txn(struct partition_log *log, int64_t id, int32_t sequence, struct log_append *a)
 {
-    return scratch_append(log, APPEND_CLIENT,
-                          &(struct batch_spec){.producer = true, .producer_id = id, .base_sequence = sequence, .transactional = true},
-                          a);
+    return scratch_append(
+        log, APPEND_CLIENT,
+        &(struct batch_spec){.producer = true, .producer_id = id, .base_sequence = sequence, .transactional = true}, a);
 }
 
 static void check_aborted(struct scratch *s, int64_t offset, uint32_t count, const int64_t *ids)
@@ -128,10 +128,8 @@ Test(producers, the_last_stable_offset_is_the_oldest_open_transaction)
     check_aborted(&s, 0, 0, NULL);
     cr_assert_eq(scratch_read_all(s.log, 0, READ_COMMITTED), 2);
     for (int restart = 0; restart < 2; restart++) {
-        if (restart)
-            scratch_close(&s);
-        else
-            scratch_kill(&s);
+        if (restart) scratch_close(&s);
+        else scratch_kill(&s);
         scratch_open(&s);
         cr_assert_eq(stable(&s), 2);
         cr_assert_eq(produce_txn(s.log, 1, 0, &a), KAFKA_NONE);
@@ -192,10 +190,8 @@ Test(producers, aborted_transactions_are_found_across_segments_and_restarts)
             log_read_done(&r);
         }
         cr_assert_eq(previous, 118);
-        if (restart % 2)
-            scratch_close(&s);
-        else
-            scratch_kill(&s);
+        if (restart % 2) scratch_close(&s);
+        else scratch_kill(&s);
         scratch_open(&s);
     }
     scratch_done(&s);
@@ -230,7 +226,9 @@ Test(producers, idle_ones_expire_but_for_open_transactions_and_our_own)
     scratch_init(&s);
     scratch_open(&s);
     cr_assert_eq(produce(s.log, 1, 0, 0, 1, &a), KAFKA_NONE);
-    cr_assert_eq(scratch_append(s.log, APPEND_CDC, &(struct batch_spec){.producer = true, .producer_id = own, .count = 1}, &a), KAFKA_NONE);
+    cr_assert_eq(
+        scratch_append(s.log, APPEND_CDC, &(struct batch_spec){.producer = true, .producer_id = own, .count = 1}, &a),
+        KAFKA_NONE);
     cr_assert_eq(produce_txn(s.log, 2, 0, &a), KAFKA_NONE);
     s.clock.now_us += s.options.producer_id_expiration_ms * 1000;
     log_dir_expire_producers(s.dir);
@@ -265,7 +263,8 @@ Test(producers, several_batches_of_one_producer_are_appended_together_or_not_at_
     for (int32_t gap = 0; gap < 2; gap++) {
         uint8_t *a = batch_make(&(struct batch_spec){.producer = true, .producer_id = 1 + gap, .count = 2}, &first);
         uint8_t *b = batch_make(
-            &(struct batch_spec){.producer = true, .producer_id = 1 + gap, .base_sequence = 2 + gap, .count = 3}, &second);
+            &(struct batch_spec){.producer = true, .producer_id = 1 + gap, .base_sequence = 2 + gap, .count = 3},
+            &second);
         memcpy(both, a, first);
         memcpy(both + first, b, second);
         struct log_append append = {.origin = APPEND_CDC, .batches = both, .size = first + second};
@@ -285,8 +284,13 @@ Test(producers, a_snapshot_comes_back_as_it_was_and_a_damaged_one_does_not)
     producer_state_init(&state);
     producer_state_init(&copy);
     for (int64_t id = 0; id < 50; id++) {
-        struct record_batch b = {.base_offset = 10 * id, .last_offset_delta = 2, .producer_id = id, .producer_epoch = 4,
-                                 .base_sequence = (int32_t)id, .max_timestamp = 99, .records_count = 3,
+        struct record_batch b = {.base_offset = 10 * id,
+                                 .last_offset_delta = 2,
+                                 .producer_id = id,
+                                 .producer_epoch = 4,
+                                 .base_sequence = (int32_t)id,
+                                 .max_timestamp = 99,
+                                 .records_count = 3,
                                  .attributes = id % 5 ? 0 : RECORD_BATCH_TRANSACTIONAL};
         struct txn_entry aborted;
         producer_state_apply(&state, &b, NULL, &aborted);

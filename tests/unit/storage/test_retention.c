@@ -168,14 +168,16 @@ Test(retention, segments_roll_by_size_and_by_age_of_their_records)
     cr_assert_eq(s.log->segments[1]->base_offset, 2);
     s.config.segment_bytes = 500;
     partition_log_configure(s.log, &s.config);
-    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 6001, .value_bytes = 600}, NULL),
-                 KAFKA_RECORD_LIST_TOO_LARGE);
+    cr_assert_eq(
+        scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 6001, .value_bytes = 600}, NULL),
+        KAFKA_RECORD_LIST_TOO_LARGE);
     scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 6001, .value_bytes = 390}, NULL);
     cr_assert_eq(s.log->segments_count, 3);
     s.config.max_message_bytes = 100;
     partition_log_configure(s.log, &s.config);
-    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 6001, .value_bytes = 90}, NULL),
-                 KAFKA_MESSAGE_TOO_LARGE);
+    cr_assert_eq(
+        scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 6001, .value_bytes = 90}, NULL),
+        KAFKA_MESSAGE_TOO_LARGE);
     scratch_done(&s);
 }
 
@@ -190,9 +192,11 @@ Test(retention, append_time_and_keys_are_as_the_topic_demands)
     s.config.compression_codec = COMPRESSION_ZSTD;
     scratch_open(&s);
     int64_t now = clock_wall_ms(&s.clock.clock);
-    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 1, .count = 3}, &a), KAFKA_NONE);
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 1, .count = 3}, &a),
+                 KAFKA_NONE);
     cr_assert_eq(a.log_append_time_ms, now);
-    cr_assert_eq(scratch_append(s.log, APPEND_CDC, &(struct batch_spec){.timestamp_ms = 1, .count = 3}, &a), KAFKA_NONE);
+    cr_assert_eq(scratch_append(s.log, APPEND_CDC, &(struct batch_spec){.timestamp_ms = 1, .count = 3}, &a),
+                 KAFKA_NONE);
     cr_assert_eq(scratch_read_all(s.log, 0, READ_LOG_END), 6);
     cr_assert_eq(partition_log_offset_for_time(s.log, 2, &offset, &timestamp, &epoch), KAFKA_NONE);
     cr_assert_eq(offset, 0);
@@ -205,7 +209,8 @@ Test(retention, append_time_and_keys_are_as_the_topic_demands)
     log_read_done(&r);
     s.config.cleanup_compact = true;
     partition_log_configure(s.log, &s.config);
-    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.no_key = true, .count = 2}, &a), KAFKA_INVALID_RECORD);
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.no_key = true, .count = 2}, &a),
+                 KAFKA_INVALID_RECORD);
     cr_assert_eq(a.record_errors_count, 2);
     cr_assert_eq(a.record_errors[1].index, 1);
     cr_assert(a.error_message);
