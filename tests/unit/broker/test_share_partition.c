@@ -613,7 +613,8 @@ static void trim(void)
 
 static void step_trim(void)
 {
-    m.log_start = MIN(m.log_end, m.log_start + 1 + (int)draw(8));
+    int to = m.log_start + 1 + (int)draw(8);
+    m.log_start = MIN(m.log_end, to);
     trim();
 }
 
