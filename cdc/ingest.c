@@ -15,7 +15,7 @@
 
 #define UNIT_TIME_US   2000              /* whole transactions share a unit for so long */
 #define UNIT_BYTES     (1024 * 1024)     /* .. or until it is so large [bytes] */
-#define UNIT_BYTES_MAX (4 * 1024 * 1024) /* a transaction's part, at most [bytes] */
+#define UNIT_BYTES_MAX (4 * 1024 * 1024) /* a transaction's part, at most, and what is built of all batches [bytes] */
 #define UNIT_PART_US   50000             /* a part waits for more of its transaction */
 #define BATCH_BYTES    (256 * 1024)      /* a partition's batch is appended when it is so large [bytes] */
 #define HEADERS_MAX    32
@@ -27,6 +27,7 @@ struct ingest_relation {
     uint32_t shape_len;
     bool captured;
     bool fresh;                /* the message came and no row since */
+    bool postponed;            /* .. and its rows waited already: the catalog is asked when replay is over */
     struct relation *relation; /* NULL: not resolved */
     struct journal_position until;
     UT_hash_handle hh;
@@ -55,7 +56,10 @@ struct ingest {
     int64_t xmin;
     /* the unit */
     bool counted;
+    bool message_counted; /* a record of the message at hand is */
     int64_t counted_since_us;
+    uint64_t unit_bytes;  /* built for it, appended or not */
+    uint64_t built_bytes; /* since unused batches gave back their memory */
     struct ingest_last last;
 };
 
@@ -102,6 +106,7 @@ void ingest_set_stored(struct ingest *in, struct stored_journal *stored)
     in->stored = stored;
     in->topic = NULL;
     in->counted = false;
+    in->unit_bytes = 0;
 }
 
 const struct ingest_last *ingest_last(const struct ingest *in)
@@ -192,32 +197,38 @@ static int topic_get(struct ingest *in, struct slice name, struct journal_topic 
     return 0;
 }
 
-int ingest_refresh_topics(struct ingest *in)
+/* -- records -- */
+
+/* Appends what waits in all partitions. */
+static int append_pending(struct ingest *in)
 {
-    struct journal *j = in->stored->journal;
-    const struct metadata *m = broker_metadata(in->env.broker);
     int r = 0;
 
-    journal_io_trim(in->stored->io);
-    for (struct journal_topic *t = journal_topics(j), *next; t && r == 0; t = next) {
-        next = t->next;
-        if (t->gone) continue;
-        const struct metadata_topic *topic = metadata_topic_by_id(m, t->id);
-        if (!topic) {
-            log_info("cdc", "topic was deleted connector=%s topic=%s", in->env.config->name, t->name);
-            journal_topic_gone(j, t);
-            continue;
-        }
-        if (topic->partitions_count <= t->partitions_count || !journal_may_change(j, in->wal_end)) continue;
-        log_info("cdc", "rows are routed over more partitions connector=%s topic=%s partitions=%d",
-                 in->env.config->name, t->name, topic->partitions_count);
-        r = journal_topic_grow(j, t, topic->partitions_count);
-    }
-    metadata_unref(m);
+    for (struct journal_topic *t = journal_topics(in->stored->journal); t && r == 0; t = t->next)
+        for (int32_t i = 0; i < t->partitions_count && !t->gone && r == 0; i++)
+            r = journal_append(in->stored->journal, t->partitions[i]);
     return r;
 }
 
-/* -- records -- */
+/* Keeps what batches take, over all partitions, within a few UNIT_BYTES_MAX: a snapshot is one unit. */
+static int batch_grew(struct ingest *in, struct journal_partition *p, uint32_t bytes)
+{
+    struct journal_io *io = in->stored->io;
+    int r = 0;
+
+    io->pending_bytes += bytes;
+    in->unit_bytes += bytes;
+    in->built_bytes += bytes;
+    if (io->pending_bytes >= UNIT_BYTES_MAX) r = append_pending(in);
+    else if (batch_builder_size(&journal_part_of(p)->builder) >= BATCH_BYTES)
+        r = journal_append(in->stored->journal, p);
+    if (r < 0) return append_failed(in, r);
+    if (in->built_bytes >= UNIT_BYTES_MAX) {
+        in->built_bytes = 0;
+        journal_io_trim(io);
+    }
+    return 0;
+}
 
 int ingest_emit(void *arg, const struct change_record *record)
 {
@@ -232,8 +243,12 @@ int ingest_emit(void *arg, const struct change_record *record)
     int32_t index = record->key.ptr ? murmur2_partition(record->key, t->partitions_count)
                                     : (int32_t)(in->keyless % (uint32_t)t->partitions_count);
     struct journal_partition *p = t->partitions[index];
+    if (p->gone) { /* deleted while it was looked up: recovered, the journal knows that the topic is gone */
+        journal_break(j);
+        return append_failed(in, -ENOENT);
+    }
     if (!in->counted) in->counted_since_us = mono_us();
-    in->counted = true;
+    in->counted = in->message_counted = true;
     if (!journal_next(j, p)) return 0;
 
     if (record->headers_count > HEADERS_MAX) return fail(in, -E2BIG, "a record with too many headers");
@@ -243,11 +258,7 @@ int ingest_emit(void *arg, const struct change_record *record)
     uint32_t before = batch_builder_size(&part->builder);
     batch_builder_append(&part->builder, record->timestamp_ms, record->key, record->value, headers,
                          (int32_t)record->headers_count);
-    uint32_t after = batch_builder_size(&part->builder);
-    in->stored->io->pending_bytes += after - before;
-    if (after < BATCH_BYTES) return 0;
-    r = journal_append(j, p);
-    return r < 0 ? append_failed(in, r) : 0;
+    return batch_grew(in, p, batch_builder_size(&part->builder) - before);
 }
 
 /* Of the message at hand. */
@@ -270,6 +281,7 @@ static struct journal_position position_now(const struct ingest *in)
 static int unit_end(struct ingest *in)
 {
     in->counted = false;
+    in->unit_bytes = 0;
     int r = journal_unit_end(in->stored->journal, position_now(in));
     return r < 0 ? append_failed(in, r) : 0;
 }
@@ -284,6 +296,42 @@ int ingest_idle(struct ingest *in)
     if (!in->counted) return 0;
     if (in->in_transaction && mono_us() - in->counted_since_us < UNIT_PART_US) return 0;
     return unit_end(in);
+}
+
+/* A topic is gone between units only: what of the unit stands in it is journalled as there, so that a replay does not count it
+ * for its successor; what is not appended yet cannot be any more, so that the unit is read again, for the successor. */
+static int topic_gone(struct ingest *in, struct journal_topic *t)
+{
+    int r = in->counted ? unit_end(in) : 0;
+
+    if (r < 0) return r;
+    log_info("cdc", "topic was deleted connector=%s topic=%s", in->env.config->name, t->name);
+    journal_topic_gone(in->stored->journal, t);
+    return 0;
+}
+
+int ingest_refresh_topics(struct ingest *in)
+{
+    struct journal *j = in->stored->journal;
+    const struct metadata *m = broker_metadata(in->env.broker);
+    int r = 0;
+
+    journal_io_trim(in->stored->io);
+    for (struct journal_topic *t = journal_topics(j), *next; t && r == 0; t = next) {
+        next = t->next;
+        if (t->gone) continue;
+        const struct metadata_topic *topic = metadata_topic_by_id(m, t->id);
+        if (!topic) {
+            r = topic_gone(in, t);
+            continue;
+        }
+        if (topic->partitions_count <= t->partitions_count || !journal_may_change(j, in->wal_end)) continue;
+        log_info("cdc", "rows are routed over more partitions connector=%s topic=%s partitions=%d",
+                 in->env.config->name, t->name, topic->partitions_count);
+        r = journal_topic_grow(j, t, topic->partitions_count);
+    }
+    metadata_unref(m);
+    return r;
 }
 
 /* Was this change ingested before the stream began? */
@@ -364,7 +412,8 @@ static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct
 
     bool again = is_done(in); /* only to be counted */
     bool found = journal_relation_find(j, e->oid, at, shape, &known, &e->until);
-    if (found && !(e->fresh && journal_is_live(j, in->wal_end))) {
+    bool described = e->fresh || e->postponed, live = journal_is_live(j, in->wal_end);
+    if (found && !(described && live)) {
         if (relation_decode(known.resolved, in->env.config, &relation, &why) < 0)
             return fail_err(in, -EBADMSG, why.text, err);
     } else {
@@ -389,6 +438,7 @@ static int relation_resolve(struct ingest *in, struct ingest_relation *e, struct
     relation_free(e->relation);
     e->relation = relation;
     e->fresh = false;
+    e->postponed = described && !live;
     return 0;
 }
 
@@ -401,7 +451,8 @@ static int relation_get(struct ingest *in, uint32_t oid, struct journal_position
     *ret_relation = NULL;
     if (!e) return fail_err(in, -EPROTO, "a row of a table that the server did not describe", err);
     if (!e->captured) return 0;
-    if (!e->relation || e->fresh || journal_position_compare(at, e->until) >= 0) {
+    if (!e->relation || e->fresh || (e->postponed && journal_is_live(in->stored->journal, in->wal_end)) ||
+        journal_position_compare(at, e->until) >= 0) {
         int r = relation_resolve(in, e, at, err);
         if (r < 0) return r;
     }
@@ -418,6 +469,7 @@ void ingest_begin(struct ingest *in, uint64_t wal_end)
     in->wal_end = wal_end;
     in->whole_lsn = in->start.whole_lsn;
     in->in_transaction = in->counted = false;
+    in->unit_bytes = 0;
     in->ordinal = 0;
     in->last_commit_lsn = 0;
 }
@@ -472,6 +524,7 @@ static int ingest_change(struct ingest *in, const struct pgoutput_message *m, ui
         ['I'] = "INSERT", ['U'] = "UPDATE", ['D'] = "DELETE", ['T'] = "TRUNCATE", ['M'] = "MESSAGE"};
     const struct tuple *old_tuple =
         m->kind != PGOUTPUT_TRUNCATE && m->kind != PGOUTPUT_MESSAGE && m->row.old_kind ? &m->row.old_tuple : NULL;
+    const struct relation *relation;
     struct err why = ERR_NONE;
     int r = 0;
 
@@ -484,6 +537,9 @@ static int ingest_change(struct ingest *in, const struct pgoutput_message *m, ui
         break;
     case PGOUTPUT_DELETE: r = encode_row(in, m->row.relation_oid, CHANGE_DELETE, old_tuple, NULL, lsn, err); break;
     case PGOUTPUT_TRUNCATE:
+        /* All tables are resolved before the first is counted: the database may fail between them. */
+        for (uint32_t i = 0; i < m->truncate.relations_count && r == 0; i++)
+            r = relation_get(in, m->truncate.relation_oids[i], position_here(in), &relation, err);
         for (uint32_t i = 0; i < m->truncate.relations_count && r == 0; i++)
             r = encode_row(in, m->truncate.relation_oids[i], CHANGE_TRUNCATE, NULL, NULL, lsn, err);
         break;
@@ -535,11 +591,11 @@ static int ingest_commit(struct ingest *in, const struct pgoutput_commit *c)
     in->origin = SLICE_NULL;
     /* When all of it was counted in parts already, its end alone shows it. */
     if (!in->counted) return journal_position(in->stored->journal).part_lsn == c->commit_lsn ? unit_end(in) : 0;
-    if (in->stored->io->pending_bytes < UNIT_BYTES && mono_us() - in->counted_since_us < UNIT_TIME_US) return 0;
+    if (in->unit_bytes < UNIT_BYTES && mono_us() - in->counted_since_us < UNIT_TIME_US) return 0;
     return unit_end(in);
 }
 
-int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, struct pg_error *err)
+static int ingest_decoded(struct ingest *in, struct slice payload, uint64_t wal_start, struct pg_error *err)
 {
     struct pgoutput_message m;
     struct err why;
@@ -551,7 +607,7 @@ int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, 
         if (!is_done(in) || is_counted_again(in)) r = ingest_change(in, &m, wal_start, err);
         if (r < 0) return r;
         in->ordinal++;
-        if (in->stored->io->pending_bytes < UNIT_BYTES_MAX) return 0;
+        if (in->unit_bytes < UNIT_BYTES_MAX) return 0;
         r = unit_end(in);
         return r < 0 ? fail_err(in, r, in->error, err) : 0;
     }
@@ -581,4 +637,12 @@ int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, 
     default: /* Type: the catalog tells more */ break;
     }
     return 0;
+}
+
+int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, struct pg_error *err)
+{
+    in->message_counted = false;
+    int r = ingest_decoded(in, payload, wal_start, err);
+    if (r < 0 && in->message_counted) journal_break(in->stored->journal);
+    return r;
 }

@@ -2,7 +2,8 @@
  * in the journal and builds it into its partition's batch.
  *
  * Units: whole transactions share one for about 2 ms or 1 MiB; alone when the stream is idle. A large transaction is cut into
- * parts of at most UNIT_BYTES_MAX, hidden until its end, so memory does not depend on its size.
+ * parts of at most UNIT_BYTES_MAX, hidden until its end. Records that wait hold at most UNIT_BYTES_MAX in all, so memory depends
+ * neither on a transaction's size nor on the number of partitions.
  * Determinism (what replay relies on): which records a change gives, their keys and partitions depend on configuration,
  * journalled relation version and message only. Ordinals count a transaction's begin and
  * its changes before any filter.
@@ -43,8 +44,8 @@ void ingest_set_stored(struct ingest *in, struct stored_journal *stored);
 
 /* A new stream begins at the journal's position. wal_end: of the server, now. */
 void ingest_begin(struct ingest *in, uint64_t wal_end);
-/* One message; wal_start as XLogData has it. 0; -ECONNRESET, -EREMOTEIO, -ECANCELED, -ETIMEDOUT of the catalog's connection: the
- * stream may begin again behind ingest_cut(); else the journal must be recovered first. */
+/* One message; wal_start as XLogData has it. Returns 0 or -errno, of the catalog's connection too: the stream may begin again
+ * behind ingest_cut(), unless a part of the message was counted or something could not be written: then the journal has failed. */
 int ingest_message(struct ingest *in, struct slice payload, uint64_t wal_start, struct pg_error *err) WARN_UNUSED;
 /* No more data is there now: ends the unit when it is whole, or a part that waits for long. */
 int ingest_idle(struct ingest *in) WARN_UNUSED;
@@ -54,7 +55,8 @@ int ingest_cut(struct ingest *in) WARN_UNUSED;
 bool ingest_is_quiet(const struct ingest *in);
 const struct ingest_last *ingest_last(const struct ingest *in);
 
-/* Partition counts and deleted topics, as the broker has them now. Between messages. */
+/* Partition counts and deleted topics, as the broker has them now. Between messages. -EAGAIN: rows were on their way to a
+ * topic that was deleted; the journal has failed, and recovered it takes them to its successor. */
 int ingest_refresh_topics(struct ingest *in) WARN_UNUSED;
 
 /* Counts and builds one record: the change_emit_fn of stream and snapshot (arg: the ingest). What failed: ingest_error(). */

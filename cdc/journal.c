@@ -178,9 +178,10 @@ struct journal_partition *journal_partition_new(struct journal *j, struct journa
 
 static void partition_gone(struct journal_partition *p)
 {
+    assert(p->pending == 0); /* topics go between units */
     p->gone = true;
     p->touched = p->held = false;
-    p->pending = p->skip = 0;
+    p->skip = 0;
 }
 
 void journal_topic_gone(struct journal *j, struct journal_topic *t)
@@ -754,8 +755,7 @@ int journal_round(struct journal *j)
 void journal_data_synced(struct journal *j, struct journal_partition *p, int error)
 {
     p->syncing = false;
-    if (error == -ENOENT) partition_gone(p);
-    else if (error < 0) journal_fail(j, error);
+    if (error < 0) journal_fail(j, error); /* also when its topic was deleted: what is pending for it is read again */
     else p->synced_end = MAX(p->synced_end, p->noted_own_end);
     if (--j->syncs_out == 0 && !j->failed) round_data_done(j);
 }

@@ -32,7 +32,14 @@ static void part_free(struct journal_part *part)
 
 void journal_io_trim(struct journal_io *io)
 {
-    for (struct journal_part *part = io->parts; part; part = part->next) {
+    for (struct journal_part **link = &io->parts, *part; (part = *link);) {
+        if (part->partition->gone && !part->partition->syncing) { /* the log of a deleted topic */
+            *link = part->next;
+            part->partition->user = NULL;
+            part_free(part);
+            continue;
+        }
+        link = &part->next;
         if (!part->used && part->builder.records_count == 0) {
             batch_builder_done(&part->builder);
             batch_builder_init(&part->builder);

@@ -58,7 +58,7 @@ struct journal_io *journal_io_new(struct broker *broker, struct journal_store *s
 void journal_io_free(struct journal_io *io);
 /* Hands over what the sync threads have answered. */
 void journal_io_deliver(struct journal_io *io);
-/* Gives back the memory of batches that nobody builds any more; called now and then. */
+/* Gives back the memory of batches that nobody builds any more, and the logs of deleted topics; called now and then. */
 void journal_io_trim(struct journal_io *io);
 static inline struct journal_part *journal_part_of(const struct journal_partition *p)
 {

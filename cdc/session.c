@@ -320,12 +320,8 @@ static int stream_message(struct cdc_connector *c, struct slice data, struct pg_
         uint64_t wal_start = be64_load(data.ptr + 1);
         c->received_lsn = MAX(c->received_lsn, wal_start);
         c->keepalive_lsn = 0;
-        int r = ingest_message(c->ingest, slice_make(data.ptr + XLOGDATA_HEAD_BYTES, data.len - XLOGDATA_HEAD_BYTES),
-                               wal_start, err);
-        /* Unless it was the database that failed, before anything was counted, a part of the event may be counted. */
-        if (r < 0 && r != -ECONNRESET && r != -EREMOTEIO && r != -ECANCELED && r != -ETIMEDOUT)
-            journal_break(c->stored->journal);
-        return r;
+        return ingest_message(c->ingest, slice_make(data.ptr + XLOGDATA_HEAD_BYTES, data.len - XLOGDATA_HEAD_BYTES),
+                              wal_start, err);
     }
     if (data.len >= KEEPALIVE_BYTES && data.ptr[0] == 'k') {
         c->keepalive_lsn = be64_load(data.ptr + 1);

@@ -5,7 +5,10 @@
 #include "tests/unit/broker/scratch_broker.h"
 #include "tests/unit/cdc/encode_fixture.h"
 
+#include <errno.h>
+
 struct fixture {
+    int catalog_calls;
     struct scratch_broker broker;
     struct pg_connector_config *config;
     struct change_encoder *encoder;
@@ -14,6 +17,17 @@ struct fixture {
     struct ingest *ingest;
 };
 
+/* The database is away whenever the catalog is asked. */
+static int no_catalog(void *arg, struct pg_conn **ret_conn, struct pg_error *err)
+{
+    struct fixture *f = arg;
+
+    f->catalog_calls++;
+    *err = (struct pg_error){.retriable = true};
+    snprintf(err->text, sizeof err->text, "no database");
+    return -ECONNRESET;
+}
+
 static void fixture_open(struct fixture *f)
 {
     struct err err = ERR_NONE;
@@ -21,8 +35,10 @@ static void fixture_open(struct fixture *f)
     f->encoder = change_encoder_new(f->config, "run");
     cr_assert_eq(journal_store_open(f->broker.broker, &f->store, &err), 0, "%s", err.text);
     cr_assert_eq(journal_store_take(f->store, "unit", "unit", &f->stored, &err), 0, "%s", err.text);
-    f->ingest = ingest_new(&(struct ingest_env){.broker = f->broker.broker, .config = f->config, .encoder = f->encoder},
-                           f->stored);
+    f->ingest = ingest_new(
+        &(struct ingest_env){
+            .broker = f->broker.broker, .config = f->config, .encoder = f->encoder, .catalog = no_catalog, .arg = f},
+        f->stored);
 }
 
 static void fixture_close(struct fixture *f)
@@ -32,14 +48,18 @@ static void fixture_close(struct fixture *f)
     change_encoder_free(f->encoder);
 }
 
-static void fixture_new(struct fixture *f, bool metadata)
+static void fixture_new_with(struct fixture *f, const char *property)
 {
-    *f = (struct fixture){
-        .config = test_config((const char *const[]){metadata ? "provide.transaction.metadata=true" : "a=b", NULL})};
+    *f = (struct fixture){.config = test_config((const char *const[]){property, NULL})};
     scratch_broker_new(&f->broker);
     fixture_open(f);
     cr_assert_eq(journal_snapshot_end(f->stored->journal, 100), 0);
     ingest_begin(f->ingest, 1000);
+}
+
+static void fixture_new(struct fixture *f, bool metadata)
+{
+    fixture_new_with(f, metadata ? "provide.transaction.metadata=true" : "a=b");
 }
 
 static void fixture_done(struct fixture *f)
@@ -192,4 +212,279 @@ Test(ingest, transaction_metadata_counts_on_where_a_cut_transaction_is_read_agai
         cr_expect_str_eq(seen(&f, "unit.message", "\"total_order\":"), "1 2 3 ");
         fixture_done(&f);
     }
+}
+
+/* -- tables -- */
+
+/* create table public.NAME(id int primary key) as its Relation message. */
+static void relation_bytes(struct bytes *b, uint32_t oid, const char *name)
+{
+    put(b, 'R', 1), put(b, oid, 4);
+    bytes_append(b, "public", 7);
+    bytes_append(b, name, (uint32_t)strlen(name) + 1);
+    put(b, 'd', 1), put(b, 1, 2), put(b, 1, 1);
+    bytes_append(b, "id", 3);
+    put(b, 23, 4), put(b, UINT32_MAX, 4);
+}
+
+static void describe(struct fixture *f, uint32_t oid, const char *name)
+{
+    struct bytes b = {0};
+    relation_bytes(&b, oid, name);
+    feed(f, &b, 0);
+}
+
+/* The table's version, in the journal from the beginning. */
+static void journal_table(struct fixture *f, uint32_t oid, const char *name)
+{
+    static const char *const column[RELATION_COLUMN_FIELDS] = {"id", "23", "-1", "t", NULL, "f", "1", "0"};
+    struct pgoutput_decoder *decoder = pgoutput_decoder_new();
+    struct slice fields[RELATION_COLUMN_FIELDS];
+    struct bytes shape = {0}, encoded = {0};
+    struct pgoutput_message m;
+    struct relation *r;
+    struct err err = ERR_NONE;
+
+    relation_bytes(&shape, oid, name);
+    cr_assert_eq(pgoutput_decode(decoder, bytes_slice(&shape), &m, &err), 0, "%s", err.text);
+    struct relation_builder *b = relation_builder_new_stream(&m.relation);
+    for (int i = 0; i < RELATION_COLUMN_FIELDS; i++) fields[i] = slice_of(column[i]);
+    cr_assert_eq(relation_builder_add_column(b, fields, &err), 0, "%s", err.text);
+    cr_assert_eq(relation_build(b, f->config, &r, &err), 0, "%s", err.text);
+    relation_encode(r, &encoded);
+    cr_assert_eq(
+        journal_relation_add(f->stored->journal, &(struct journal_relation_record){.oid = oid,
+                                                                                   .from = {.whole_lsn = 100},
+                                                                                   .shape = bytes_slice(&shape),
+                                                                                   .resolved = bytes_slice(&encoded)}),
+        0);
+    relation_free(r);
+    relation_builder_free(b);
+    pgoutput_decoder_free(decoder);
+    bytes_done(&shape);
+    bytes_done(&encoded);
+}
+
+static void begin_at(struct fixture *f, uint64_t commit_lsn)
+{
+    struct bytes b = {0};
+    put(&b, 'B', 1), put(&b, commit_lsn, 8), put(&b, 5000000, 8), put(&b, 7, 4);
+    feed(f, &b, commit_lsn - 50);
+}
+
+static void commit_at(struct fixture *f, uint64_t commit_lsn)
+{
+    struct bytes b = {0};
+    put(&b, 'C', 1), put(&b, 0, 1), put(&b, commit_lsn, 8), put(&b, commit_lsn + 10, 8), put(&b, 5000000, 8);
+    feed(f, &b, commit_lsn + 10);
+    cr_assert_eq(ingest_idle(f->ingest), 0);
+}
+
+static int insert_id(struct fixture *f, uint32_t oid, char id, uint64_t lsn)
+{
+    struct bytes b = {0};
+    struct pg_error err;
+
+    put(&b, 'I', 1), put(&b, oid, 4), put(&b, 'N', 1), put(&b, 1, 2);
+    put(&b, 't', 1), put(&b, 1, 4), put(&b, (uint8_t)id, 1);
+    int r = ingest_message(f->ingest, bytes_slice(&b), lsn, &err);
+    bytes_done(&b);
+    return r;
+}
+
+static int truncate_both(struct fixture *f)
+{
+    struct bytes b = {0};
+    struct pg_error err;
+
+    put(&b, 'T', 1), put(&b, 2, 4), put(&b, 0, 1), put(&b, 1, 4), put(&b, 2, 4);
+    int r = ingest_message(f->ingest, bytes_slice(&b), 260, &err);
+    bytes_done(&b);
+    return r;
+}
+
+/* The database may fail between the tables of one TRUNCATE. */
+Test(ingest, a_truncate_of_several_tables_is_whole_or_not_there)
+{
+    struct fixture f;
+
+    fixture_new_with(&f, "skipped.operations=none");
+    journal_table(&f, 1, "a");
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) journal_table(&f, 2, "b");
+        begin_at(&f, 300);
+        describe(&f, 1, "a");
+        describe(&f, 2, "b");
+        if (i == 2) break;
+        cr_assert_eq(truncate_both(&f), -ECONNRESET);
+        cr_assert_eq(journal_failed(f.stored->journal), 0, "nothing of it was counted");
+        cr_assert_eq(ingest_cut(f.ingest), 0);
+        ingest_begin(f.ingest, 1000);
+    }
+    cr_assert_eq(truncate_both(&f), 0);
+    commit_at(&f, 300);
+    cr_expect_str_eq(seen(&f, "unit.public.a", "\"op\":"), "\"t\" ");
+    cr_expect_str_eq(seen(&f, "unit.public.b", "\"op\":"), "\"t\" ");
+    fixture_done(&f);
+}
+
+/* A described table takes its journalled version while replay runs; once that is over the catalog must be asked: its key may have
+ * been changed before the stream began, where no message tells of it any more. */
+Test(ingest, a_table_described_during_replay_is_resolved_when_replay_is_over)
+{
+    struct fixture f;
+
+    fixture_new(&f, false); /* rows up to 1000 waited */
+    journal_table(&f, 1, "a");
+    begin_at(&f, 300);
+    describe(&f, 1, "a");
+    cr_assert_eq(insert_id(&f, 1, '1', 250), 0);
+    commit_at(&f, 300);
+    begin_at(&f, 1100);
+    cr_assert_eq(insert_id(&f, 1, '2', 1050), 0);
+    commit_at(&f, 1100);
+    cr_expect_eq(f.catalog_calls, 0);
+    begin_at(&f, 1200);
+    cr_expect_eq(insert_id(&f, 1, '3', 1150), -ECONNRESET, "the catalog is asked");
+    cr_expect_eq(insert_id(&f, 1, '3', 1150), -ECONNRESET, "until it answers");
+    cr_expect_eq(f.catalog_calls, 2);
+    cr_expect_str_eq(seen(&f, "unit.public.a", "\"id\":"), "1 2 ");
+    fixture_done(&f);
+}
+
+/* -- deleted topics -- */
+
+static void delete_topic(struct fixture *f, const char *name)
+{
+    struct err err = ERR_NONE;
+    cr_assert_eq(broker_topic_delete(f->broker.broker, name, &err), KAFKA_NONE, "%s", err.text);
+}
+
+/* As the session does when the journal has failed. */
+static void read_again(struct fixture *f)
+{
+    struct err err = ERR_NONE;
+    cr_assert_neq(journal_failed(f->stored->journal), 0);
+    cr_assert_eq(journal_store_reload(f->store, f->stored, &err), 0, "%s", err.text);
+    ingest_set_stored(f->ingest, f->stored);
+    ingest_begin(f->ingest, 1000);
+}
+
+Test(ingest, rows_on_their_way_to_a_deleted_topic_come_into_its_successor)
+{
+    struct fixture f;
+
+    fixture_new(&f, false);
+    send(&f, 0, 2);
+    cr_assert_gt(f.stored->io->pending_bytes, 0);
+    delete_topic(&f, "unit.message");
+    cr_assert_eq(ingest_refresh_topics(f.ingest), -EAGAIN, "%s", ingest_error(f.ingest));
+    read_again(&f);
+    cr_expect_eq(f.stored->io->pending_bytes, 0);
+    send(&f, 0, 3);
+    commit(&f);
+    cr_expect_str_eq(seen(&f, "unit.message", "\"content\":"), "\"MQ==\" \"Mg==\" \"Mw==\" ");
+    cr_expect_eq(f.stored->io->pending_bytes, 0);
+    fixture_done(&f);
+}
+
+/* What stood in the topic went with it: counted again it would be skipped from its successor's rows. */
+Test(ingest, rows_that_went_with_a_deleted_topic_are_not_counted_for_its_successor)
+{
+    struct fixture f;
+
+    fixture_new(&f, false);
+    send(&f, 0, 2);
+    struct journal_topic *t = journal_topic_by_name(f.stored->journal, SLICE("unit.message"));
+    cr_assert_not_null(t);
+    cr_assert_eq(journal_append(f.stored->journal, t->partitions[0]), 0);
+    delete_topic(&f, "unit.message");
+    cr_assert_eq(ingest_refresh_topics(f.ingest), 0);
+    send(&f, 3, 3);
+    cr_assert_eq(journal_append(f.stored->journal,
+                                journal_topic_by_name(f.stored->journal, SLICE("unit.message"))->partitions[0]),
+                 0);
+    restart(&f);
+    send(&f, 0, 3);
+    commit(&f);
+    cr_expect_str_eq(seen(&f, "unit.message", "\"content\":"), "\"Mw==\" ");
+    fixture_done(&f);
+}
+
+/* A sync may learn of it before the topics are looked at. */
+Test(ingest, a_deleted_topic_takes_no_rows_with_it_when_a_sync_finds_out_first)
+{
+    struct fixture f;
+
+    fixture_new(&f, false);
+    send(&f, 0, 2);
+    struct journal_topic *t = journal_topic_by_name(f.stored->journal, SLICE("unit.message"));
+    cr_assert_eq(journal_append(f.stored->journal, t->partitions[0]), 0);
+    delete_topic(&f, "unit.message");
+    cr_assert_neq(journal_drain(f.stored->journal), 0);
+    read_again(&f);
+    send(&f, 0, 3);
+    commit(&f);
+    cr_expect_str_eq(seen(&f, "unit.message", "\"content\":"), "\"MQ==\" \"Mg==\" \"Mw==\" ");
+    fixture_done(&f);
+}
+
+static uint32_t parts_count(const struct fixture *f)
+{
+    uint32_t count = 0;
+    for (const struct journal_part *p = f->stored->io->parts; p; p = p->next) count++;
+    return count;
+}
+
+Test(ingest, logs_of_deleted_topics_are_given_back)
+{
+    struct fixture f;
+
+    fixture_new(&f, false);
+    send(&f, 0, 2);
+    commit(&f);
+    cr_assert_eq(journal_drain(f.stored->journal), 0);
+    cr_expect_eq(parts_count(&f), 1);
+    delete_topic(&f, "unit.message");
+    for (int i = 0; i < 2; i++) cr_assert_eq(ingest_refresh_topics(f.ingest), 0);
+    cr_expect_eq(parts_count(&f), 0);
+    cr_expect_eq(journal_drain(f.stored->journal), 0);
+    fixture_done(&f);
+}
+
+/* -- memory -- */
+
+#define SNAPSHOT_PARTITIONS 256
+#define SNAPSHOT_ROWS       20000
+#define ROW_BYTES           2000
+
+/* A snapshot is one unit, over as many partitions as there are. */
+Test(ingest, what_a_snapshot_builds_is_bounded_over_all_partitions)
+{
+    struct fixture f;
+    struct err err = ERR_NONE;
+    static char value[ROW_BYTES];
+    uint64_t pending_max = 0, memory_max = 0;
+
+    f = (struct fixture){.config = test_config(NULL)};
+    scratch_broker_new(&f.broker);
+    fixture_open(&f);
+    cr_assert_eq(broker_topic_create(f.broker.broker, "many", SNAPSHOT_PARTITIONS, NULL, 0, &err), KAFKA_NONE, "%s",
+                 err.text);
+    memset(value, 'x', sizeof value);
+    cr_assert_eq(journal_snapshot_begin(f.stored->journal), 0);
+    for (int i = 0; i < SNAPSHOT_ROWS; i++) {
+        struct change_record r = {
+            .topic = SLICE("many"), .key = slice_make(&i, sizeof i), .value = slice_make(value, sizeof value)};
+        cr_assert_eq(ingest_emit(f.ingest, &r), 0, "%s", ingest_error(f.ingest));
+        uint64_t memory = 0;
+        pending_max = MAX(pending_max, f.stored->io->pending_bytes);
+        if (i % 50) continue;
+        for (const struct journal_part *p = f.stored->io->parts; p; p = p->next) memory += p->builder.bytes.size;
+        memory_max = MAX(memory_max, memory);
+    }
+    cr_expect_leq(pending_max, 4 * 1024 * 1024 + ROW_BYTES);
+    cr_expect_leq(memory_max, 16 * 1024 * 1024);
+    cr_assert_eq(journal_snapshot_end(f.stored->journal, 100), 0);
+    fixture_done(&f);
 }
