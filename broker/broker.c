@@ -162,6 +162,7 @@ int broker_open(struct broker_config *config, struct broker **ret_broker, struct
 int broker_serve(struct broker *b, struct err *err)
 {
     broker_config_report(b->config);
+    log_dir_serve(b->dir);
     return network_serve(b->network, err);
 }
 

@@ -191,15 +191,16 @@ void journal_topic_gone(struct journal *j, struct journal_topic *t)
         if (p->topic == t) partition_gone(p);
 }
 
-/* Looks up partitions [from, to) of t and makes them part of the next record. */
-static void topic_open_partitions(struct journal *j, struct journal_topic *t, int32_t from, int32_t to)
+/* Looks up partitions [from, to) of t and makes them part of the next record. -EAGAIN: see journal_topic_add(). */
+static int topic_open_partitions(struct journal *j, struct journal_topic *t, int32_t from, int32_t to)
 {
     for (int32_t i = from; i < to; i++) {
         struct journal_partition *p = journal_partition_new(j, t, i);
         struct journal_log log = {0};
         bool found = j->ops->find(j->io, p, j->producer_id, &log);
         if (found && j->snapshot_running) { /* look again, now that the end stands still */
-            j->ops->exclusive(j->io, p, true);
+            int r = j->ops->exclusive(j->io, p, true);
+            if (r < 0) return r;
             found = j->ops->find(j->io, p, j->producer_id, &log);
         }
         if (!found) {
@@ -221,6 +222,7 @@ static void topic_open_partitions(struct journal *j, struct journal_topic *t, in
         p->snapshot_sequence = p->sequence;
         p->touched = true;
     }
+    return 0;
 }
 
 /* -- publishing -- */
@@ -458,6 +460,13 @@ int journal_config_change(struct journal *j, uint64_t config_hash)
 
 /* -- topics: records that must be durable before they are used -- */
 
+/* Others may append again, to topic's partitions (NULL: to all). */
+static void snapshot_leave(struct journal *j, const struct journal_topic *topic)
+{
+    for (struct journal_partition *p = j->partitions; p; p = p->next)
+        if (!p->gone && (!topic || p->topic == topic)) (void)!j->ops->exclusive(j->io, p, false);
+}
+
 int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count,
                       struct journal_topic **ret_topic)
 {
@@ -474,13 +483,19 @@ int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int3
     struct journal_position position = j->position;
     for (struct journal_partition *p = j->partitions; p; p = p->next)
         p->touched_before = p->touched, p->touched = false;
-    topic_open_partitions(j, t, 0, partitions_count);
-    int r = write_unit(j, inside ? j->journalled : position, inside ? UNIT_NOT_SHOWN : 0, t, &offset);
-    j->position = position;
-    if (r == 0 && RULE(TOPIC)) r = journal_drain(j);
-    if (r < 0) return r;
+    int r = topic_open_partitions(j, t, 0, partitions_count);
+    if (r < 0) {
+        snapshot_leave(j, t);
+        journal_topic_gone(j, t);
+    } else {
+        r = write_unit(j, inside ? j->journalled : position, inside ? UNIT_NOT_SHOWN : 0, t, &offset);
+        j->position = position;
+        if (r == 0 && RULE(TOPIC)) r = journal_drain(j);
+        if (r < 0) return r;
+    }
     for (struct journal_partition *p = j->partitions; p; p = p->next)
         p->touched = p->touched_before && !p->gone, p->touched_before = false;
+    if (r < 0) return r;
     if (!inside) publish_unit(j);
     *ret_topic = t;
     return 0;
@@ -502,9 +517,10 @@ int journal_topic_grow(struct journal *j, struct journal_topic *t, int32_t parti
     int32_t before = t->partitions_count;
 
     assert(partitions_count > before && j->position.part_lsn == 0 && !any_touched(j));
-    topic_open_partitions(j, t, before, partitions_count);
+    int r = topic_open_partitions(j, t, before, partitions_count);
+    assert(r == 0); /* no snapshot runs */
     t->partitions_count = partitions_count;
-    int r = write_unit(j, j->position, 0, t, &offset);
+    r = write_unit(j, j->position, 0, t, &offset);
     if (r == 0 && RULE(CNT)) r = journal_drain(j);
     if (r == 0) publish_unit(j);
     return r;
@@ -611,7 +627,11 @@ int journal_snapshot_begin(struct journal *j)
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         struct journal_log log = {0};
         if (p->gone) continue;
-        j->ops->exclusive(j->io, p, true);
+        int alone = j->ops->exclusive(j->io, p, true);
+        if (alone < 0) {
+            snapshot_leave(j, NULL);
+            return alone;
+        }
         if (!j->ops->find(j->io, p, j->producer_id, &log)) {
             partition_gone(p);
             continue;
@@ -642,8 +662,7 @@ int journal_snapshot_end(struct journal *j, uint64_t lsn)
     if (r < 0) return r;
     if (!RULE(SNAPDONE)) publish_unit(j);
     else publish(j, false);
-    for (struct journal_partition *p = j->partitions; p && was_running; p = p->next)
-        if (!p->gone) j->ops->exclusive(j->io, p, false);
+    if (was_running) snapshot_leave(j, NULL);
     return 0;
 }
 
@@ -654,6 +673,10 @@ int journal_cut_back(struct journal *j, struct journal_partition *p)
 
     if (offset != INT64_MAX) {
         int r = j->ops->truncate(j->io, p, offset);
+        if (r == -ENOENT) { /* what it held went with its topic */
+            partition_gone(p);
+            return 0;
+        }
         if (r < 0) return journal_fail(j, r);
     }
     p->sequence = p->next_sequence = p->snapshot_sequence;
@@ -678,8 +701,7 @@ int journal_snapshot_abort(struct journal *j)
     }
     if (r < 0) return r;
     if (count) j->ops->release(j->io, j->releases, count);
-    for (struct journal_partition *p = j->partitions; p; p = p->next)
-        if (!p->gone) j->ops->exclusive(j->io, p, false);
+    snapshot_leave(j, NULL);
     j->snapshot_running = false;
     return 0;
 }

@@ -132,8 +132,9 @@ struct journal_ops {
     /* Moves all in one step that no reader can see half of. */
     void (*release)(void *io, const struct journal_release *items, uint32_t count);
     void (*trim_limit)(void *io, struct journal_partition *p, int64_t offset);
-    /* Nobody else may append to p while it is set. */
-    void (*exclusive)(void *io, struct journal_partition *p, bool on);
+    /* Nobody else may append to p while it is set. -EAGAIN: somebody else has set it. */
+    int (*exclusive)(void *io, struct journal_partition *p, bool on);
+    /* Only what no reader has seen. -ENOENT: the log is gone. */
     int (*truncate)(void *io, struct journal_partition *p, int64_t offset);
     /* -- the journal's own log -- */
     int (*write)(void *io, struct slice key, struct slice value, int64_t *ret_offset);
@@ -190,7 +191,8 @@ void journal_break(struct journal *j);
 
 struct journal_topic *journal_topics(struct journal *j);                           /* all, linked by next */
 struct journal_topic *journal_topic_by_name(struct journal *j, struct slice name); /* NULL: unknown or gone */
-/* A topic that we write to for the first time, with its logs in place; durable when it returns. */
+/* A topic that we write to for the first time, with its logs in place; durable when it returns. -EAGAIN: a snapshot runs, and
+ * another connector takes its own into the same topic; nothing was changed. */
 int journal_topic_add(struct journal *j, struct uuid id, struct slice name, int32_t partitions_count,
                       struct journal_topic **ret_topic) WARN_UNUSED;
 /* Has replay passed all that was there before? wal_end: the end of PostgreSQL's log, as seen when the connection was made.
@@ -224,7 +226,8 @@ int journal_unit_end(struct journal *j, struct journal_position at) WARN_UNUSED;
 
 /* -- snapshot -- */
 
-/* Its topics are those known so far; later ones are added with journal_topic_add(). Durable when it returns. */
+/* Its topics are those known so far; later ones are added with journal_topic_add(). Durable when it returns. -EAGAIN: another
+ * connector takes its own into one of them; nothing was changed. */
 int journal_snapshot_begin(struct journal *j) WARN_UNUSED;
 /* All rows are counted: durable and shown when it returns; streaming goes on from lsn. Also used without begin, to start at
  * lsn with no snapshot. */

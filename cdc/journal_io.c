@@ -107,8 +107,8 @@ static bool io_find(void *arg, struct journal_partition *p, int64_t producer_id,
     if (found) {
         struct journal_part *part = part_open(io, p, topic);
         if (topic->log_config.strict) journal_set_strict(io->journal, true);
-        struct log_marks marks = partition_log_marks(part->log);
-        *ret_log = (struct journal_log){.log_start = marks.log_start, .log_end = marks.log_end};
+        *ret_log = (struct journal_log){.log_start = partition_log_marks(part->log).log_start,
+                                        .log_end = partition_log_settled_end(part->log, io->stored->number)};
         if (partition_log_producer_last(part->log, producer_id, &last)) {
             ret_log->known = true;
             ret_log->next_sequence =
@@ -137,7 +137,10 @@ static int io_append(void *arg, struct journal_partition *p, int32_t first_seque
     int r = batch_builder_finish(&part->builder, &fields, &batch);
     if (r < 0) return r;
 
-    struct log_append a = {.origin = APPEND_CDC, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
+    struct log_append a = {.origin = APPEND_CDC,
+                           .batches = (uint8_t *)(uintptr_t)batch.ptr,
+                           .size = batch.len,
+                           .owner = io->stored->number};
     FAILPOINT("append");
     enum kafka_error error = partition_log_append(part->log, &a);
     batch_builder_reset(&part->builder);
@@ -174,15 +177,18 @@ static int64_t io_offset_at(void *arg, struct journal_partition *p, int32_t sequ
 
 static void io_hold(void *arg, struct journal_partition *p, int64_t offset)
 {
-    partition_log_set_hold(journal_part_of(p)->log, offset);
+    struct journal_io *io = arg;
+    partition_log_set_hold(journal_part_of(p)->log, io->stored->number, offset);
 }
 
 static void io_release(void *arg, const struct journal_release *items, uint32_t count)
 {
+    struct journal_io *io = arg;
     struct log_release *releases = xmalloc(count * sizeof *releases);
 
     for (uint32_t i = 0; i < count; i++)
         releases[i] = (struct log_release){.log = journal_part_of(items[i].partition)->log,
+                                           .owner = io->stored->number,
                                            .hold = items[i].hold == INT64_MAX ? LOG_NO_HOLD : items[i].hold};
     FAILPOINT("publish");
     partition_log_release(releases, count);
@@ -192,13 +198,13 @@ static void io_release(void *arg, const struct journal_release *items, uint32_t 
 static void io_trim_limit(void *arg, struct journal_partition *p, int64_t offset)
 {
     struct journal_io *io = arg;
-    partition_log_set_trim_limit(journal_part_of(p)->log, io->stored, offset); /* the owner outlives this journal */
+    partition_log_set_trim_limit(journal_part_of(p)->log, io->stored->number, offset);
 }
 
-static void io_exclusive(void *arg, struct journal_partition *p, bool on)
+static int io_exclusive(void *arg, struct journal_partition *p, bool on)
 {
     struct journal_io *io = arg;
-    partition_log_set_exclusive(journal_part_of(p)->log, on ? io->producer_id : -1);
+    return partition_log_set_exclusive(journal_part_of(p)->log, io->stored->number, on) ? 0 : -EAGAIN;
 }
 
 static int io_truncate(void *arg, struct journal_partition *p, int64_t offset)
@@ -207,10 +213,12 @@ static int io_truncate(void *arg, struct journal_partition *p, int64_t offset)
 
     log_info("cdc", "an unfinished snapshot is taken back partition=%s from_offset=%lld", partition_log_name(log),
              (long long)offset);
-    partition_log_set_hold(log, offset); /* at start nothing holds it yet, and only what is hidden may be cut */
     enum kafka_error error = partition_log_truncate(log, offset);
-    partition_log_set_hold(log, LOG_NO_HOLD);
-    return error == KAFKA_NONE ? 0 : error == KAFKA_NOT_LEADER_OR_FOLLOWER ? 0 : -EIO;
+    if (error == KAFKA_NONE) return 0;
+    if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) return -ENOENT;
+    log_error("cdc", "an unfinished snapshot could not be taken back error=%s partition=%s", kafka_error_name(error),
+              partition_log_name(log));
+    return error == KAFKA_OFFSET_OUT_OF_RANGE ? -EUCLEAN : -EIO;
 }
 
 /* -- the journal's log -- */

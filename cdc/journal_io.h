@@ -34,7 +34,7 @@ struct journal_part {
 struct journal_io {
     struct broker *broker;
     struct journal_store *store;
-    struct stored_journal *stored;
+    struct stored_journal *stored; /* by its number we claim things of the logs */
     struct journal *journal;
     int64_t producer_id;
     enum compression_codec codec; /* producer.override.compression.type */

@@ -269,21 +269,19 @@ static int restore(struct journal *j, struct fold *f, int found_j, int found_v)
         if (s->present && !RULE(VHOLD))
             s->partition->shown_sequence = s->entry.sequence, s->partition->shown_end = s->entry.end;
     }
+    if (found_j >= 0) {
+        struct journal_unit_record last = loaded_unit(j, (uint32_t)found_j);
+        j->position = j->journalled = last.position;
+        j->journalled_whole = last.flags & JOURNAL_UNIT_WHOLE;
+        j->config_hash = last.config_hash;
+        j->snapshot = last.flags & JOURNAL_UNIT_SNAPSHOT;
+    }
+    for (struct journal_partition *p = j->partitions; p && j->snapshot && RULE(SNAPCUT) && r == 0; p = p->next)
+        if (!p->gone) r = journal_cut_back(j, p);
     for (struct journal_topic *t = j->topics; t; t = t->next) {
         t->gone = t->partitions_count == 0;
         for (int32_t i = 0; i < t->partitions_count; i++) /* a partition without an entry: its topic was deleted */
             t->gone |= i >= t->partitions_size || !t->partitions[i] || t->partitions[i]->gone;
-    }
-    if (found_j < 0) return 0;
-
-    struct journal_unit_record last = loaded_unit(j, (uint32_t)found_j);
-    j->position = j->journalled = last.position;
-    j->journalled_whole = last.flags & JOURNAL_UNIT_WHOLE;
-    j->config_hash = last.config_hash;
-    j->snapshot = last.flags & JOURNAL_UNIT_SNAPSHOT;
-    if (j->snapshot && RULE(SNAPCUT)) {
-        for (struct journal_partition *p = j->partitions; p && r == 0; p = p->next)
-            if (!p->gone) r = journal_cut_back(j, p);
     }
     return r;
 }

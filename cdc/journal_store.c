@@ -235,7 +235,7 @@ static int load_log(struct journal_store *s, const struct stored_journal *only, 
     return r;
 }
 
-/* Partitions that recovery left free may still be held by what ran before in this process. */
+/* Partitions that recovery left free may still be held by what this connector ran before in this process. */
 static void release_rest(struct stored_journal *stored)
 {
     uint32_t count = 0;
@@ -245,11 +245,17 @@ static void release_rest(struct stored_journal *stored)
     count = 0;
     for (struct journal_part *p = stored->io->parts; p; p = p->next) {
         if (p->partition->gone) continue;
-        partition_log_set_exclusive(p->log, -1);
-        if (!p->partition->held) items[count++] = (struct log_release){.log = p->log, .hold = LOG_NO_HOLD};
+        (void)!partition_log_set_exclusive(p->log, stored->number, false);
+        if (!p->partition->held)
+            items[count++] = (struct log_release){.log = p->log, .owner = stored->number, .hold = LOG_NO_HOLD};
     }
     partition_log_release(items, count);
     free(items);
+}
+
+static void disown_all(struct stored_journal *stored)
+{
+    for (struct journal_part *p = stored->io->parts; p; p = p->next) partition_log_disown(p->log, stored->number);
 }
 
 static int recover(struct stored_journal *stored, struct err *err)
@@ -399,10 +405,7 @@ int journal_store_reset(struct journal_store *s, const char *name, const char *t
     if (r < 0) return r;
 
     /* Another producer id: sequences begin anew, whatever the logs hold of the old one. What was held is shown. */
-    for (struct journal_part *p = stored->io->parts; p; p = p->next) {
-        partition_log_set_trim_limit(p->log, stored, INT64_MAX);
-        partition_log_release(&(struct log_release){.log = p->log, .hold = LOG_NO_HOLD}, 1);
-    }
+    disown_all(stored);
     journal_unmake(stored);
     pthread_mutex_lock(&s->lock);
     stored->producer_id = s->producer_id_next++;

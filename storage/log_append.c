@@ -216,7 +216,7 @@ static enum kafka_error append_locked(struct partition_log *log, struct append *
     enum kafka_error error = log_ready(log);
     if (error != KAFKA_NONE) return error;
     if (atomic_load(&log->failed)) return refuse(p, KAFKA_STORAGE_ERROR, "the partition's disk failed before");
-    if (log->exclusive >= 0 && p->batches[0].producer_id != log->exclusive)
+    if (!log_may_append(log, a->owner))
         return refuse(p, KAFKA_LEADER_NOT_AVAILABLE, "an initial snapshot is being written");
 
     error = check_producers(log, p);
@@ -272,7 +272,7 @@ static enum kafka_error append_locked(struct partition_log *log, struct append *
     }
     atomic_fetch_add_explicit(&log->size, p->size, memory_order_relaxed);
     atomic_store(&log->log_end, next);
-    if (a->origin == APPEND_CDC && log->hold == LOG_NO_HOLD) log->hold = base;
+    if (a->origin == APPEND_CDC) log_hold(log, a->owner, base);
     log_publish(log);
     log_wake(log, false);
 

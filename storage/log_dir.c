@@ -403,6 +403,11 @@ struct uuid log_dir_directory_id(const struct log_dir *dir)
     return dir->directory_id;
 }
 
+void log_dir_serve(struct log_dir *dir)
+{
+    atomic_store(&dir->serving, true);
+}
+
 bool log_dir_was_clean(const struct log_dir *dir)
 {
     return dir->was_clean;

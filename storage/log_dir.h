@@ -51,6 +51,9 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
  * calls on the log answer NOT_LEADER_OR_FOLLOWER. */
 int log_dir_delete_log(struct log_dir *dir, struct partition_log *log) WARN_UNUSED;
 
+/* Readers are let in from now on: no visible end goes back any more. */
+void log_dir_serve(struct log_dir *dir);
+
 /* Total and usable bytes of the file system, for DescribeLogDirs. */
 int log_dir_space(struct log_dir *dir, int64_t *ret_total, int64_t *ret_usable);
 

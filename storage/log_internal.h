@@ -33,10 +33,13 @@ struct config_ref {
     struct log_config config;
 };
 
-struct trim_limit {
-    struct trim_limit *next;
-    const void *owner;
-    int64_t offset;
+/* What one of the broker's own writers has claimed. Kept until it is disowned: there are as many as connectors that write here. */
+struct log_claim {
+    struct log_claim *next;
+    int64_t owner;
+    int64_t hold;       /* LOG_NO_HOLD: none */
+    int64_t trim_limit; /* INT64_MAX: none */
+    int64_t alone_from; /* nobody else may append: the log's end when that began; -1: everybody may */
 };
 
 struct sync_request {
@@ -80,14 +83,12 @@ struct partition_log {
     uint32_t truncations;
     uint32_t segments_count;
     uint32_t segments_allocated;
-    int64_t hold;
-    int64_t exclusive;           /* the only producer that may append; -1: everybody may */
     int64_t oldest_timestamp_ms; /* largest of the oldest segment; for retention of what is not loaded; -1: unknown */
     struct config_ref *config;
     struct segment **segments; /* by base offset; the last is active */
     struct leader_epochs epochs;
     struct producer_state *producers;
-    struct trim_limit *trim_limits;
+    struct log_claim *claims;
     LIST_HEAD(, log_waiter) waiters;
     struct sync_requests sync_requests;
     STAILQ_ENTRY(partition_log) sync_link;
@@ -130,6 +131,7 @@ struct log_dir {
     char cluster_id[64];
     struct uuid directory_id;
     bool was_clean;
+    atomic_bool serving;
     bool closing; /* guarded by lock */
     atomic_bool space_low;
     atomic_bool marks_changed; /* durable ends or log starts moved since the checkpoints were written */
@@ -170,6 +172,12 @@ void log_wake(struct partition_log *log, bool all);
 void log_fail(struct partition_log *log);
 /* The least of the owners' limits. Under the lock. */
 int64_t log_trim_limit(const struct partition_log *log);
+/* May this owner append? Under the lock. */
+bool log_may_append(const struct partition_log *log, int64_t owner);
+/* Holds what the owner appends at offset, unless it holds something before already. Under the lock. */
+void log_hold(struct partition_log *log, int64_t owner, int64_t offset);
+/* After the log's end went back: so do the marks. Under the lock. */
+void log_publish_shortened(struct partition_log *log);
 /* Stops the log: later calls answer NOT_LEADER_OR_FOLLOWER. Under the lock. */
 void log_close(struct partition_log *log);
 struct segment *log_active(const struct partition_log *log); /* NULL: no segment yet */

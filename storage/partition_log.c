@@ -43,8 +43,6 @@ struct partition_log *log_new(struct log_dir *dir, const char *topic, int32_t pa
     snprintf(log->name, topic_len + 12, "%s-%d", topic, partition);
     atomic_init(&log->refs, 1);
     pthread_mutex_init(&log->lock, NULL);
-    log->hold = LOG_NO_HOLD;
-    log->exclusive = -1;
     log->oldest_timestamp_ms = -1;
     log->config = log_dir_intern_config(dir, config);
     LIST_INIT(&log->waiters);
@@ -68,9 +66,9 @@ void partition_log_unref(struct partition_log *log)
     leader_epochs_done(&log->epochs);
     if (log->producers) producer_state_done(log->producers);
     free(log->producers);
-    for (struct trim_limit *limit = log->trim_limits, *next; limit; limit = next) {
-        next = limit->next;
-        free(limit);
+    for (struct log_claim *claim = log->claims, *next; claim; claim = next) {
+        next = claim->next;
+        free(claim);
     }
     log_dir_drop_config(dir, log->config);
     pthread_mutex_destroy(&log->lock);
@@ -163,9 +161,16 @@ struct log_marks partition_log_marks(struct partition_log *log)
     return marks;
 }
 
+static int64_t least_hold(const struct partition_log *log)
+{
+    int64_t least = LOG_NO_HOLD;
+    for (const struct log_claim *claim = log->claims; claim; claim = claim->next) least = MIN(least, claim->hold);
+    return least;
+}
+
 static int64_t visible_end(const struct partition_log *log)
 {
-    int64_t end = MIN(atomic_load(&log->log_end), log->hold);
+    int64_t end = MIN(atomic_load(&log->log_end), least_hold(log));
     return log->config->config.strict ? MIN(end, atomic_load(&log->durable_end)) : end;
 }
 
@@ -186,6 +191,11 @@ void log_publish(struct partition_log *log)
     publish(log, MAX(visible_end(log), atomic_load(&log->high_watermark)));
 }
 
+void log_publish_shortened(struct partition_log *log)
+{
+    publish(log, MIN(MAX(visible_end(log), atomic_load(&log->high_watermark)), atomic_load(&log->log_end)));
+}
+
 void log_close(struct partition_log *log)
 {
     log->closed = true;
@@ -193,24 +203,92 @@ void log_close(struct partition_log *log)
     for (uint32_t i = 0; i < log->segments_count; i++) open_files_drop(&log->dir->files, log->segments[i]);
 }
 
-/* -- holds -- */
+/* -- claims -- */
 
-void partition_log_set_hold(struct partition_log *log, int64_t offset)
+static struct log_claim *claim_find(const struct partition_log *log, int64_t owner)
+{
+    struct log_claim *claim = log->claims;
+    while (claim && claim->owner != owner) claim = claim->next;
+    return claim;
+}
+
+static struct log_claim *claim_of(struct partition_log *log, int64_t owner)
+{
+    struct log_claim *claim = claim_find(log, owner);
+
+    if (claim) return claim;
+    claim = xmalloc(sizeof *claim);
+    *claim = (struct log_claim){
+        .next = log->claims, .owner = owner, .hold = LOG_NO_HOLD, .trim_limit = INT64_MAX, .alone_from = -1};
+    log->claims = claim;
+    return claim;
+}
+
+static const struct log_claim *claim_alone(const struct partition_log *log)
+{
+    const struct log_claim *claim = log->claims;
+    while (claim && claim->alone_from < 0) claim = claim->next;
+    return claim;
+}
+
+bool log_may_append(const struct partition_log *log, int64_t owner)
+{
+    const struct log_claim *alone = claim_alone(log);
+    return !alone || alone->owner == owner;
+}
+
+void log_hold(struct partition_log *log, int64_t owner, int64_t offset)
+{
+    struct log_claim *claim = claim_of(log, owner);
+    if (claim->hold == LOG_NO_HOLD) claim->hold = offset;
+}
+
+void partition_log_set_hold(struct partition_log *log, int64_t owner, int64_t offset)
 {
     pthread_mutex_lock(&log->lock);
     if (!log->closed && (log->loaded || log_ready(log) == KAFKA_NONE)) {
-        log->hold = offset;
-        /* At open, before anyone reads, a hold may take the visible end back; nothing else may. */
-        publish(log, MIN(offset, MAX(visible_end(log), atomic_load(&log->high_watermark))));
+        claim_of(log, owner)->hold = offset;
+        if (atomic_load(&log->dir->serving)) log_publish(log);
+        else publish(log, MIN(least_hold(log), MAX(visible_end(log), atomic_load(&log->high_watermark))));
         log_wake(log, false);
     }
     pthread_mutex_unlock(&log->lock);
 }
 
-void partition_log_set_exclusive(struct partition_log *log, int64_t producer_id)
+bool partition_log_set_exclusive(struct partition_log *log, int64_t owner, bool on)
+{
+    assert(owner != 0);
+    pthread_mutex_lock(&log->lock);
+    bool may = log_may_append(log, owner);
+    struct log_claim *claim = on && may ? claim_of(log, owner) : claim_find(log, owner);
+    if (claim && !on) claim->alone_from = -1;
+    else if (claim && may && claim->alone_from < 0) claim->alone_from = atomic_load(&log->log_end);
+    pthread_mutex_unlock(&log->lock);
+    return may || !on;
+}
+
+int64_t partition_log_settled_end(struct partition_log *log, int64_t owner)
 {
     pthread_mutex_lock(&log->lock);
-    log->exclusive = producer_id;
+    const struct log_claim *alone = claim_alone(log);
+    int64_t end = alone && alone->owner != owner ? alone->alone_from : atomic_load(&log->log_end);
+    pthread_mutex_unlock(&log->lock);
+    return end;
+}
+
+void partition_log_disown(struct partition_log *log, int64_t owner)
+{
+    struct log_claim **at = &log->claims;
+
+    pthread_mutex_lock(&log->lock);
+    while (*at && (*at)->owner != owner) at = &(*at)->next;
+    struct log_claim *gone = *at;
+    if (gone) {
+        *at = gone->next;
+        free(gone);
+        log_publish(log);
+        log_wake(log, false);
+    }
     pthread_mutex_unlock(&log->lock);
 }
 
@@ -223,7 +301,7 @@ void partition_log_release(const struct log_release *items, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         struct partition_log *log = items[i].log;
         pthread_mutex_lock(&log->lock);
-        log->hold = items[i].hold;
+        claim_of(log, items[i].owner)->hold = items[i].hold;
         log_publish(log);
         pthread_mutex_unlock(&log->lock);
     }
@@ -245,30 +323,17 @@ void log_dir_visibility_unlock(struct log_dir *dir)
     pthread_rwlock_unlock(&dir->visibility);
 }
 
-void partition_log_set_trim_limit(struct partition_log *log, const void *owner, int64_t offset)
+void partition_log_set_trim_limit(struct partition_log *log, int64_t owner, int64_t offset)
 {
     pthread_mutex_lock(&log->lock);
-    struct trim_limit **at = &log->trim_limits;
-    while (*at && (*at)->owner != owner) at = &(*at)->next;
-    if (offset == INT64_MAX) {
-        struct trim_limit *gone = *at;
-        if (gone) *at = gone->next;
-        free(gone);
-    } else {
-        if (!*at) {
-            *at = xcalloc(1, sizeof **at);
-            (*at)->owner = owner;
-        }
-        (*at)->offset = offset;
-    }
+    claim_of(log, owner)->trim_limit = offset;
     pthread_mutex_unlock(&log->lock);
 }
 
 int64_t log_trim_limit(const struct partition_log *log)
 {
     int64_t least = INT64_MAX;
-    for (const struct trim_limit *limit = log->trim_limits; limit; limit = limit->next)
-        least = MIN(least, limit->offset);
+    for (const struct log_claim *claim = log->claims; claim; claim = claim->next) least = MIN(least, claim->trim_limit);
     return least;
 }
 

@@ -3,6 +3,7 @@
  * Marks, all offsets: log start <= last stable <= high watermark <= log end. Readers see below the high watermark.
  *   high watermark = the smallest of log end, hold, and (strict durability) the durable end.
  *   hold           = offset of the first record that an unfinished CDC unit or transaction keeps from readers; none: INT64_MAX.
+ *                    Each owner has its own, and the least counts.
  *   last stable    = the smallest of the high watermark and the first offset of the oldest open transaction.
  *   durable end    = everything below it has been synced.
  * Invariants: design invariants 1-4: offsets are dense at append; a producer's batch is in the log at most once per
@@ -71,6 +72,7 @@ struct log_append {
     uint8_t *batches;      /* whole v2 batches back to back; base offset and leader epoch are rewritten in place */
     uint32_t size;         /* [bytes] */
     bool txn_must_be_open; /* a transactional batch is taken only when its producer's transaction is open here */
+    int64_t owner;         /* APPEND_CDC: whose hold keeps it from readers, see below */
     /* out, set on KAFKA_NONE */
     int64_t base_offset; /* of the first record; of the earlier batch when duplicate */
     int64_t last_offset;
@@ -142,20 +144,28 @@ void partition_log_epoch_end(struct partition_log *log, int32_t leader_epoch, in
  * Returns KAFKA_NONE or OFFSET_OUT_OF_RANGE. */
 enum kafka_error partition_log_delete_records(struct partition_log *log, int64_t before_offset,
                                               int64_t *ret_log_start) WARN_UNUSED;
+
+/* -- CDC: claims, sequences -- */
+
+/* The broker's own writers claim things of a log, each for itself: a hold, a trim limit, to be alone. An owner is any
+ * number but 0, the same for the life of the log; what one gives up never touches what another has claimed. */
+
 /* Nothing at or above offset may be trimmed by retention, DeleteRecords or compaction (CDC: end in the last durable
- * journal record). INT64_MAX: no limit. The least of all owners' limits counts; an owner is any stable pointer. */
-void partition_log_set_trim_limit(struct partition_log *log, const void *owner, int64_t offset);
-
-/* -- CDC: holds, sequences -- */
-
-/* Sets the hold directly (recovery). Never below what readers have already seen, except LOG_NO_HOLD -> x at open. */
-void partition_log_set_hold(struct partition_log *log, int64_t offset);
-/* Only this producer may append (others: LEADER_NOT_AVAILABLE, retriable): an initial snapshot that can still be truncated.
- * -1: everybody again. */
-void partition_log_set_exclusive(struct partition_log *log, int64_t producer_id);
+ * journal record). INT64_MAX: no limit. The least of all owners' limits counts. */
+void partition_log_set_trim_limit(struct partition_log *log, int64_t owner, int64_t offset);
+/* Sets the owner's hold directly (recovery). The visible end goes back for it until log_dir_serve(); never afterwards. */
+void partition_log_set_hold(struct partition_log *log, int64_t owner, int64_t offset);
+/* Only this owner may append (others: LEADER_NOT_AVAILABLE, retriable): an initial snapshot that can still be truncated.
+ * false: another owner is alone already. */
+bool partition_log_set_exclusive(struct partition_log *log, int64_t owner, bool on) WARN_UNUSED;
+/* The log's end, without what another owner that is alone has written and may take back again. */
+int64_t partition_log_settled_end(struct partition_log *log, int64_t owner);
+/* Gives up all that the owner has claimed. */
+void partition_log_disown(struct partition_log *log, int64_t owner);
 struct log_release {
     struct partition_log *log;
-    int64_t hold; /* the new one: LOG_NO_HOLD, or the first record still held */
+    int64_t owner;
+    int64_t hold; /* its new one: LOG_NO_HOLD, or the first record still held */
 };
 /* Moves the holds of several logs in one step that no fetch planning can see half of; then wakes readers. */
 void partition_log_release(const struct log_release *items, uint32_t count);
@@ -183,7 +193,9 @@ enum kafka_error partition_log_producers(struct partition_log *log, struct produ
                                          uint32_t *ret_count) WARN_UNUSED;
 /* The offset of the producer's first record whose sequence is >= sequence; log end when there is none. For holds. */
 int64_t partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence);
-/* Cuts everything at and above offset: only for an unfinished snapshot above the visible end (docs/exactly-once.md). */
+/* Cuts everything at and above offset: only for an unfinished snapshot (docs/exactly-once.md). Below the visible end only
+ * before log_dir_serve(), when nobody can have seen it: else, and below the log start, OFFSET_OUT_OF_RANGE, and nothing is cut.
+ * NOT_LEADER_OR_FOLLOWER: closed or deleted; KAFKA_STORAGE_ERROR: the log takes no writes any more. */
 enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offset) WARN_UNUSED;
 
 /* -- waking readers -- */

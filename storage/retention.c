@@ -137,8 +137,8 @@ enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offse
     pthread_mutex_lock(&log->lock);
     enum kafka_error error = log_ready(log);
     if (error == KAFKA_NONE && atomic_load(&log->failed)) error = KAFKA_STORAGE_ERROR;
-    if (error == KAFKA_NONE && (offset < atomic_load(&log->log_start) || offset < atomic_load(&log->high_watermark)))
-        error = KAFKA_OFFSET_OUT_OF_RANGE;
+    bool seen = offset < atomic_load(&log->high_watermark) && atomic_load(&log->dir->serving);
+    if (error == KAFKA_NONE && (offset < atomic_load(&log->log_start) || seen)) error = KAFKA_OFFSET_OUT_OF_RANGE;
     if (error == KAFKA_NONE && offset < atomic_load(&log->log_end)) {
         int r = truncate_locked(log, offset);
         if (r) {
@@ -147,7 +147,7 @@ enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offse
             log_fail(log);
             error = KAFKA_STORAGE_ERROR;
         }
-        log_publish(log);
+        log_publish_shortened(log);
     }
     pthread_mutex_unlock(&log->lock);
     return error;

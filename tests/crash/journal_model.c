@@ -524,9 +524,10 @@ static void op_trim_limit(void *io, struct journal_partition *p, int64_t offset)
 {
     logs[part_of(p)].trim = offset;
 }
-static void op_exclusive(void *io, struct journal_partition *p, bool on)
+static int op_exclusive(void *io, struct journal_partition *p, bool on)
 {
     logs[part_of(p)].exclusive = on && !rule_off(JOURNAL_RULE_SNAPALONE);
+    return 0;
 }
 static int op_truncate(void *io, struct journal_partition *p, int64_t offset)
 {

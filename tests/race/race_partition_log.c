@@ -66,7 +66,8 @@ static void *cdc_writer(void *arg)
     for (int32_t i = 0; i < UNITS_COUNT; i++) {
         append(logs[CDC_A], APPEND_CDC, 77, i);
         append(logs[CDC_B], APPEND_CDC, 77, i);
-        struct log_release both[] = {{logs[CDC_A], LOG_NO_HOLD}, {logs[CDC_B], LOG_NO_HOLD}};
+        struct log_release both[] = {{.log = logs[CDC_A], .hold = LOG_NO_HOLD},
+                                     {.log = logs[CDC_B], .hold = LOG_NO_HOLD}};
         partition_log_release(both, 2);
     }
     atomic_fetch_sub(&writers_left, 1);
@@ -186,7 +187,7 @@ static void *keeper(void *arg)
         log_dir_flush_dirty(dir);
         log_dir_check_retention(dir);
         log_dir_expire_producers(dir);
-        partition_log_set_trim_limit(logs[STRICT], &seed, rand_r(&seed) % 1000);
+        partition_log_set_trim_limit(logs[STRICT], 1, rand_r(&seed) % 1000);
         usleep(500);
     }
     return NULL;

@@ -81,7 +81,7 @@ Test(partition_log, a_hold_keeps_records_from_readers_and_release_shows_all_at_o
 
     scratch_close(&s);
     scratch_open(&s);
-    partition_log_set_hold(s.log, 5); /* at open the visible end may go back */
+    partition_log_set_hold(s.log, 1, 5); /* at open the visible end may go back */
     cr_assert_eq(partition_log_marks(s.log).high_watermark, 5);
     cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 5);
     scratch_done(&s);
@@ -221,10 +221,10 @@ Test(partition_log, deleted_records_are_out_of_range_and_stay_so)
     scratch_open(&s);
     scratch_fill(s.log, 50, 200, 1);
     cr_assert_gt(s.log->segments_count, 3);
-    partition_log_set_trim_limit(s.log, &s, 20);
+    partition_log_set_trim_limit(s.log, 1, 20);
     cr_assert_eq(partition_log_delete_records(s.log, 30, &start), KAFKA_NONE);
     cr_assert_eq(start, 20, "an owner's limit");
-    partition_log_set_trim_limit(s.log, &s, INT64_MAX);
+    partition_log_set_trim_limit(s.log, 1, INT64_MAX);
     cr_assert_eq(partition_log_delete_records(s.log, 31, &start), KAFKA_NONE);
     cr_assert_eq(start, 31);
     cr_assert_eq(partition_log_delete_records(s.log, 51, &start), KAFKA_OFFSET_OUT_OF_RANGE);
@@ -246,22 +246,90 @@ Test(partition_log, deleted_records_are_out_of_range_and_stay_so)
     scratch_done(&s);
 }
 
-Test(partition_log, while_one_producer_is_alone_others_are_told_to_try_again)
+Test(partition_log, what_one_owner_gives_up_never_touches_anothers_claims)
 {
     struct scratch s;
-    struct log_append a;
-    struct batch_spec own = {.producer = true, .producer_id = 7}, other = {.producer = true, .producer_id = 8},
-                      plain = {0};
+    int64_t start, a = 1, b = 2;
 
     scratch_init(&s);
     scratch_open(&s);
-    partition_log_set_exclusive(s.log, 7);
-    cr_expect_eq(scratch_append(s.log, APPEND_CDC, &own, &a), KAFKA_NONE);
-    cr_expect_eq(scratch_append(s.log, APPEND_CDC, &other, &a), KAFKA_LEADER_NOT_AVAILABLE);
-    cr_expect_eq(scratch_append(s.log, APPEND_CLIENT, &plain, &a), KAFKA_LEADER_NOT_AVAILABLE);
-    partition_log_set_exclusive(s.log, -1);
-    cr_expect_eq(scratch_append(s.log, APPEND_CLIENT, &plain, &a), KAFKA_NONE);
-    cr_expect_eq(partition_log_marks(s.log).log_end, 2);
+    scratch_fill(s.log, 10, 10, 1);
+    partition_log_set_hold(s.log, a, 4);
+    partition_log_set_hold(s.log, b, 6);
+    partition_log_set_trim_limit(s.log, a, 2);
+    partition_log_set_trim_limit(s.log, b, 1);
+    cr_expect_eq(partition_log_marks(s.log).high_watermark, 4, "the least hold counts");
+    partition_log_release(&(struct log_release){.log = s.log, .owner = a, .hold = LOG_NO_HOLD}, 1);
+    cr_expect_eq(partition_log_marks(s.log).high_watermark, 6, "the other one's stands");
+    cr_expect_eq(partition_log_delete_records(s.log, 5, &start), KAFKA_NONE);
+    cr_expect_eq(start, 1);
+    partition_log_disown(s.log, b);
+    cr_expect_eq(partition_log_marks(s.log).high_watermark, 10);
+    cr_expect_eq(partition_log_delete_records(s.log, 5, &start), KAFKA_NONE);
+    cr_expect_eq(start, 2);
+    partition_log_disown(s.log, a);
+    partition_log_disown(s.log, a);
+    cr_expect_eq(partition_log_delete_records(s.log, 5, &start), KAFKA_NONE);
+    cr_expect_eq(start, 5);
+    scratch_done(&s);
+}
+
+static enum kafka_error append_owned(struct partition_log *log, int64_t owner)
+{
+    struct batch_spec spec = {0};
+    struct log_append a = {.origin = APPEND_CDC, .owner = owner};
+
+    a.batches = batch_make(&spec, &a.size);
+    enum kafka_error error = partition_log_append(log, &a);
+    free(a.batches);
+    return error;
+}
+
+Test(partition_log, while_one_owner_is_alone_others_are_told_to_try_again)
+{
+    struct scratch s;
+    struct log_append a;
+    int64_t own = 1, other = 2;
+
+    scratch_init(&s);
+    scratch_open(&s);
+    scratch_fill(s.log, 1, 10, 1);
+    cr_expect(partition_log_set_exclusive(s.log, own, true));
+    cr_expect_not(partition_log_set_exclusive(s.log, other, true), "one at a time");
+    cr_expect_eq(append_owned(s.log, own), KAFKA_NONE);
+    cr_expect_eq(append_owned(s.log, other), KAFKA_LEADER_NOT_AVAILABLE);
+    cr_expect_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){0}, &a), KAFKA_LEADER_NOT_AVAILABLE);
+    cr_expect_eq(partition_log_settled_end(s.log, other), 1, "what follows may be taken back");
+    cr_expect_eq(partition_log_settled_end(s.log, own), 2);
+    cr_expect(partition_log_set_exclusive(s.log, other, false), "which was not alone");
+    cr_expect_eq(append_owned(s.log, other), KAFKA_LEADER_NOT_AVAILABLE);
+    cr_expect(partition_log_set_exclusive(s.log, own, false));
+    cr_expect_eq(append_owned(s.log, other), KAFKA_NONE);
+    cr_expect_eq(partition_log_settled_end(s.log, other), 3);
+    cr_expect_eq(partition_log_marks(s.log).high_watermark, 1, "both hold what they wrote");
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
+Test(partition_log, before_readers_are_let_in_truncation_and_holds_may_take_the_visible_end_back)
+{
+    struct scratch s;
+    int64_t owner = 1;
+
+    scratch_init(&s);
+    scratch_open(&s);
+    scratch_fill(s.log, 20, 10, 1);
+    cr_expect_eq(partition_log_truncate(s.log, 15), KAFKA_NONE);
+    cr_expect_eq(partition_log_marks(s.log).high_watermark, 15);
+    cr_expect_eq(partition_log_marks(s.log).log_end, 15);
+    partition_log_set_hold(s.log, owner, 12);
+    cr_expect_eq(partition_log_marks(s.log).high_watermark, 12);
+    log_dir_serve(s.dir);
+    partition_log_set_hold(s.log, owner, 10);
+    cr_expect_eq(partition_log_marks(s.log).high_watermark, 12, "somebody may have seen it");
+    cr_expect_eq(partition_log_truncate(s.log, 11), KAFKA_OFFSET_OUT_OF_RANGE);
+    cr_expect_eq(partition_log_marks(s.log).log_end, 15);
+    cr_expect_eq(partition_log_truncate(s.log, 12), KAFKA_NONE);
     scratch_close(&s);
     scratch_done(&s);
 }
@@ -273,6 +341,7 @@ Test(partition_log, truncation_cuts_above_the_visible_end_only)
     s.config.segment_bytes = 3000;
     scratch_open(&s);
     scratch_fill(s.log, 20, 200, 1);
+    log_dir_serve(s.dir);
     cr_assert_eq(partition_log_truncate(s.log, 10), KAFKA_OFFSET_OUT_OF_RANGE);
     for (int32_t i = 0; i < 20; i++)
         cr_assert_eq(
