@@ -154,6 +154,11 @@ Test(share_state, records_that_make_no_sense_are_refused)
     expect_batches(NULL, 0);
 }
 
+static int64_t at_most(int64_t max, int64_t value)
+{
+    return MIN(max, value);
+}
+
 Test(share_state, random_merges_are_as_offset_by_offset)
 {
     struct share_batch model[64];
@@ -167,9 +172,9 @@ Test(share_state, random_merges_are_as_offset_by_offset)
         for (int step = 0; step < 12; step++) {
             struct share_batch changes[16];
             uint32_t count = 0;
-            if (rand_r(&seed) % 4 == 0) start = MIN(60, start + rand_r(&seed) % 6);
+            if (rand_r(&seed) % 4 == 0) start = at_most(60, start + rand_r(&seed) % 6);
             for (int64_t at = start + rand_r(&seed) % 8; at < 64 && count < 16; at += 1 + rand_r(&seed) % 12) {
-                int64_t last = MIN(63, at + rand_r(&seed) % 9);
+                int64_t last = at_most(63, at + rand_r(&seed) % 9);
                 changes[count++] =
                     (struct share_batch){at, last, (int8_t)(rand_r(&seed) % 2 * 2), (int16_t)(rand_r(&seed) % 3)};
                 for (; at <= last; at++) model[at] = changes[count - 1];
