@@ -27,7 +27,9 @@ struct connector {
     UT_hash_handle hh;
 
     /* wanted. JSON values here are touched with the lock held only, references included: what goes out is a copy. */
-    json_t *config; /* never changed, only replaced; NULL: deleted, or never made */
+    json_t *config;     /* never changed, only replaced; NULL: deleted, or never made */
+    char *unreadable;   /* why the stored one cannot be read, for its trace; config then has the name only */
+    bool target_stored; /* a target state was read: whoever made it made a configuration, too */
     enum target_state target;
     uint64_t generation; /* a new one needs a new instance */
 

@@ -131,6 +131,7 @@ static void step_start(struct connector *c)
     const struct connector_class *class = connector_class_of(h, config);
     struct told_by *by = xmalloc(sizeof *by);
     bool paused = c->target == TARGET_PAUSED;
+    AUTO_FREE char *unreadable = c->unreadable ? xstrdup(c->unreadable) : NULL;
     void *instance = NULL;
     struct err err = ERR_NONE;
     int r;
@@ -142,6 +143,10 @@ static void step_start(struct connector *c)
     pthread_mutex_unlock(&h->lock);
     herder_outbox_flush(h);
     if (class) r = class->start(class->context, c->name, config, paused, &callbacks, &instance, &err);
+    else if (unreadable)
+        r = err_set(&err, -EBADMSG,
+                    "The stored configuration of connector %s was lost: %s. PUT its configuration again, or DELETE it",
+                    c->name, unreadable);
     else
         r = err_set(&err, -EINVAL, "Failed to find any class that implements Connector and which name matches %s",
                     config_get(config, "connector.class") ? config_get(config, "connector.class") : "");

@@ -2,6 +2,7 @@
 
 #include "http/json.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 void connect_record_done(struct connect_record *r)
@@ -149,28 +150,33 @@ static bool topic_parse(struct connect_entry *e, const json_t *value)
     return true;
 }
 
-bool connect_entry_parse(enum connect_topic topic, struct slice key, struct slice value, struct connect_entry *ret)
+bool connect_entry_parse(enum connect_topic topic, struct slice key, struct slice value, struct connect_entry *ret,
+                         struct err *err)
 {
     json_t *json = NULL;
     bool ok = true;
 
     *ret = (struct connect_entry){.type = ENTRY_OTHER};
-    if (!key.ptr || memchr(key.ptr, '\0', key.len)) return true;
+    if (!key.ptr || memchr(key.ptr, '\0', key.len)) return true; /* nobody's: Kafka Connect's keys are text */
     if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "connector-"))) ret->type = ENTRY_CONNECTOR;
     else if (topic == CONNECT_CONFIGS && (ret->name = after_prefix(key, "target-state-"))) ret->type = ENTRY_TARGET;
     else if (topic == CONNECT_STATUSES && (ret->topic = after_prefix(key, "status-topic-"))) ret->type = ENTRY_TOPIC;
     else return true;
 
-    if (value.ptr) {
-        struct err err;
-        json = json_parse(value, &err);
-        ok = json_is_object(json);
+    if (value.ptr && !(json = json_parse(value, err))) {
+        err_set(err, -EBADMSG, "its value is not valid JSON");
+        return false;
     }
-    if (ok && ret->type == ENTRY_CONNECTOR) ok = !json || config_parse(json, &ret->config);
-    else if (ok && ret->type == ENTRY_TARGET) ok = !json || target_parse(json, &ret->target);
-    else if (ok) ok = topic_parse(ret, json);
+    static const char *const forms[] = {[ENTRY_CONNECTOR] = "{\"properties\":{...}}",
+                                        [ENTRY_TARGET] = "{\"state\":\"STARTED|PAUSED|STOPPED\"}",
+                                        [ENTRY_TOPIC] = "{\"topic\":{\"discoverTimestamp\":...}}"};
+    switch (ret->type) {
+    case ENTRY_CONNECTOR: ok = !json || config_parse(json, &ret->config); break;
+    case ENTRY_TARGET: ok = !json || target_parse(json, &ret->target); break;
+    default: ok = topic_parse(ret, json);
+    }
     json_decref(json);
-    if (!ok) connect_entry_done(ret);
+    if (!ok) err_set(err, -EBADMSG, "its value is not of the form %s", forms[ret->type]);
     return ok;
 }
 

@@ -55,8 +55,10 @@ struct connect_entry {
     int64_t discovered_ms;    /* ENTRY_TOPIC; -1: removed */
 };
 
-/* false: a key of ours with a value that is none (ret is then empty). */
-bool connect_entry_parse(enum connect_topic topic, struct slice key, struct slice value, struct connect_entry *ret);
+/* false: a key of ours with a value that is none; ret then has type, name and topic only, and err says what is wrong. In
+ * either case ret is for connect_entry_done(). */
+bool connect_entry_parse(enum connect_topic topic, struct slice key, struct slice value, struct connect_entry *ret,
+                         struct err *err);
 void connect_entry_done(struct connect_entry *e);
 
 #endif

@@ -57,46 +57,96 @@ static int store_put(struct connect_store *store, const struct connect_record *r
     return r < 0 ? err_set(err, r, "%s could not be synced", topics[records[0].topic].name) : 0;
 }
 
-static void visit_batches(struct slice batches, int64_t *next_offset, struct bytes *scratch,
-                          void (*visit)(void *arg, struct slice key, struct slice value), void *arg)
+/* -- reading -- */
+
+struct replay {
+    void (*visit)(void *arg, const struct stored_record *record);
+    void *arg;
+    struct bytes scratch;
+    struct stored_record record;
+    int64_t next_offset; /* records before it were visited, or do not count */
+};
+
+/* NULL: all records were visited; else why the batch cannot be decoded. Those before the bad one were visited: Kafka
+ * Connect's own consumer reads them, too. */
+static const char *visit_batch(struct replay *p, const struct record_batch *batch)
 {
-    struct record_batch batch;
     struct record_reader reader;
     struct record record;
 
-    while (record_batch_next(&batches, &batch) == RECORD_BATCH_OK) {
-        if (record_batch_is_control(&batch)) continue;
-        if (record_reader_open(&reader, &batch, CONTENT_MAX, scratch) < 0) continue;
-        while (record_reader_next(&reader, &record) == 1)
-            if (record.offset >= *next_offset) visit(arg, record.key, record.value);
-        *next_offset = MAX(*next_offset, record_batch_next_offset(&batch));
+    if (record_batch_is_control(batch)) return NULL;
+    if (!record_batch_crc_ok(batch)) return "its checksum does not match";
+    int r = record_reader_open(&reader, batch, CONTENT_MAX, &p->scratch);
+    while (r == 0 && (r = record_reader_next(&reader, &record)) > 0) {
+        r = 0;
+        if (record.offset < p->next_offset) continue;
+        p->record.offset = record.offset;
+        p->record.key = record.key;
+        p->record.value = record.value;
+        p->visit(p->arg, &p->record);
+    }
+    switch (r) {
+    case 0: return NULL;
+    case -EFBIG: return "its records decompress to more than 16 MiB";
+    case -ENOMEM: return "there is no memory for its records";
+    default: return "its records are damaged, or of a codec that does not exist";
     }
 }
 
-static int store_replay(struct connect_store *store, enum connect_topic topic,
-                        void (*visit)(void *arg, struct slice key, struct slice value), void *arg, struct err *err)
+static void visit_batches(struct replay *p, struct slice batches)
 {
-    struct broker_store *s = container_of(store, struct broker_store, store);
-    struct bytes scratch = {0};
+    struct record_batch batch;
+
+    while (record_batch_next(&batches, &batch) == RECORD_BATCH_OK) {
+        p->record.unreadable = visit_batch(p, &batch);
+        if (p->record.unreadable) {
+            p->record.offset = batch.base_offset;
+            p->record.key = p->record.value = SLICE_NULL;
+            p->visit(p->arg, &p->record);
+            p->record.unreadable = NULL;
+        }
+        p->next_offset = MAX(p->next_offset, record_batch_next_offset(&batch));
+    }
+}
+
+static int replay_partition(struct broker_store *s, struct partition_log *log, struct replay *p, struct err *err)
+{
+    p->next_offset = partition_log_marks(log).log_start;
+    p->record = (struct stored_record){.partition = partition_log_name(log)};
+    struct broker_reader *reader = broker_reader_new(s->broker, log, p->next_offset, READ_LOG_END);
+    struct slice batches;
     int r = 0;
 
-    for (int32_t p = 0; p < s->topic[topic].count && r == 0; p++) {
-        struct partition_log *log = s->topic[topic].logs[p];
-        int64_t next_offset = partition_log_marks(log).log_start;
-        struct broker_reader *reader = broker_reader_new(s->broker, log, next_offset, READ_LOG_END);
-        struct slice batches;
-        for (;;) {
-            enum kafka_error error = broker_reader_next(reader, READ_BYTES, 0, &batches);
-            if (error != KAFKA_NONE) {
-                r = err_set(err, -EIO, "%s cannot be read: %s", partition_log_name(log), kafka_error_name(error));
-                break;
-            }
-            if (batches.len == 0) break;
-            visit_batches(batches, &next_offset, &scratch, visit, arg);
+    for (;;) {
+        int64_t before = broker_reader_offset(reader);
+        enum kafka_error error = broker_reader_next(reader, READ_BYTES, 0, &batches);
+        if (error == KAFKA_NONE && batches.len == 0) break;
+        if (error != KAFKA_NONE) {
+            r = err_set(err, -EIO, "%s cannot be read from offset %lld on: %s", partition_log_name(log),
+                        (long long)before, kafka_error_name(error));
+            break;
         }
-        broker_reader_free(reader);
+        visit_batches(p, batches);
+        if (broker_reader_offset(reader) > before) continue;
+        /* Where the next batch begins is not known: nothing behind it can be read. */
+        r = err_set(err, -EBADMSG, "%s cannot be read from offset %lld on: no batch of format 2 begins there",
+                    partition_log_name(log), (long long)before);
+        break;
     }
-    bytes_done(&scratch);
+    broker_reader_free(reader);
+    return r;
+}
+
+static int store_replay(struct connect_store *store, enum connect_topic topic,
+                        void (*visit)(void *arg, const struct stored_record *record), void *arg, struct err *err)
+{
+    struct broker_store *s = container_of(store, struct broker_store, store);
+    struct replay p = {.visit = visit, .arg = arg};
+    int r = 0;
+
+    for (int32_t i = 0; i < s->topic[topic].count && r == 0; i++)
+        r = replay_partition(s, s->topic[topic].logs[i], &p, err);
+    bytes_done(&p.scratch);
     return r;
 }
 

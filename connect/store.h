@@ -8,14 +8,23 @@
 
 #include "connect/records.h"
 
+/* One record, or a batch that cannot be decoded. Borrowed for the call. */
+struct stored_record {
+    const char *partition; /* "connect-configs-0" */
+    int64_t offset;        /* unreadable: of the batch's first record */
+    struct slice key, value;
+    const char *unreadable; /* why; NULL: it was read. Key and value are null then */
+};
+
 struct connect_store {
     /* Appends the records in their order. durable: returns when they are on disk. Returns 0 or -errno with a text: what
      * was written before the failing record stays. */
     int (*put)(struct connect_store *s, const struct connect_record *records, uint32_t records_count, bool durable,
                struct err *err);
-    /* Calls visit for every record of a topic, oldest first within each key. Returns 0 or -errno with a text. */
+    /* Calls visit for every record of a topic, oldest first within each key, and for every batch that cannot be decoded:
+     * it is for visit to tell. Returns 0 or -errno with a text. */
     int (*replay)(struct connect_store *s, enum connect_topic topic,
-                  void (*visit)(void *arg, struct slice key, struct slice value), void *arg, struct err *err);
+                  void (*visit)(void *arg, const struct stored_record *record), void *arg, struct err *err);
 };
 
 struct broker;

@@ -46,7 +46,7 @@ static void fuzz_config(struct slice text)
             /* what we store is read again as it was */
             struct connect_record r = record_of_connector("x", config);
             struct connect_entry e;
-            assert(connect_entry_parse(CONNECT_CONFIGS, slice_of(r.key), slice_of(r.value), &e));
+            assert(connect_entry_parse(CONNECT_CONFIGS, slice_of(r.key), slice_of(r.value), &e, &err));
             assert(e.type == ENTRY_CONNECTOR && json_equal(e.config, config));
             connect_entry_done(&e);
             connect_record_done(&r);
@@ -61,16 +61,15 @@ static void fuzz_record(enum connect_topic topic, struct slice rest)
 {
     const uint8_t *split = memchr(rest.ptr, '\n', rest.len);
     struct connect_entry e;
+    struct err err;
     struct slice key = rest, value = SLICE_NULL;
 
     if (split) {
         key.len = (uint32_t)(split - rest.ptr);
         value = slice_make(split + 1, rest.len - key.len - 1);
     }
-    if (connect_entry_parse(topic, key, value, &e)) {
-        assert(e.type == ENTRY_OTHER || e.name);
-        connect_entry_done(&e);
-    }
+    if (connect_entry_parse(topic, key, value, &e, &err)) assert(e.type == ENTRY_OTHER || e.name);
+    connect_entry_done(&e);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -32,13 +32,29 @@ static int memory_put(struct connect_store *s, const struct connect_record *reco
 }
 
 static int memory_replay(struct connect_store *s, enum connect_topic topic,
-                         void (*visit)(void *arg, struct slice key, struct slice value), void *arg, struct err *err)
+                         void (*visit)(void *arg, const struct stored_record *record), void *arg, struct err *err)
 {
     struct memory_store *m = container_of(s, struct memory_store, store);
 
-    for (uint32_t i = 0; i < m->count; i++)
-        if (m->records[i].topic == topic) visit(arg, slice_of(m->records[i].key), slice_of(m->records[i].value));
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct connect_record *r = &m->records[i];
+        if (r->topic != topic) continue;
+        visit(arg, &(struct stored_record){.partition = "memory-0",
+                                           .offset = i,
+                                           .key = slice_of(r->key),
+                                           .value = slice_of(r->value),
+                                           .unreadable = r->key ? NULL : "the dog ate it"});
+    }
     return 0;
+}
+
+void memory_store_add(struct memory_store *m, enum connect_topic topic, const char *key, const char *value)
+{
+    pthread_mutex_lock(&m->lock);
+    m->records = xrealloc(m->records, (m->count + 1) * sizeof *m->records);
+    m->records[m->count++] = (struct connect_record){
+        .topic = topic, .key = key ? xstrdup(key) : NULL, .value = value ? xstrdup(value) : NULL};
+    pthread_mutex_unlock(&m->lock);
 }
 
 void memory_store_init(struct memory_store *m)
@@ -60,7 +76,7 @@ char *memory_store_get(struct memory_store *m, const char *key)
 
     pthread_mutex_lock(&m->lock);
     for (uint32_t i = m->count; i-- > 0;)
-        if (strcmp(m->records[i].key, key) == 0) {
+        if (m->records[i].key && strcmp(m->records[i].key, key) == 0) {
             value = m->records[i].value ? xstrdup(m->records[i].value) : NULL;
             break;
         }
@@ -338,7 +354,7 @@ int fake_hanging(void)
 
 static const struct plugin plugins[] = {{"test.Header", "header_converter", "7"}};
 
-static void run(struct fixture *f)
+void fixture_run(struct fixture *f)
 {
     struct err err;
 
@@ -376,13 +392,13 @@ static void end(struct fixture *f)
 void fixture_start(struct fixture *f)
 {
     memory_store_init(&f->store);
-    run(f);
+    fixture_run(f);
 }
 
 void fixture_restart(struct fixture *f)
 {
     end(f);
-    run(f);
+    fixture_run(f);
 }
 
 void fixture_stop(struct fixture *f)

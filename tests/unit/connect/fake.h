@@ -20,6 +20,8 @@ struct memory_store {
 
 void memory_store_init(struct memory_store *m);
 void memory_store_done(struct memory_store *m);
+/* Adds a record as it is: value may be anything. key NULL: a batch that cannot be decoded. */
+void memory_store_add(struct memory_store *m, enum connect_topic topic, const char *key, const char *value);
 /* The last value of key, to be freed; NULL: none or a tombstone. */
 char *memory_store_get(struct memory_store *m, const char *key);
 
@@ -56,6 +58,8 @@ struct fixture {
 };
 
 void fixture_start(struct fixture *f);
+/* The same over a store that the test has filled. */
+void fixture_run(struct fixture *f);
 /* Stops the herder and the server and starts them again over the same store. */
 void fixture_restart(struct fixture *f);
 void fixture_stop(struct fixture *f);

@@ -146,6 +146,65 @@ Test(herder, what_was_running_runs_again_after_a_restart)
     fixture_stop(&f);
 }
 
+static const char *trace_of(struct fixture *f, const char *name, char ret_trace[500])
+{
+    json_t *status = herder_status(f->herder, name);
+    const char *trace = json_string_value(json_object_get(json_object_get(status, "connector"), "trace"));
+
+    snprintf(ret_trace, 500, "%s", trace ? trace : "(none)");
+    json_decref(status);
+    return ret_trace;
+}
+
+Test(herder, a_connector_whose_configuration_cannot_be_read_is_there_and_failed)
+{
+    struct fixture f = {0};
+    struct err err;
+    char trace[500];
+    bool created;
+    fixture_start(&f);
+    cr_assert_eq(create(&f, "c", "", TARGET_RUNNING), 0);
+    cr_assert_eq(create(&f, "other", "", TARGET_RUNNING), 0);
+    cr_assert(state_becomes(&f, "other", "RUNNING/RUNNING"));
+    memory_store_add(&f.store, CONNECT_CONFIGS, "connector-c", "{\"properties\":");
+    fixture_restart(&f);
+    cr_assert(state_becomes(&f, "other", "RUNNING/RUNNING"));
+    cr_assert(state_becomes(&f, "c", "FAILED/-"), "an older configuration must not run in its place");
+    cr_expect(strstr(trace_of(&f, "c", trace), "memory-0"), "%s", trace);
+    cr_expect(strstr(trace, "offset"), "%s", trace);
+    cr_expect(strstr(trace, "not valid JSON"), "%s", trace);
+    /* a configuration mends it */
+    json_t *config = config_of("c", "");
+    cr_assert_eq(herder_put(f.herder, "c", config, NULL, &created, &err), 0);
+    cr_expect_not(created);
+    cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
+    fixture_restart(&f);
+    cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
+    json_decref(config);
+    fixture_stop(&f);
+}
+
+Test(herder, a_connector_whose_configuration_was_in_a_damaged_batch_is_there_and_failed)
+{
+    struct fixture f = {0};
+    struct err err;
+    char trace[500];
+    memory_store_init(&f.store);
+    memory_store_add(&f.store, CONNECT_CONFIGS, "target-state-c", "{\"state\":\"STARTED\",\"state.v2\":\"STARTED\"}");
+    fixture_run(&f);
+    cr_expect(state_becomes(&f, "c", "none"), "a creation that was cut off by a crash was never answered");
+    memory_store_add(&f.store, CONNECT_CONFIGS, NULL, NULL);
+    fixture_restart(&f);
+    cr_assert(state_becomes(&f, "c", "FAILED/-"));
+    cr_expect(strstr(trace_of(&f, "c", trace), "memory-0"), "%s", trace);
+    cr_expect(strstr(trace, "the dog ate it"), "%s", trace);
+    /* it can be deleted, and is gone then */
+    cr_assert_eq(herder_delete(f.herder, "c", &err), 0);
+    fixture_restart(&f);
+    cr_expect(state_becomes(&f, "c", "none"));
+    fixture_stop(&f);
+}
+
 Test(herder, a_failed_task_is_told_and_restarted)
 {
     struct fixture f = {0};
@@ -361,14 +420,14 @@ Test(records, what_kafka_connect_wrote_is_understood)
     } cases[] = {
         {CONNECT_CONFIGS, "connector-a-b", "{\"properties\":{\"x\":\"1\",\"y\":null}}", true, ENTRY_CONNECTOR, "a-b"},
         {CONNECT_CONFIGS, "connector-a", NULL, true, ENTRY_CONNECTOR, "a"},
-        {CONNECT_CONFIGS, "connector-a", "{}", false, 0, NULL},
-        {CONNECT_CONFIGS, "connector-a", "[1", false, 0, NULL},
-        {CONNECT_CONFIGS, "connector-a", "3", false, 0, NULL},
+        {CONNECT_CONFIGS, "connector-a", "{}", false, ENTRY_CONNECTOR, "a"},
+        {CONNECT_CONFIGS, "connector-a", "[1", false, ENTRY_CONNECTOR, "a"},
+        {CONNECT_CONFIGS, "connector-a", "3", false, ENTRY_CONNECTOR, "a"},
         {CONNECT_CONFIGS, "connector-", "{}", true, ENTRY_OTHER, NULL},
         {CONNECT_CONFIGS, "target-state-a", "{\"state\":\"PAUSED\"}", true, ENTRY_TARGET, "a"},
         {CONNECT_CONFIGS, "target-state-a", "{\"state\":\"PAUSED\",\"state.v2\":\"STOPPED\"}", true, ENTRY_TARGET, "a"},
         {CONNECT_CONFIGS, "target-state-a", NULL, true, ENTRY_TARGET, "a"},
-        {CONNECT_CONFIGS, "target-state-a", "{\"state\":\"LOUD\"}", false, 0, NULL},
+        {CONNECT_CONFIGS, "target-state-a", "{\"state\":\"LOUD\"}", false, ENTRY_TARGET, "a"},
         {CONNECT_CONFIGS, "task-a-0", "garbage", true, ENTRY_OTHER, NULL},
         {CONNECT_CONFIGS, "commit-a", "{\"tasks\":1}", true, ENTRY_OTHER, NULL},
         {CONNECT_CONFIGS, "session-key", "{\"key\":\"x\"}", true, ENTRY_OTHER, NULL},
@@ -376,23 +435,24 @@ Test(records, what_kafka_connect_wrote_is_understood)
         {CONNECT_STATUSES, "status-topic-t:connector-c",
          "{\"topic\":{\"name\":\"t\",\"connector\":\"c\",\"task\":0,\"discoverTimestamp\":5}}", true, ENTRY_TOPIC, "c"},
         {CONNECT_STATUSES, "status-topic-t:connector-c", NULL, true, ENTRY_TOPIC, "c"},
-        {CONNECT_STATUSES, "status-topic-t", NULL, false, 0, NULL},
-        {CONNECT_STATUSES, "status-topic-t:connector-c", "{\"topic\":{}}", false, 0, NULL},
+        {CONNECT_STATUSES, "status-topic-t", NULL, false, ENTRY_TOPIC, NULL},
+        {CONNECT_STATUSES, "status-topic-t:connector-c", "{\"topic\":{}}", false, ENTRY_TOPIC, "c"},
     };
     struct connect_entry e;
 
     for (size_t i = 0; i < countof(cases); i++) {
-        bool ok = connect_entry_parse(cases[i].topic, slice_of(cases[i].key), slice_of(cases[i].value), &e);
-        cr_assert_eq(ok, cases[i].ok, "%s %s", cases[i].key, cases[i].value);
-        if (!ok) continue;
+        struct err err = ERR_NONE;
+        bool ok = connect_entry_parse(cases[i].topic, slice_of(cases[i].key), slice_of(cases[i].value), &e, &err);
+        cr_expect_eq(ok, cases[i].ok, "%s %s", cases[i].key, cases[i].value);
         cr_expect_eq((int)e.type, cases[i].type, "%s", cases[i].key);
         if (cases[i].name) cr_expect_str_eq(e.name, cases[i].name);
+        cr_expect_eq(*err.text != '\0', !ok, "%s", cases[i].key);
         connect_entry_done(&e);
     }
-    cr_assert(connect_entry_parse(CONNECT_CONFIGS, SLICE("target-state-a"), slice_of(cases[7].value), &e));
+    cr_assert(connect_entry_parse(CONNECT_CONFIGS, SLICE("target-state-a"), slice_of(cases[7].value), &e, NULL));
     cr_expect_eq(e.target, TARGET_STOPPED);
     connect_entry_done(&e);
-    cr_assert(connect_entry_parse(CONNECT_CONFIGS, SLICE_NULL, SLICE("x"), &e));
-    cr_assert(connect_entry_parse(CONNECT_CONFIGS, SLICE("connector-\0x"), SLICE("x"), &e));
+    cr_assert(connect_entry_parse(CONNECT_CONFIGS, SLICE_NULL, SLICE("x"), &e, NULL));
+    cr_assert(connect_entry_parse(CONNECT_CONFIGS, SLICE("connector-\0x"), SLICE("x"), &e, NULL));
     cr_expect_eq((int)e.type, ENTRY_OTHER);
 }

@@ -8,10 +8,11 @@
 #define CONNECTORS_COUNT 50
 
 /* Folds a replay into key -> value. */
-static void visit(void *arg, struct slice key, struct slice value)
+static void visit(void *arg, const struct stored_record *r)
 {
-    AUTO_FREE char *name = slice_strdup(key);
-    AUTO_FREE char *text = slice_strdup(value);
+    cr_assert_null(r->unreadable, "%s", r->unreadable);
+    AUTO_FREE char *name = slice_strdup(r->key);
+    AUTO_FREE char *text = slice_strdup(r->value);
 
     if (text) json_object_set_new(arg, name, json_string(text));
     else json_object_del(arg, name);
@@ -112,6 +113,55 @@ Test(store, topics_and_partitions_are_those_of_kafka_connect)
     connect_store_close(s);
     json_decref(partition);
     json_decref(offset);
+    scratch_broker_done(&b);
+}
+
+/* Keys, and "!OFFSET" for a batch that cannot be decoded. */
+static void visit_all(void *arg, const struct stored_record *r)
+{
+    AUTO_FREE char *key = slice_strdup(r->key);
+
+    cr_expect_str_eq(r->partition, "connect-configs-0");
+    if (r->unreadable) cr_expect_gt(strlen(r->unreadable), 0);
+    json_array_append_new(arg, r->unreadable ? json_sprintf("!%d", (int)r->offset) : json_string(key));
+}
+
+static void flip_byte_behind(const struct scratch_broker *b, const char *text)
+{
+    static uint8_t bytes[1 << 16];
+    AUTO_FREE char *path = xasprintf("%s/connect-configs-0/00000000000000000000.log", b->path);
+    FILE *file = fopen(path, "r+");
+
+    cr_assert(file);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    uint8_t *at = memmem(bytes, size, text, strlen(text));
+    cr_assert(at);
+    cr_assert_eq(fseek(file, at - bytes + (long)strlen(text), SEEK_SET), 0);
+    fputc(at[strlen(text)] ^ 1, file);
+    fclose(file);
+}
+
+Test(store, a_damaged_batch_is_told_and_the_rest_is_read)
+{
+    struct scratch_broker b;
+    struct connect_store *s;
+    struct err err = ERR_NONE;
+    json_t *config = json_pack("{s:s}", "a", "b"), *seen = json_array();
+
+    scratch_broker_new(&b);
+    cr_assert_eq(connect_store_open(b.broker, &s, &err), 0, "%s", err.text);
+    for (const char *name = "x\0y\0z\0"; *name; name += 2) put(s, record_of_connector(name, config), true);
+    connect_store_close(s);
+    scratch_broker_close(&b);
+    flip_byte_behind(&b, "connector-y");
+    scratch_broker_open(&b);
+    cr_assert_eq(connect_store_open(b.broker, &s, &err), 0, "%s", err.text);
+    cr_assert_eq(s->replay(s, CONNECT_CONFIGS, visit_all, seen, &err), 0, "%s", err.text);
+    AUTO_FREE char *text = json_dumps(seen, JSON_COMPACT);
+    cr_expect_str_eq(text, "[\"connector-x\",\"!1\",\"connector-z\"]");
+    connect_store_close(s);
+    json_decref(config);
+    json_decref(seen);
     scratch_broker_done(&b);
 }
 
