@@ -277,7 +277,7 @@ static int connector_prepare(struct cdc_connector *c, struct err *err)
                                                 .topic_used = topic_used,
                                                 .arg = c},
                            c->stored);
-    c->position = journal_position(c->stored->journal);
+    c->durable_lsn = journal_has_position(c->stored->journal) ? journal_confirmed(c->stored->journal) : 0;
     return 0;
 }
 

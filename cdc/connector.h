@@ -68,10 +68,12 @@ struct cdc_problem {
 uint32_t cdc_connector_validate(const struct cdc_pair *pairs, uint32_t pairs_count, struct cdc_problem *ret_problems,
                                 uint32_t problems_max);
 
-/* The committed position of (name, topic.prefix), running or not, as Connect's offset API shows it: two malloc'd JSON
- * objects for the caller to free, {"server":"prefix"} and {"lsn":…}. false: none is stored. */
-bool cdc_offsets_get(struct cdc *cdc, const char *name, const char *topic_prefix, char **ret_partition_json,
-                     char **ret_offset_json);
+/* The position of (name, topic.prefix), running or not, as Connect's offset API shows it: {"lsn":…}. All before it is durable
+ * and visible to readers. false: there is none.
+ *   ret_offset_json  malloc'd; NULL: no event came since the program started, so it is not known which the last one was
+ *   ret_lsn          the end of what is durable: not before the offset's event */
+bool cdc_offsets_get(struct cdc *cdc, const char *name, const char *topic_prefix, char **ret_offset_json,
+                     uint64_t *ret_lsn);
 /* Forgets the position, so that the next start begins with a snapshot. -EBUSY: it runs. */
 int cdc_offsets_delete(struct cdc *cdc, const char *name, const char *topic_prefix) WARN_UNUSED;
 

@@ -44,8 +44,7 @@ struct cdc_connector {
     pthread_mutex_t lock;
     char **topics;
     uint32_t topics_count;
-    struct ingest_last last; /* copy for cdc_offsets_get() */
-    struct journal_position position;
+    uint64_t durable_lsn; /* for cdc_offsets_get(), as is stored->mark: all before it is durable */
 };
 
 /* The parameters of a connection for a configuration. */

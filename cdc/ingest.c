@@ -60,7 +60,8 @@ struct ingest {
     int64_t counted_since_us;
     uint64_t unit_bytes;  /* built for it, appended or not */
     uint64_t built_bytes; /* since unused batches gave back their memory */
-    struct ingest_last last;
+    struct source_offset last;
+    struct source_offset last_whole; /* as last was when the last whole unit ended */
 };
 
 static int64_t mono_us(void)
@@ -109,9 +110,9 @@ void ingest_set_stored(struct ingest *in, struct stored_journal *stored)
     in->unit_bytes = 0;
 }
 
-const struct ingest_last *ingest_last(const struct ingest *in)
+const struct source_offset *ingest_last(const struct ingest *in)
 {
-    return &in->last;
+    return &in->last_whole;
 }
 const char *ingest_error(const struct ingest *in)
 {
@@ -282,8 +283,14 @@ static int unit_end(struct ingest *in)
 {
     in->counted = false;
     in->unit_bytes = 0;
-    int r = journal_unit_end(in->stored->journal, position_now(in));
-    return r < 0 ? append_failed(in, r) : 0;
+    struct journal_position at = position_now(in);
+    int r = journal_unit_end(in->stored->journal, at);
+    if (r < 0) return append_failed(in, r);
+    if (at.part_lsn == 0 && in->last.operation) {
+        in->last_whole = in->last;
+        in->last_whole.whole_lsn = at.whole_lsn;
+    }
+    return 0;
 }
 
 int ingest_cut(struct ingest *in)
@@ -472,6 +479,7 @@ void ingest_begin(struct ingest *in, uint64_t wal_end)
     in->unit_bytes = 0;
     in->ordinal = 0;
     in->last_commit_lsn = 0;
+    in->last = in->last_whole = (struct source_offset){0}; /* of the former stream: it may come again, or never */
 }
 
 static struct source_position source_position(const struct ingest *in, uint64_t lsn)

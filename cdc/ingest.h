@@ -29,14 +29,6 @@ struct ingest_env {
     void *arg;
 };
 
-/* What was ingested last, for the offsets that people look at. */
-struct ingest_last {
-    uint64_t lsn, commit_lsn;
-    int64_t xid, time_us;
-    uint64_t events_processed; /* with this lsn */
-    const char *operation;     /* "INSERT"; NULL: nothing yet */
-};
-
 struct ingest *ingest_new(const struct ingest_env *env, struct stored_journal *stored);
 void ingest_free(struct ingest *in);
 /* The journal was recovered anew. */
@@ -53,7 +45,8 @@ int ingest_idle(struct ingest *in) WARN_UNUSED;
 int ingest_cut(struct ingest *in) WARN_UNUSED;
 /* Between transactions, with nothing counted. */
 bool ingest_is_quiet(const struct ingest *in);
-const struct ingest_last *ingest_last(const struct ingest *in);
+/* The last event of the last whole unit of this stream. */
+const struct source_offset *ingest_last(const struct ingest *in);
 
 /* Partition counts and deleted topics, as the broker has them now. Between messages. -EAGAIN: rows were on their way to a
  * topic that was deleted; the journal has failed, and recovered it takes them to its successor. */

@@ -338,12 +338,15 @@ static struct stored_journal *by_name(struct journal_store *s, const char *name,
 }
 
 bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
-                            struct journal_position *ret_position)
+                            uint64_t *ret_durable_lsn, struct source_offset *ret_offset)
 {
     pthread_mutex_lock(&s->lock);
     struct stored_journal *j = by_name(s, name, topic_prefix);
     bool known = j && !j->taken && !j->failed && journal_has_position(j->journal);
-    if (known) *ret_position = journal_position(j->journal);
+    if (known) {
+        *ret_durable_lsn = journal_confirmed(j->journal);
+        *ret_offset = j->mark.told;
+    }
     pthread_mutex_unlock(&s->lock);
     return known;
 }
@@ -409,6 +412,7 @@ int journal_store_reset(struct journal_store *s, const char *name, const char *t
     journal_unmake(stored);
     pthread_mutex_lock(&s->lock);
     stored->producer_id = s->producer_id_next++;
+    stored->mark = (struct offset_mark){0};
     pthread_mutex_unlock(&s->lock);
     journal_make(s, stored);
     r = recover(stored, &err); /* writes the new CONNECTOR record, durable when it returns */

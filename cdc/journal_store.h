@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "cdc/journal.h"
 #include "cdc/journal_io.h"
+#include "cdc/offsets.h"
 
 struct journal_store;
 
@@ -22,6 +23,7 @@ struct stored_journal {
     int64_t needs_offset; /* the log must keep records from here on */
     struct journal_io *io;
     struct journal *journal;
+    struct offset_mark mark; /* of the taker, for cdc/offsets.c */
     struct stored_journal *next;
 };
 
@@ -36,9 +38,10 @@ int journal_store_take(struct journal_store *s, const char *name, const char *to
 void journal_store_give(struct journal_store *s, struct stored_journal *stored);
 /* Recovers the taken journal from the log, after a failure. */
 int journal_store_reload(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
-/* The position of a journal that rests. false: unknown, taken, or it has none. */
+/* Where a journal that rests stands: all before *ret_durable_lsn is durable; *ret_offset is its mark's. false: unknown, taken,
+ * or it has no position. */
 bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
-                            struct journal_position *ret_position);
+                            uint64_t *ret_durable_lsn, struct source_offset *ret_offset);
 /* Forgets its position. -EBUSY: taken; -ENOENT. */
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix) WARN_UNUSED;
 /* This journal keeps the log from being shortened: its taker should write a checkpoint. */

@@ -222,11 +222,21 @@ static int stream_connect(struct cdc_connector *c, struct pg_error *err)
     return pg_conn_open(&params, &c->wait, &c->stream, err);
 }
 
+/* The snapshot is durable and shown: its last row is what was ingested last. */
+static void snapshot_show(struct cdc_connector *c, struct source_offset last)
+{
+    pthread_mutex_lock(&c->lock);
+    c->durable_lsn = journal_confirmed(c->stored->journal);
+    c->stored->mark = (struct offset_mark){.told = last};
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* Runs the snapshot at the consistent point of a slot: the connector's own when it does not exist yet, else a temporary one. */
 static int take_snapshot(struct cdc_connector *c, struct plan *p, struct pg_error *err)
 {
     char snapshot_name[SLOT_SNAPSHOT_NAME_BYTES];
     char temporary_name[64];
+    struct source_offset last;
     uint64_t lsn = 0;
     bool streaming = is_streaming_wanted(c->config);
     int r = 0;
@@ -258,11 +268,13 @@ static int take_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
                                                 .tables = &p->tables,
                                                 .between = snapshot_between,
                                                 .arg = c},
-                         &lsn, err);
+                         &last, err);
     pg_conn_close(c->stream); /* a temporary slot goes with its connection */
     c->stream = NULL;
-    if (r == 0) c->snapshot_done = true;
-    return r;
+    if (r < 0) return r;
+    c->snapshot_done = true;
+    snapshot_show(c, last);
+    return 0;
 }
 
 /* Streaming without a snapshot begins where the slot stands. */
@@ -332,12 +344,15 @@ static int stream_message(struct cdc_connector *c, struct slice data, struct pg_
     return fail(err, -EPROTO, "the server sent a replication message that does not exist");
 }
 
-/* For callers of other threads: where we are. */
+/* For callers of other threads: where we are, as far as it is durable and readers see it. */
 static void position_show(struct cdc_connector *c)
 {
+    struct journal *j = c->stored->journal;
+
+    if (!journal_has_position(j) || journal_is_ahead(j)) return; /* what is replayed is hidden until all of it came */
     pthread_mutex_lock(&c->lock);
-    c->position = journal_position(c->stored->journal);
-    c->last = *ingest_last(c->ingest);
+    c->durable_lsn = journal_confirmed(j);
+    offset_mark_look(&c->stored->mark, ingest_last(c->ingest), c->durable_lsn);
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -273,7 +273,7 @@ static int run(struct snapshot *s, const struct pg_table *tables, uint32_t count
     return r < 0 ? fail(err, -EIO, "the snapshot could not be completed in the journal") : 0;
 }
 
-int snapshot_run(const struct snapshot_env *e, uint64_t *ret_lsn, struct pg_error *err)
+int snapshot_run(const struct snapshot_env *e, struct source_offset *ret_last, struct pg_error *err)
 {
     struct snapshot s = {.env = e};
     uint32_t count;
@@ -293,7 +293,11 @@ int snapshot_run(const struct snapshot_env *e, uint64_t *ret_lsn, struct pg_erro
             log_error("cdc", "an unfinished snapshot could not be taken back connector=%s", e->config->name);
         return r;
     }
-    *ret_lsn = s.position.lsn;
+    *ret_last = (struct source_offset){.whole_lsn = s.position.lsn,
+                                       .snapshot = true,
+                                       .lsn = s.position.lsn,
+                                       .xid = s.position.xid,
+                                       .time_us = s.position.time_us};
     log_info("cdc", "snapshot complete connector=%s tables=%u rows=%llu ms=%lld", e->config->name, count,
              (unsigned long long)s.rows, (long long)(clock_system.mono_us(&clock_system) - began_us) / 1000);
     return 0;

@@ -22,8 +22,9 @@ struct snapshot_env {
     void *arg;
 };
 
-/* Reads all tables and completes in the journal; streaming goes on from *ret_lsn. On an error nothing of it is left. */
-int snapshot_run(const struct snapshot_env *e, uint64_t *ret_lsn, struct pg_error *err) WARN_UNUSED;
+/* Reads all tables and completes in the journal; streaming goes on from ret_last->whole_lsn. On an error nothing of it is
+ * left. */
+int snapshot_run(const struct snapshot_env *e, struct source_offset *ret_last, struct pg_error *err) WARN_UNUSED;
 
 /* One line of COPY's text format into values, unescaped in place: for the snapshot and its tests. line is without the final
  * newline; false: damaged, or another number of columns. Source: PostgreSQL documentation, COPY, "Text Format". */

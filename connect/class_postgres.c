@@ -137,19 +137,31 @@ static void postgres_topics_reset(void *instance)
     cdc_connector_topics_reset(((struct instance *)instance)->connector);
 }
 
-static bool postgres_offsets_get(void *context, const char *name, const json_t *config, json_t **ret_partition,
-                                 json_t **ret_offset)
+static json_t *postgres_partition(void *context, const json_t *config)
+{
+    const char *prefix = config_get(config, "topic.prefix");
+
+    return prefix ? json_pack("{s:s}", "server", prefix) : NULL;
+}
+
+/* Since the program's start no event may have come: then what was stored before is still the last one, unless it lies ahead
+ * of us (somebody else wrote it, or a power cut took from our logs what connect-offsets had kept). Without it there is the
+ * place in the stream alone: Debezium, too, would go on from there. */
+static json_t *postgres_offsets_get(void *context, const char *name, const json_t *config, const json_t *stored)
 {
     struct class_postgres *p = context;
     const char *prefix = config_get(config, "topic.prefix");
-    AUTO_FREE char *partition = NULL;
     AUTO_FREE char *offset = NULL;
+    uint64_t lsn;
 
-    if (!prefix || !cdc_offsets_get(p->cdc, name, prefix, &partition, &offset)) return false;
-    *ret_partition = json_loads(partition, 0, NULL);
-    *ret_offset = json_loads(offset, 0, NULL);
-    assert(*ret_partition && *ret_offset);
-    return true;
+    if (!prefix || !cdc_offsets_get(p->cdc, name, prefix, &offset, &lsn)) return NULL;
+    if (offset) return json_loads(offset, 0, NULL);
+    const json_t *stored_lsn = json_object_get(stored, "lsn");
+    if (json_is_integer(stored_lsn) && json_integer_value(stored_lsn) > 0 &&
+        (uint64_t)json_integer_value(stored_lsn) <= lsn)
+        return json_deep_copy(stored);
+    return json_pack("{s:I, s:I, s:I}", "lsn_proc", (json_int_t)lsn, "lsn_commit", (json_int_t)lsn, "lsn",
+                     (json_int_t)lsn);
 }
 
 static int postgres_offsets_delete(void *context, const char *name, const json_t *config)
@@ -177,6 +189,7 @@ struct connector_class class_postgres(struct class_postgres *context)
         .stop = postgres_stop,
         .topics = postgres_topics,
         .topics_reset = postgres_topics_reset,
+        .partition = postgres_partition,
         .offsets_get = postgres_offsets_get,
         .offsets_delete = postgres_offsets_delete,
     };

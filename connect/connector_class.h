@@ -76,10 +76,12 @@ struct connector_class {
     /* A malloc'd array (may be NULL when empty) of malloc'd names of the topics written to since the start or reset. */
     uint32_t (*topics)(void *instance, char ***ret_topics);
     void (*topics_reset)(void *instance);
-    /* The stored position: two new JSON objects. false: none. */
-    bool (*offsets_get)(void *context, const char *name, const json_t *config, json_t **ret_partition,
-                        json_t **ret_offset);
-    /* Forgets it. 0 or -errno. */
+    /* The partition of the source that a configuration reads, as Connect's offsets name it: a new object; NULL: it names none. */
+    json_t *(*partition)(void *context, const json_t *config);
+    /* The position, as far as all before it is durable and visible: a new object; NULL: none. stored (may be NULL): what
+     * connect-offsets has for that partition, for a class that does not know more; it need not be a position of ours. */
+    json_t *(*offsets_get)(void *context, const char *name, const json_t *config, const json_t *stored);
+    /* Forgets it. Blocks for the disk; not while an instance runs. 0 or -errno. */
     int (*offsets_delete)(void *context, const char *name, const json_t *config);
 };
 

@@ -61,7 +61,7 @@ void connector_free(struct connector *c)
     free(c->unreadable);
     free(c->trace);
     free(c->task_trace);
-    free(c->offset_text);
+    connector_offsets_clear(c);
     free(c->name);
     free(c);
 }
@@ -123,6 +123,7 @@ int herder_create(struct herder *h, const char *name, const json_t *config, enum
     int r;
 
     pthread_mutex_lock(&h->store_lock);
+    struct known_offset *offset = herder_offset_read(h, name, config);
     if (exists(h, name)) {
         r = err_set(err, 409, "Connector %s already exists", name);
     } else {
@@ -134,8 +135,11 @@ int herder_create(struct herder *h, const char *name, const json_t *config, enum
         pthread_mutex_lock(&h->lock);
         struct connector *c = connector_get(h, name);
         c->target = target;
+        connector_offset_known(c, offset);
         config_set(c, config);
         pthread_mutex_unlock(&h->lock);
+    } else {
+        known_offset_free(offset);
     }
     pthread_mutex_unlock(&h->store_lock);
     return r;
@@ -147,6 +151,7 @@ int herder_put(struct herder *h, const char *name, const json_t *config, const j
     int r = 0;
 
     pthread_mutex_lock(&h->store_lock);
+    struct known_offset *offset = herder_offset_read(h, name, config);
     pthread_mutex_lock(&h->lock);
     struct connector *c = connector_find(h, name);
     bool created = !c, same = c && json_equal(c->config, config),
@@ -162,9 +167,12 @@ int herder_put(struct herder *h, const char *name, const json_t *config, const j
         pthread_mutex_lock(&h->lock);
         c = connector_get(h, name);
         if (created) c->target = TARGET_RUNNING;
+        connector_offset_known(c, offset);
         if (!same || c->start_failed) config_set(c, config);
         *ret_created = created;
         pthread_mutex_unlock(&h->lock);
+    } else {
+        known_offset_free(offset);
     }
     pthread_mutex_unlock(&h->store_lock);
     return r;
@@ -328,33 +336,39 @@ int herder_offsets_check(struct herder *h, const char *name, struct err *err)
     return ok ? 0 : err->code;
 }
 
+/* Forgets the position. Lock held; released meanwhile, as it blocks. The connector is marked as being worked on: nothing
+ * starts it, and it is not freed. */
+static int offsets_delete(struct connector *c, struct err *err)
+{
+    struct herder *h = c->herder;
+    const struct connector_class *class = connector_class_of(h, c->config);
+    json_t *partition, *offset, *config;
+
+    if (!connector_offsets_of(c, c->config, &partition, &offset)) return 0;
+    config = json_deep_copy(c->config);
+    c->working = true;
+    pthread_mutex_unlock(&h->lock);
+    int r = class->offsets_delete(class->context, c->name, config);
+    pthread_mutex_lock(&h->lock);
+    c->working = false;
+    pthread_cond_broadcast(&h->idle);
+    if (r < 0) err_set(err, 500, "The offsets of connector %s could not be reset: %s", c->name, strerror(-r));
+    else connector_offsets_forget(c, partition);
+    json_decref(partition);
+    json_decref(offset);
+    json_decref(config);
+    connector_schedule(c); /* what was wanted meanwhile */
+    connector_free_if_gone(c);
+    return r < 0 ? 500 : 0;
+}
+
 int herder_offsets_reset(struct herder *h, const char *name, struct err *err)
 {
-    json_t *partition, *offset;
-
-    int r = herder_offsets_check(h, name, err); /* waits; store_lock must not be held, as the reconciler needs it */
-    if (r) return r;
-    pthread_mutex_lock(&h->store_lock);
     pthread_mutex_lock(&h->lock);
-    struct connector *c = connector_find(h, name);
-    if (!c || c->target != TARGET_STOPPED || c->working) {
-        r = err_set(err, 409, "Connector %s was changed by another request", name);
-    } else if (connector_offsets_of(c, c->config, &partition, &offset)) {
-        const struct connector_class *class = connector_class_of(h, c->config);
-        int error = class->offsets_delete(class->context, name, c->config);
-        if (error < 0) {
-            r = err_set(err, 500, "The offsets of connector %s could not be reset: %s", name, strerror(-error));
-        } else {
-            herder_outbox_put(h, record_of_offset(name, partition, NULL));
-            free(c->offset_text);
-            c->offset_text = NULL;
-        }
-        json_decref(partition);
-        json_decref(offset);
-    }
+    struct connector *c = stopped_connector(h, name, err);
+    int r = c ? offsets_delete(c, err) : err->code;
     pthread_mutex_unlock(&h->lock);
-    herder_outbox_write(h);
-    pthread_mutex_unlock(&h->store_lock);
+    herder_outbox_flush(h);
     return r;
 }
 
@@ -475,6 +489,7 @@ int herder_restore(struct herder *h, struct err *err)
                       configs_unreadable);
             restore_unreadable(c, xstrdup(configs_unreadable));
         }
+        if (c->config) connector_offset_known(c, herder_offset_read(h, c->name, c->config));
         connector_free_if_gone(c);
     }
     return r;

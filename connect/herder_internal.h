@@ -21,6 +21,13 @@ struct written_topic {
     UT_hash_handle hh;
 };
 
+/* The last record of a key of connect-offsets. */
+struct known_offset {
+    char *key;
+    char *text; /* NULL: none */
+    UT_hash_handle hh;
+};
+
 struct connector {
     struct herder *herder;
     char *name;
@@ -49,7 +56,7 @@ struct connector {
     enum connector_state state, task_state; /* of the connector; of its task */
     char *trace, *task_trace;
     struct written_topic *topics;
-    char *offset_text; /* last position written to the store */
+    struct known_offset *offsets; /* by key; one for each configuration that it had since the program's start */
 
     pthread_mutex_t events_lock; /* guards what follows */
     STAILQ_HEAD(, event) events;
@@ -84,7 +91,7 @@ void connector_topics_clear(struct connector *c);
 const struct connector_class *connector_class_of(const struct herder *h, const json_t *config);
 const char *connector_version_of(const struct herder *h, const json_t *config);
 
-/* -- herder_told.c: lock held, but for write and flush -- */
+/* -- herder_told.c: lock held, but for herder_offset_read(), write and flush -- */
 
 /* A change of the connector's state, or of its task's; nothing happens when it is the same. trace: NULL unless FAILED.
  */
@@ -98,10 +105,18 @@ void connector_status_removed(struct connector *c, int task);
 void connector_tasks_commit(struct connector *c, json_t *config, const char *task_class);
 /* Takes over the names of the topics that the instance has written to. */
 void connector_topics_collect(struct connector *c);
-/* The stored position under a configuration: two new objects. false: none. */
+/* The position under a configuration: two new objects. false: none. */
 bool connector_offsets_of(struct connector *c, const json_t *config, json_t **ret_partition, json_t **ret_offset);
 /* Puts the instance's position into the outbox when it has moved. */
 void connector_offsets_collect(struct connector *c);
+/* There is none any more: puts the tombstone. */
+void connector_offsets_forget(struct connector *c, const json_t *partition);
+void connector_offsets_clear(struct connector *c);
+/* Makes known what connect-offsets had for a configuration, unless it is known already; takes over o (may be NULL). */
+void connector_offset_known(struct connector *c, struct known_offset *o);
+/* What connect-offsets has for a configuration, NULL when that names no partition. Lock not held: it may block. */
+struct known_offset *herder_offset_read(struct herder *h, const char *name, const json_t *config);
+void known_offset_free(struct known_offset *o);
 /* Takes over the record, to be written later. */
 void herder_outbox_put(struct herder *h, struct connect_record record);
 /* Writes what is in the outbox: store_lock held, lock not; neither held. */

@@ -106,29 +106,110 @@ void connector_topics_collect(struct connector *c)
     free(names);
 }
 
+/* -- positions: the class's own count; connect-offsets has a copy, as Kafka Connect would have stored it -- */
+
+void known_offset_free(struct known_offset *o)
+{
+    if (!o) return;
+    free(o->key);
+    free(o->text);
+    free(o);
+}
+
+/* The key of the configuration's partition; NULL: it names none. */
+static char *offset_key(const struct herder *h, const char *name, const json_t *config)
+{
+    const struct connector_class *class = connector_class_of(h, config);
+    json_t *partition = class ? class->partition(class->context, config) : NULL;
+
+    if (!partition) return NULL;
+    struct connect_record record = record_of_offset(name, partition, NULL);
+    json_decref(partition);
+    return record.key;
+}
+
+static struct known_offset *known_find(const struct connector *c, const char *key)
+{
+    struct known_offset *o;
+
+    HASH_FIND_STR(c->offsets, key, o);
+    return o;
+}
+
+struct known_offset *herder_offset_read(struct herder *h, const char *name, const json_t *config)
+{
+    char *key = offset_key(h, name, config);
+
+    if (!key) return NULL;
+    struct known_offset *o = xcalloc(1, sizeof *o);
+    o->key = key;
+    o->text = h->options->store->last(h->options->store, CONNECT_OFFSETS, key);
+    return o;
+}
+
+void connector_offset_known(struct connector *c, struct known_offset *o)
+{
+    if (o && known_find(c, o->key)) known_offset_free(o); /* what is known may be in the outbox yet */
+    else if (o) HASH_ADD_KEYPTR(hh, c->offsets, o->key, strlen(o->key), o);
+}
+
+void connector_offsets_clear(struct connector *c)
+{
+    struct known_offset *o, *next;
+
+    HASH_ITER(hh, c->offsets, o, next)
+    {
+        HASH_DEL(c->offsets, o);
+        known_offset_free(o);
+    }
+}
+
 bool connector_offsets_of(struct connector *c, const json_t *config, json_t **ret_partition, json_t **ret_offset)
 {
     const struct connector_class *class = connector_class_of(c->herder, config);
+    AUTO_FREE char *key = offset_key(c->herder, c->name, config);
 
-    return class && class->offsets_get(class->context, c->name, config, ret_partition, ret_offset);
+    if (!key) return false;
+    const struct known_offset *o = known_find(c, key);
+    json_t *stored = o && o->text ? json_loads(o->text, 0, NULL) : NULL;
+    *ret_offset = class->offsets_get(class->context, c->name, config, stored);
+    json_decref(stored);
+    if (*ret_offset) *ret_partition = class->partition(class->context, config);
+    return *ret_offset != NULL;
 }
 
-/* Kafka Connect stores the position there; ours is the class's own, and this is its copy. */
+/* Takes over the record; nothing happens when it is the last one of its key already. */
+static void offset_put(struct connector *c, struct connect_record record)
+{
+    struct known_offset *o = known_find(c, record.key);
+
+    if (o && (o->text == record.value || (o->text && record.value && strcmp(o->text, record.value) == 0))) {
+        connect_record_done(&record);
+        return;
+    }
+    if (!o) {
+        o = xcalloc(1, sizeof *o);
+        o->key = xstrdup(record.key);
+        connector_offset_known(c, o);
+    }
+    free(o->text);
+    o->text = record.value ? xstrdup(record.value) : NULL;
+    herder_outbox_put(c->herder, record);
+}
+
 void connector_offsets_collect(struct connector *c)
 {
     json_t *partition, *offset;
 
     if (!connector_offsets_of(c, c->instance_config, &partition, &offset)) return;
-    char *text = json_dumps(offset, JSON_COMPACT);
-    if (text && (!c->offset_text || strcmp(text, c->offset_text) != 0)) {
-        herder_outbox_put(c->herder, record_of_offset(c->name, partition, offset));
-        free(c->offset_text);
-        c->offset_text = text;
-    } else {
-        free(text);
-    }
+    offset_put(c, record_of_offset(c->name, partition, offset));
     json_decref(partition);
     json_decref(offset);
+}
+
+void connector_offsets_forget(struct connector *c, const json_t *partition)
+{
+    offset_put(c, record_of_offset(c->name, partition, NULL));
 }
 
 /* Writes what is in the outbox; store_lock held, lock not. Statuses are for readers: a lost one is told by the log. */

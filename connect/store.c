@@ -1,5 +1,6 @@
 #include "connect/store.h"
 
+#include "base/log.h"
 #include "base/murmur2.h"
 #include "broker/broker.h"
 #include "protocol/record.h"
@@ -11,6 +12,8 @@
 #define READ_BYTES  (64 * 1024)
 #define CONTENT_MAX (16 * 1024 * 1024) /* of a compressed batch that Kafka Connect left behind [bytes] */
 #define DURABLE_MAX 16                 /* records of one durable put */
+#define LAST_RECORDS                                                                                                   \
+    64 /* that are read first to find the last of a key: few keys share a partition of connect-offsets */
 
 static const struct {
     const char *name;
@@ -109,9 +112,10 @@ static void visit_batches(struct replay *p, struct slice batches)
     }
 }
 
-static int replay_partition(struct broker_store *s, struct partition_log *log, struct replay *p, struct err *err)
+static int replay_partition(struct broker_store *s, struct partition_log *log, int64_t from_offset, struct replay *p,
+                            struct err *err)
 {
-    p->next_offset = partition_log_marks(log).log_start;
+    p->next_offset = from_offset;
     p->record = (struct stored_record){.partition = partition_log_name(log)};
     struct broker_reader *reader = broker_reader_new(s->broker, log, p->next_offset, READ_LOG_END);
     struct slice batches;
@@ -144,10 +148,47 @@ static int store_replay(struct connect_store *store, enum connect_topic topic,
     struct replay p = {.visit = visit, .arg = arg};
     int r = 0;
 
-    for (int32_t i = 0; i < s->topic[topic].count && r == 0; i++)
-        r = replay_partition(s, s->topic[topic].logs[i], &p, err);
+    for (int32_t i = 0; i < s->topic[topic].count && r == 0; i++) {
+        struct partition_log *log = s->topic[topic].logs[i];
+        r = replay_partition(s, log, partition_log_marks(log).log_start, &p, err);
+    }
     bytes_done(&p.scratch);
     return r;
+}
+
+struct last {
+    struct slice key;
+    bool found;
+    char *value;
+};
+
+static void visit_last(void *arg, const struct stored_record *r)
+{
+    struct last *l = arg;
+
+    if (r->unreadable || !slice_eq(r->key, l->key)) return;
+    free(l->value);
+    l->found = true;
+    l->value = r->value.ptr ? slice_strdup(r->value) : NULL;
+}
+
+static char *store_last(struct connect_store *store, enum connect_topic topic, const char *key)
+{
+    struct broker_store *s = container_of(store, struct broker_store, store);
+    struct last l = {.key = slice_of(key)};
+    struct replay p = {.visit = visit_last, .arg = &l};
+    struct partition_log *log = s->topic[topic].logs[murmur2_partition(l.key, s->topic[topic].count)];
+    struct log_marks marks = partition_log_marks(log);
+    struct err err = ERR_NONE;
+    int64_t from_offset, window = LAST_RECORDS;
+
+    do {
+        from_offset = MAX(marks.log_end - window, marks.log_start);
+        window *= 8;
+        if (replay_partition(s, log, from_offset, &p, &err) < 0) log_warn("connect", "%s", err.text);
+    } while (!l.found && from_offset > marks.log_start && !*err.text);
+    bytes_done(&p.scratch);
+    return l.value;
 }
 
 /* -- creation: all three topics at once, so that they share the wait for the disk -- */
@@ -219,7 +260,7 @@ int connect_store_open(struct broker *broker, struct connect_store **ret_store, 
     struct broker_store *s = xcalloc(1, sizeof *s);
     int r = topics_create(broker, err);
 
-    s->store = (struct connect_store){.put = store_put, .replay = store_replay};
+    s->store = (struct connect_store){.put = store_put, .replay = store_replay, .last = store_last};
     s->broker = broker;
     for (int i = 0; i < CONNECT_TOPICS_COUNT && r == 0; i++) r = logs_open(s, (enum connect_topic)i, err);
     if (r < 0) {

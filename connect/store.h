@@ -2,7 +2,7 @@
  * the herder can be tested without a broker.
  *
  * Partition of a record: murmur2 of its key, as Kafka's producer chooses it.
- * Threads: put from any; replay before the first put. */
+ * Threads: put and last from any; replay before the first put. */
 #ifndef OTTLA_CONNECT_STORE_H
 #define OTTLA_CONNECT_STORE_H
 
@@ -25,6 +25,9 @@ struct connect_store {
      * it is for visit to tell. Returns 0 or -errno with a text. */
     int (*replay)(struct connect_store *s, enum connect_topic topic,
                   void (*visit)(void *arg, const struct stored_record *record), void *arg, struct err *err);
+    /* The last value of a key, malloc'd; NULL: none, or a tombstone. For keys that are written often: looks from the end
+     * of the key's partition. May block for the disk. */
+    char *(*last)(struct connect_store *s, enum connect_topic topic, const char *key);
 };
 
 struct broker;

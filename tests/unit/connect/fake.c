@@ -48,6 +48,11 @@ static int memory_replay(struct connect_store *s, enum connect_topic topic,
     return 0;
 }
 
+static char *memory_last(struct connect_store *s, enum connect_topic topic, const char *key)
+{
+    return memory_store_get(container_of(s, struct memory_store, store), key);
+}
+
 void memory_store_add(struct memory_store *m, enum connect_topic topic, const char *key, const char *value)
 {
     pthread_mutex_lock(&m->lock);
@@ -59,7 +64,7 @@ void memory_store_add(struct memory_store *m, enum connect_topic topic, const ch
 
 void memory_store_init(struct memory_store *m)
 {
-    *m = (struct memory_store){.store = {.put = memory_put, .replay = memory_replay}};
+    *m = (struct memory_store){.store = {.put = memory_put, .replay = memory_replay, .last = memory_last}};
     pthread_mutex_init(&m->lock, NULL);
 }
 
@@ -102,7 +107,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct fake_instance *instances[INSTANCES_MAX];
 static int starts, hanging;
 static bool released;
-static bool position_forgotten;
+static bool position_forgotten, position_unknown, delete_hangs;
 
 static const char *fake_version(void *context, const json_t *config)
 {
@@ -262,21 +267,42 @@ static void fake_topics_reset(void *instance)
     ((struct fake_instance *)instance)->topics_reset = true;
 }
 
-static bool fake_offsets_get(void *context, const char *name, const json_t *config, json_t **ret_partition,
-                             json_t **ret_offset)
+static json_t *fake_partition(void *context, const json_t *config)
+{
+    const char *server = config_get(config, "fake.server");
+
+    return json_pack("{s:s}", "server", server ? server : config_get(config, "name"));
+}
+
+static json_t *fake_offsets_get(void *context, const char *name, const json_t *config, const json_t *stored)
 {
     pthread_mutex_lock(&lock);
-    bool known = starts > 0 && !position_forgotten;
-    *ret_partition = known ? json_pack("{s:s}", "server", name) : NULL;
-    *ret_offset = known ? json_pack("{s:i}", "n", starts) : NULL;
+    json_t *offset = starts > 0 && !position_forgotten ? json_pack("{s:i}", "n", starts) : NULL;
+    if (offset && position_unknown) {
+        json_decref(offset);
+        offset = stored ? json_deep_copy(stored) : json_pack("{s:s}", "stored", "nothing");
+    }
     pthread_mutex_unlock(&lock);
-    return known;
+    return offset;
+}
+
+void fake_forget_event(void)
+{
+    pthread_mutex_lock(&lock);
+    position_unknown = true;
+    pthread_mutex_unlock(&lock);
 }
 
 static int fake_offsets_delete(void *context, const char *name, const json_t *config)
 {
     pthread_mutex_lock(&lock);
     bool busy = false;
+    if (delete_hangs) {
+        hanging++;
+        pthread_cond_broadcast(&changed);
+        while (!released) pthread_cond_wait(&changed, &lock);
+        hanging--;
+    }
     for (int k = 0; k < INSTANCES_MAX; k++) busy = busy || (instances[k] && strcmp(instances[k]->name, name) == 0);
     if (!busy) position_forgotten = true;
     pthread_mutex_unlock(&lock);
@@ -299,6 +325,7 @@ struct connector_class fake_class(void)
         .stop = fake_stop,
         .topics = fake_topics,
         .topics_reset = fake_topics_reset,
+        .partition = fake_partition,
         .offsets_get = fake_offsets_get,
         .offsets_delete = fake_offsets_delete,
     };
@@ -339,6 +366,13 @@ void fake_release(void)
     pthread_mutex_lock(&lock);
     released = true;
     pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+void fake_hang_offsets_delete(void)
+{
+    pthread_mutex_lock(&lock);
+    delete_hangs = true;
     pthread_mutex_unlock(&lock);
 }
 

@@ -31,6 +31,7 @@ char *memory_store_get(struct memory_store *m, const char *key);
  *   fake.remote  "refuse": check_remote() finds a problem; "hang": it waits for fake_release()
  *   fake.state   "fail": the task fails right after its start
  *   fake.secret  a PASSWORD
+ *   fake.server  the partition; default the connector's name
  * An instance tells its state on a thread of its own. Its position is {"n":<starts so far>}. -- */
 
 struct connector_class fake_class(void);
@@ -41,8 +42,12 @@ int fake_starts(void);
 void fake_fail(const char *name, const char *trace);
 /* Ends every hanging check_remote(), now and later. */
 void fake_release(void);
-/* How many wait in check_remote(). */
+/* offsets_delete() waits for fake_release(), too. */
+void fake_hang_offsets_delete(void);
+/* How many wait in check_remote() or offsets_delete(). */
 int fake_hanging(void);
+/* From now on a position is what connect-offsets has, as after a restart; without it {"stored":"nothing"}. */
+void fake_forget_event(void);
 
 /* -- everything together -- */
 

@@ -2,6 +2,7 @@
 #include "tests/unit/connect/fake.h"
 
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -327,6 +328,79 @@ Test(herder, offsets_are_changed_only_when_stopped)
     cr_expect_str_eq(text, "{\"offsets\":[]}");
     free(text);
     json_decref(offsets);
+    fixture_stop(&f);
+}
+
+static void expect_offsets(struct fixture *f, const char *name, const char *expected)
+{
+    json_t *offsets = herder_offsets(f->herder, name);
+    AUTO_FREE char *text = json_dumps(offsets, JSON_COMPACT);
+
+    cr_expect_str_eq(text, expected);
+    json_decref(offsets);
+}
+
+Test(herder, what_connect_offsets_says_stays_true_until_the_class_knows_more)
+{
+    struct fixture f = {0};
+    struct err err;
+    bool created;
+    fixture_start(&f);
+    cr_assert_eq(create(&f, "c", "", TARGET_RUNNING), 0);
+    cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
+    cr_assert_eq(herder_set_target(f.herder, "c", TARGET_STOPPED, &err), 0);
+    cr_assert(state_becomes(&f, "c", "STOPPED/-"));
+    expect_stored(&f, "[\"c\",{\"server\":\"c\"}]", "{\"n\":1}");
+    memory_store_add(&f.store, CONNECT_OFFSETS, "[\"c\",{\"server\":\"other\"}]", "{\"n\":77}");
+    fake_forget_event();
+    fixture_restart(&f);
+    expect_offsets(&f, "c", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":1}}]}");
+    cr_assert_eq(herder_set_target(f.herder, "c", TARGET_RUNNING, &err), 0);
+    cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
+    herder_flush(f.herder);
+    /* another partition has a record of its own; the former one is as it was */
+    json_t *config = config_of("c", "\"fake.server\":\"other\"");
+    cr_assert_eq(herder_put(f.herder, "c", config, NULL, &created, &err), 0);
+    json_decref(config);
+    cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
+    expect_offsets(&f, "c", "{\"offsets\":[{\"partition\":{\"server\":\"other\"},\"offset\":{\"n\":77}}]}");
+    cr_assert_eq(herder_delete(f.herder, "c", &err), 0);
+    cr_assert_eq(create(&f, "c", "", TARGET_STOPPED), 0);
+    expect_offsets(&f, "c", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":1}}]}");
+    fixture_stop(&f);
+}
+
+static void *reset_offsets(void *arg)
+{
+    struct fixture *f = arg;
+    struct err err;
+
+    cr_assert_eq(herder_offsets_reset(f->herder, "c", &err), 0, "%s", err.text);
+    return NULL;
+}
+
+Test(herder, nobody_waits_for_offsets_that_are_being_forgotten, .timeout = 20)
+{
+    struct fixture f = {0};
+    struct err err;
+    pthread_t thread;
+    fixture_start(&f);
+    cr_assert_eq(create(&f, "c", "", TARGET_RUNNING), 0);
+    cr_assert_eq(create(&f, "other", "", TARGET_RUNNING), 0);
+    cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
+    cr_assert_eq(herder_set_target(f.herder, "c", TARGET_STOPPED, &err), 0);
+    fake_hang_offsets_delete();
+    pthread_create(&thread, NULL, reset_offsets, &f);
+    while (fake_hanging() == 0) sched_yield();
+    cr_expect(state_becomes(&f, "c", "STOPPED/-"), "reads are answered");
+    cr_assert_eq(herder_set_target(f.herder, "other", TARGET_PAUSED, &err), 0, "others change");
+    cr_assert(state_becomes(&f, "other", "PAUSED/PAUSED"));
+    cr_assert_eq(herder_set_target(f.herder, "c", TARGET_RUNNING, &err), 0);
+    cr_expect_eq(fake_starts(), 2, "it does not start over a position that goes");
+    fake_release();
+    pthread_join(thread, NULL);
+    cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
+    cr_expect_eq(fake_starts(), 3);
     fixture_stop(&f);
 }
 

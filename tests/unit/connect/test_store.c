@@ -104,6 +104,21 @@ Test(store, topics_and_partitions_are_those_of_kafka_connect)
     cr_expect_eq(partition_log_marks(log).log_end, 1);
     partition_log_unref(log);
 
+    /* the last of a key is found, however many others came behind it */
+    static const char key[] = "[\"c\",{\"server\":\"p\"}]";
+    AUTO_FREE char *last = s->last(s, CONNECT_OFFSETS, key);
+    cr_expect_str_eq(last, "{\"lsn\":1}");
+    for (int i = 0; i < 3000; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "d%d", i);
+        put(s, record_of_offset(name, partition, offset), false);
+    }
+    AUTO_FREE char *still = s->last(s, CONNECT_OFFSETS, key);
+    cr_expect_str_eq(still, "{\"lsn\":1}");
+    put(s, record_of_offset("c", partition, NULL), false);
+    cr_expect_null(s->last(s, CONNECT_OFFSETS, key));
+    cr_expect_null(s->last(s, CONNECT_OFFSETS, "[\"nobody\",{\"server\":\"p\"}]"));
+
     /* a topic that is gone refuses, and says which one */
     cr_assert_eq(broker_topic_delete(b.broker, "connect-configs", &err), KAFKA_NONE);
     struct connect_record r = record_of_connector("c", offset);
