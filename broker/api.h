@@ -9,7 +9,7 @@
  * Life of a request: read -> decoded -> handler -> API_REPLY, or API_PENDING and later request_complete() -> encoded ->
  * sent -> freed. Encoding happens on the handler's thread before the handler's caller or request_complete() returns:
  * what `out` points to need not live longer. A connection works on one request after the other (see lets_pass).
- * Throttle fields stay 0 unless a quota sets them.
+ * A quota sets the throttle time of the answer (request_throttle) and mutes the connection for so long afterwards.
  *
  * Threads: a request belongs to its handler's thread from dispatch to completion. */
 #ifndef OTTLA_API_H
@@ -63,6 +63,8 @@ struct request {
     /* Set before API_PENDING is answered: all effects have happened, only the answer waits; the connection's next
      * request may begin. Answers keep their order. */
     bool lets_pass;
+    /* How long the connection is not read after the answer [ms]; see request_throttle_*(). */
+    int64_t throttle_ms;
     /* Why the connection is dropped, for the log line of API_CLOSE; NULL: there was no memory. */
     const char *cause;
 
@@ -76,11 +78,15 @@ struct request {
     void *out;
     const struct metadata *metadata;
     struct buf reply;
+    uint32_t frame_size;   /* as the client sent it, without the length in front */
     int64_t decoded_bytes; /* counted as memory of requests beside the frame */
     enum api_result result;
-    bool on_control;  /* the handler's thread is the control thread */
-    bool is_parked;   /* the handler runs or has parked it; touched on the handler's thread */
-    bool is_answered; /* waits for those before it */
+    int64_t
+        work_begin_us;   /* monotonic: when its work began, while somebody has a quota of request_percentage; else 0 */
+    bool quotas_charged; /* what the answer costs is in throttle_ms */
+    bool on_control;     /* the handler's thread is the control thread */
+    bool is_parked;      /* the handler runs or has parked it; touched on the handler's thread */
+    bool is_answered;    /* waits for those before it */
     bool client_gone;
     void (*posted)(struct request *rq);
 };
@@ -98,6 +104,13 @@ void request_complete(struct request *rq, enum api_result result);
  * For completions of syncs: let fn fill `out` and call request_complete(). A request with a cancel() must not be
  * posted, as it may be gone. */
 void request_post(struct request *rq, void (*fn)(struct request *rq));
+
+/* Client quotas (quota.h). A Fetch charges the bytes of its answer before it gives them away: true when the client has to
+ * wait, and gets nothing; nothing was counted then. The bytes that one answer may have at most: INT64_MAX, no limit. */
+bool request_throttle_fetch(struct request *rq, int64_t bytes);
+int64_t request_fetch_bytes_max(struct request *rq);
+/* Partitions that are made or removed. false: answer THROTTLING_QUOTA_EXCEEDED (strict: versions since KIP-599). */
+bool request_mutate(struct request *rq, int32_t partitions, bool strict);
 
 /* The loop and the mailbox of the request's own thread, for timers and wake-ups of a parked request. */
 struct ev_loop *request_loop(const struct request *rq);

@@ -9,6 +9,7 @@
 #include "broker/metadata_edit.h"
 #include "broker/metadata_log.h"
 #include "broker/network.h"
+#include "broker/quota.h"
 #include "broker/state.h"
 #include "broker/txn_store.h"
 #include "protocol/batch_builder.h"
@@ -76,6 +77,7 @@ static int open_metadata(struct broker *b, struct err *err)
     metadata_apply_broker_config(m, b->config);
     open_logs(b, m);
     b->metadata = m;
+    quotas_publish(b->quotas, m->quotas);
     b->metadata_head = metadata_ref(m);
     return 0;
 }
@@ -116,6 +118,7 @@ static void dismantle(struct broker *b, bool loops_ended)
     if (b->dir) log_dir_close(b->dir);
     if (b->control_loop) ev_loop_destroy(b->control_loop);
     fetch_sessions_free(b->fetch_sessions);
+    quotas_free(b->quotas);
     pthread_mutex_destroy(&b->metadata_lock);
     broker_config_free(b->config);
     free(b);
@@ -133,6 +136,7 @@ int broker_open(struct broker_config *config, struct broker **ret_broker, struct
     STAILQ_INIT(&b->changes);
     LIST_INIT(&b->watches);
     b->fetch_sessions = fetch_sessions_new(config->max_incremental_fetch_session_cache_slots);
+    b->quotas = quotas_new(config);
 
     /* The ports first: when one is in use, the data directory is not touched. */
     r = network_bind(b, &b->network, err);

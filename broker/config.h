@@ -66,6 +66,10 @@ struct broker_config {
     int64_t max_connections;
     int64_t queued_max_request_bytes; /* -1: the limit of limits.h */
     int64_t max_incremental_fetch_session_cache_slots;
+    int64_t quota_window_num;
+    int64_t quota_window_size_seconds;
+    int64_t controller_quota_window_num;
+    int64_t controller_quota_window_size_seconds;
     int64_t fetch_max_bytes;
     int64_t max_request_partition_size_limit;
     /* topics */

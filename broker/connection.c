@@ -2,6 +2,7 @@
  *
  *   reading --frame whole--> in work --reply--> sending --all sent--> reading
  * While a request is in work nothing more is parsed: what was read stays in `backlog`, the rest in the socket.
+ * A throttled client is answered and then not read for the time that the answer says (KIP-219).
  * Threads: the loop's. */
 #include "broker/network.h"
 
@@ -69,6 +70,7 @@ const struct transport transport_plain = {plain_read, plain_writev, plain_send_f
 
 static void connection_readable(struct ev_loop *ev, ev_io *w, int revents);
 static void connection_writable(struct ev_loop *ev, ev_io *w, int revents);
+static void connection_unmute(struct ev_loop *ev, ev_timer *w, int revents);
 static void connection_process(struct connection *c);
 
 static void touch(struct connection *c)
@@ -105,7 +107,8 @@ void connection_new(struct loop *l, struct listener *listener, int fd, const uni
     TAILQ_INIT(&c->requests);
     ev_io_init(&c->readable, connection_readable, fd, EV_READ);
     ev_io_init(&c->writable, connection_writable, fd, EV_WRITE);
-    c->readable.data = c->writable.data = c;
+    ev_timer_init(&c->unmute, connection_unmute, 0, 0);
+    c->readable.data = c->writable.data = c->unmute.data = c;
     TAILQ_INSERT_TAIL(&l->connections, c, link);
     c->active_ms = clock_mono_ms(l->network->broker->clock);
     ev_io_start(l->ev, &c->readable);
@@ -185,6 +188,7 @@ void connection_close(struct connection *c)
     if (c->fd >= 0) {
         ev_io_stop(c->loop->ev, &c->readable);
         ev_io_stop(c->loop->ev, &c->writable);
+        ev_timer_stop(c->loop->ev, &c->unmute);
         close(c->fd);
         c->fd = -1;
         set_starved(c, false);
@@ -257,7 +261,8 @@ static bool must_wait(const struct connection *c)
 {
     const struct request *last = TAILQ_LAST(&c->requests, request_list);
     if (last && (!last->lets_pass || c->requests_count >= REQUESTS_IN_WORK_MAX)) return true;
-    return c->close_after_flush || (c->out.size > UNSENT_BYTES_MAX && unsent_in_memory(c) > UNSENT_BYTES_MAX / 2) ||
+    return c->close_after_flush || c->muted ||
+           (c->out.size > UNSENT_BYTES_MAX && unsent_in_memory(c) > UNSENT_BYTES_MAX / 2) ||
            c->out.parts_count - c->out.first > IOV_COUNT;
 }
 
@@ -456,6 +461,27 @@ static void connection_writable(struct ev_loop *ev, ev_io *w, int revents)
 
 /* -- replies -- */
 
+static void connection_unmute(struct ev_loop *ev, ev_timer *w, int revents)
+{
+    struct connection *c = w->data;
+
+    c->muted = false;
+    connection_process(c);
+}
+
+/* The longest of the times counts: answers of requests that were in work together may each have one. */
+static void mute(struct connection *c, int64_t wait_ms)
+{
+    ev_tstamp wait_s = (ev_tstamp)wait_ms / 1e3;
+
+    if (c->muted && ev_timer_remaining(c->loop->ev, &c->unmute) >= wait_s) return;
+    c->muted = true;
+    ev_now_update(c->loop->ev); /* the time of the loop is that of its wake-up */
+    ev_timer_stop(c->loop->ev, &c->unmute);
+    ev_timer_set(&c->unmute, wait_s, 0.);
+    ev_timer_start(c->loop->ev, &c->unmute);
+}
+
 static void send_reply(struct connection *c, struct request *rq)
 {
     if (rq->result == API_CLOSE) c->close_after_flush = true;
@@ -472,6 +498,7 @@ void connection_reply(struct connection *c, struct request *rq)
     while ((rq = TAILQ_FIRST(&c->requests)) && rq->is_answered) {
         remove_request(c, rq);
         if (c->fd >= 0) send_reply(c, rq);
+        if (c->fd >= 0 && rq->throttle_ms > 0) mute(c, rq->throttle_ms);
         request_free(rq);
     }
     if (!c->processing) connection_process(c);

@@ -35,6 +35,12 @@
 /* A fetch session that was not used for so long may be evicted for a new one. */
 #define FETCH_SESSION_EVICT_MS 120000
 
+/* What client quotas remember of who used how much: about 400 bytes per user and client id. The longest unused go first. */
+#define QUOTA_USAGE_BYTES_MAX ((size_t)16 << 20)
+
+/* After so long without use they forget it, as Kafka does. */
+#define QUOTA_IDLE_MS 3600000
+
 /* Over the limit of queued request memory, a frame without progress for so long closes its connection. */
 #define FRAME_STALL_MS 10000
 

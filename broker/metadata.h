@@ -105,6 +105,9 @@ struct topic_spec {
     int16_t replication_factor;        /* -1 or 1: the default; more is refused */
     const struct config_entry *config; /* checked against the rows of topics */
     uint32_t config_count;
+    /* Asked when all else is checked and nothing done; false: THROTTLING_QUOTA_EXCEEDED. NULL: not asked. */
+    bool (*admit)(void *arg, int32_t partitions_count);
+    void *admit_arg;
 };
 
 /* A set of changes that becomes durable and visible in one step. Each call below either adds its whole effect or, on an

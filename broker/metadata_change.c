@@ -11,6 +11,7 @@
 #include "broker/limits.h"
 #include "broker/metadata_edit.h"
 #include "broker/metadata_log.h"
+#include "broker/quota.h"
 #include "broker/security.h"
 #include "broker/state.h"
 #include "storage/log_dir.h"
@@ -229,6 +230,8 @@ enum kafka_error metadata_change_create_topic(struct metadata_change *c, const s
     if (error != KAFKA_NONE) return error;
 
     int32_t count = spec->partitions_count > 0 ? spec->partitions_count : (int32_t)c->next->config->num_partitions;
+    if (spec->admit && !spec->admit(spec->admit_arg, count))
+        return err_set(err, KAFKA_THROTTLING_QUOTA_EXCEEDED, "%s", kafka_error_text(KAFKA_THROTTLING_QUOTA_EXCEEDED));
     struct metadata_topic *t = metadata_topic_new(spec->name, uuid_random());
     for (uint32_t i = 0; i < spec->config_count; i++)
         config_list_set(&t->config, spec->config[i].name, spec->config[i].value);
@@ -542,6 +545,7 @@ static void publish(struct broker *b, const struct metadata *m)
     const struct metadata *before = b->metadata;
     b->metadata = metadata_ref(m);
     pthread_mutex_unlock(&b->metadata_lock);
+    quotas_publish(b->quotas, m->quotas);
     metadata_unref(before);
 }
 

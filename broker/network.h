@@ -89,6 +89,8 @@ struct connection {
     TAILQ_ENTRY(connection) link;
     TAILQ_ENTRY(connection) starved_link;
     bool starved;
+    bool muted; /* a quota holds it: it is not read until `unmute` fires */
+    ev_timer unmute;
     bool processing; /* connection_process() is on the stack */
     bool close_after_flush;
     int64_t active_ms; /* monotonic */

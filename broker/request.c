@@ -9,6 +9,7 @@
 #include "broker/limits.h"
 #include "broker/metadata.h"
 #include "broker/network.h"
+#include "broker/quota.h"
 #include "broker/security.h"
 #include "protocol/api_handlers.h"
 #include "protocol/messages.h"
@@ -88,27 +89,33 @@ void request_free(struct request *rq)
 /* The snapshot of the handler's call that runs on this thread; a parked request holds none. Calls nest: a completion
  * sends the reply, and the connection's next request may begin under it. */
 struct call {
-    bool running;
+    const struct request *request; /* NULL: it has been finished meanwhile */
     const struct metadata *metadata;
+    struct call *outer;
 };
-static _Thread_local struct call call;
+static _Thread_local struct call *call;
 
-static struct call call_begin(void)
+static void call_begin(struct call *c, const struct request *rq)
 {
-    struct call outer = call;
-    call = (struct call){.running = true};
-    return outer;
+    *c = (struct call){.request = rq, .outer = call};
+    call = c;
 }
 
-static void call_end(struct call outer)
+static void call_end(struct call *c)
 {
-    metadata_unref(call.metadata);
-    call = outer;
+    metadata_unref(c->metadata);
+    call = c->outer;
+}
+
+static void call_forget(const struct request *rq)
+{
+    for (struct call *c = call; c; c = c->outer)
+        if (c->request == rq) c->request = NULL;
 }
 
 const struct metadata *request_metadata(struct request *rq)
 {
-    const struct metadata **snapshot = call.running ? &call.metadata : &rq->metadata;
+    const struct metadata **snapshot = call ? &call->metadata : &rq->metadata;
     if (!*snapshot) *snapshot = broker_metadata(rq->broker);
     return *snapshot;
 }
@@ -174,6 +181,97 @@ struct mailbox *request_mailbox(const struct request *rq)
     return rq->on_control ? &rq->broker->control : &rq->loop->mailbox;
 }
 
+/* -- quotas -- */
+
+static int64_t mono_us(const struct request *rq)
+{
+    return rq->broker->clock->mono_us(rq->broker->clock);
+}
+
+static struct quota_client quota_client_of(const struct request *rq)
+{
+    const char *colon = strchr(rq->principal, ':');
+    return (struct quota_client){.user = slice_of(colon ? colon + 1 : rq->principal), .client_id = rq->client_id};
+}
+
+static int64_t charge(struct request *rq, enum quota_key key, double amount)
+{
+    struct broker *b = rq->broker;
+    struct quota_client client = quota_client_of(rq);
+
+    if (!quotas_has(b->quotas, key)) return 0;
+    return quotas_charge(b->quotas, request_metadata(rq)->quotas, key, &client, amount, clock_mono_ms(b->clock));
+}
+
+/* The part of one thread that the request took, in percent, times seconds. WriteTxnMarkers is what brokers ask. */
+static int64_t charge_work(struct request *rq)
+{
+    if (!rq->work_begin_us || rq->api_key == KAFKA_API_WRITE_TXN_MARKERS) return 0;
+    int64_t now_us = mono_us(rq);
+    double used_us = (double)(now_us - rq->work_begin_us);
+    rq->work_begin_us = now_us;
+    return charge(rq, QUOTA_REQUEST_PERCENTAGE, used_us * 100 / 1e6);
+}
+
+/* The longest of all that apply. */
+static void charge_quotas(struct request *rq)
+{
+    if (rq->quotas_charged) return;
+    rq->quotas_charged = true;
+    int64_t work_ms = charge_work(rq);
+    int64_t bytes_ms = rq->api_key == KAFKA_API_PRODUCE ? charge(rq, QUOTA_PRODUCER_BYTE_RATE, rq->frame_size) : 0;
+    rq->throttle_ms = MAX(rq->throttle_ms, MAX(work_ms, bytes_ms));
+}
+
+bool request_throttle_fetch(struct request *rq, int64_t bytes)
+{
+    struct quotas *quotas = rq->broker->quotas;
+    struct quota_client client = quota_client_of(rq);
+    int64_t now_ms = clock_mono_ms(rq->broker->clock);
+
+    charge_quotas(rq);
+    if (!quotas_has(quotas, QUOTA_CONSUMER_BYTE_RATE)) return rq->throttle_ms > 0;
+    const struct shared_set *set = request_metadata(rq)->quotas;
+    int64_t wait_ms = quotas_charge(quotas, set, QUOTA_CONSUMER_BYTE_RATE, &client, (double)bytes, now_ms);
+    rq->throttle_ms = MAX(rq->throttle_ms, wait_ms);
+    if (rq->throttle_ms > 0) quotas_take_back(quotas, set, QUOTA_CONSUMER_BYTE_RATE, &client, (double)bytes, now_ms);
+    return rq->throttle_ms > 0;
+}
+
+int64_t request_fetch_bytes_max(struct request *rq)
+{
+    struct quota_client client = quota_client_of(rq);
+
+    if (!quotas_has(rq->broker->quotas, QUOTA_CONSUMER_BYTE_RATE)) return INT64_MAX;
+    return quotas_fetch_bytes_max(rq->broker->quotas, request_metadata(rq)->quotas, &client);
+}
+
+bool request_mutate(struct request *rq, int32_t partitions, bool strict)
+{
+    struct broker *b = rq->broker;
+    struct quota_client client = quota_client_of(rq);
+    int64_t wait_ms;
+
+    if (!quotas_has(b->quotas, QUOTA_CONTROLLER_MUTATION_RATE)) return true;
+    bool admitted = quotas_mutate(b->quotas, request_metadata(rq)->quotas, &client, partitions, strict,
+                                  clock_mono_ms(b->clock), &wait_ms);
+    rq->throttle_ms = MAX(rq->throttle_ms, wait_ms);
+    return admitted;
+}
+
+/* Into the answer, in whatever version has the field. */
+static void set_throttle_time(struct request *rq)
+{
+    const struct wire_struct *s = &wire_structs[rq->api->response->index];
+
+    for (uint16_t i = 0; rq->throttle_ms > 0 && i < s->count; i++) {
+        const struct wire_field *f = &wire_fields[s->first + i];
+        if (strcmp(wire_names + f->name, "throttle_time_ms") != 0) continue;
+        *(int32_t *)(void *)((char *)rq->out + f->offset) = (int32_t)MIN(rq->throttle_ms, INT32_MAX);
+        return;
+    }
+}
+
 /* -- replies -- */
 
 static void refuse(const struct request *rq, const char *cause)
@@ -214,8 +312,13 @@ static void finish(struct request *rq, enum api_result result)
 {
     rq->result = result;
     rq->is_parked = false;
+    call_forget(rq);
     if (result == API_CLOSE && !rq->client_gone) refuse(rq, rq->cause ? rq->cause : "no memory for the answer");
-    if (result == API_REPLY && !rq->client_gone) encode_reply(rq, rq->version);
+    if (result != API_CLOSE) charge_quotas(rq);
+    if (result == API_REPLY && !rq->client_gone) {
+        set_throttle_time(rq);
+        encode_reply(rq, rq->version);
+    }
     if (rq->finished) rq->finished(rq);
     if (!rq->on_control) {
         deliver(rq);
@@ -236,9 +339,10 @@ static void run_posted(void *arg)
     struct request *rq = arg;
 
     rq->now_ms = clock_wall_ms(rq->broker->clock);
-    struct call outer = call_begin();
+    struct call c;
+    call_begin(&c, rq);
     rq->posted(rq);
-    call_end(outer);
+    call_end(&c);
 }
 
 void request_post(struct request *rq, void (*fn)(struct request *rq))
@@ -293,9 +397,16 @@ static void run(struct request *rq)
 {
     rq->now_ms = clock_wall_ms(rq->broker->clock);
     rq->is_parked = true; /* so that a handler may complete, or be cancelled, before it returns */
-    struct call outer = call_begin();
+    rq->work_begin_us = quotas_has(rq->broker->quotas, QUOTA_REQUEST_PERCENTAGE) ? mono_us(rq) : 0;
+    struct call c;
+    call_begin(&c, rq);
     enum api_result result = handlers[rq->api_key](rq);
-    call_end(outer); /* nothing of rq is looked at when it is parked: it may have been completed */
+    /* A parked request is only looked at when it was not completed meanwhile. What it waits for is not its work. */
+    if (result == API_PENDING && c.request) {
+        charge_work(rq);
+        rq->work_begin_us = 0;
+    }
+    call_end(&c);
     if (result != API_PENDING) finish(rq, result);
 }
 
@@ -361,6 +472,7 @@ void request_begin(struct connection *c, struct block *frame)
     TAILQ_INSERT_TAIL(&c->requests, rq, link);
     c->requests_count++;
     rq->result = API_PENDING;
+    rq->frame_size = c->frame_size;
     if (!decode(rq, c->frame_size, &cause)) {
         refuse(rq, cause);
         rq->result = API_CLOSE;

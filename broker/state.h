@@ -14,6 +14,7 @@ struct groups;
 struct metadata_change;
 struct metadata_log;
 struct network;
+struct quotas;
 struct txns;
 
 struct broker {
@@ -23,6 +24,7 @@ struct broker {
     struct log_dir *dir;
     struct network *network;
     struct fetch_sessions *fetch_sessions;
+    struct quotas *quotas; /* quota.h; guards itself */
 
     struct ev_loop *control_loop;
     struct mailbox control;

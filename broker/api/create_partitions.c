@@ -4,6 +4,9 @@
 #include "broker/broker.h"
 #include "protocol/api_handlers.h"
 
+/* controller_mutation_rate; older versions are throttled instead of refused (KIP-599). */
+#define VERSION_OF_STRICT_QUOTA 3
+
 struct growth {
     struct api_wait *wait;
     struct create_partitions_response *out;
@@ -43,6 +46,9 @@ static enum kafka_error grow(struct request *rq, struct metadata_change *c,
         enum kafka_error error =
             check_assignments(t, now->partitions_count, (int32_t)broker_config(rq->broker)->node_id, err);
         if (error != KAFKA_NONE) return error;
+        if (!request_mutate(rq, t->count - now->partitions_count, rq->version >= VERSION_OF_STRICT_QUOTA))
+            return err_set(err, KAFKA_THROTTLING_QUOTA_EXCEEDED, "%s",
+                           kafka_error_text(KAFKA_THROTTLING_QUOTA_EXCEEDED));
     }
     return metadata_change_grow_topic(c, t->name, t->count, validate_only, err);
 }

@@ -71,13 +71,24 @@ static void add_configs(struct request *rq, const struct metadata *view, const s
     }
 }
 
+/* controller_mutation_rate; older versions are throttled instead of refused (KIP-599). */
+#define VERSION_OF_STRICT_QUOTA 6
+
+static bool admit(void *arg, int32_t partitions_count)
+{
+    struct request *rq = arg;
+    return request_mutate(rq, partitions_count, rq->version >= VERSION_OF_STRICT_QUOTA);
+}
+
 static void create_one(struct request *rq, struct metadata_change *change, const struct create_topics_request *in,
                        const struct create_topics_request_creatable_topic *asked, bool stands_twice,
                        struct create_topics_response_creatable_topic_result *out)
 {
     struct topic_spec spec = {.name = asked->name,
                               .partitions_count = asked->num_partitions,
-                              .replication_factor = asked->replication_factor};
+                              .replication_factor = asked->replication_factor,
+                              .admit = admit,
+                              .admit_arg = rq};
     struct config_entry *config = arena_calloc(&rq->arena, (size_t)MAX(asked->configs_count, 1), sizeof *config);
     const struct metadata_topic *t;
     struct err err = ERR_NONE;

@@ -3,6 +3,9 @@
 #include "broker/metadata.h"
 #include "protocol/api_handlers.h"
 
+/* controller_mutation_rate; older versions are throttled instead of refused (KIP-599). */
+#define VERSION_OF_STRICT_QUOTA 5
+
 static void set_error(struct request *rq, struct delete_topics_response_deletable_topic_result *out,
                       enum kafka_error error, const char *text)
 {
@@ -39,6 +42,11 @@ static void delete_one(struct request *rq, struct metadata_change *change, struc
     }
     out->name = arena_slice_dup(&rq->arena, slice_of(t->name));
     out->topic_id = t->id;
+    bool enabled = metadata_change_view(change)->config->delete_topic_enable;
+    if (enabled && !request_mutate(rq, t->partitions_count, rq->version >= VERSION_OF_STRICT_QUOTA)) {
+        set_error(rq, out, KAFKA_THROTTLING_QUOTA_EXCEEDED, kafka_error_text(KAFKA_THROTTLING_QUOTA_EXCEEDED));
+        return;
+    }
     enum kafka_error error = metadata_change_delete_topic(change, t->id, &err);
     if (error != KAFKA_NONE) set_error(rq, out, error, err.text);
 }

@@ -17,11 +17,13 @@
 
 #include <string.h>
 
-#define VERSION_OF_SESSIONS 7
-#define VERSION_OF_ZSTD     10
-#define VERSION_OF_IDS      13
-#define EPOCH_FULL          0
-#define EPOCH_FINAL         (-1)
+#define VERSION_OF_SESSIONS    7
+#define VERSION_OF_ZSTD        10
+#define VERSION_OF_IDS         13
+#define ANSWER_BYTES           20 /* of an answer, and of each partition in it, beside the records */
+#define ANSWER_PARTITION_BYTES 60
+#define EPOCH_FULL             0
+#define EPOCH_FINAL            (-1)
 
 /* One partition that is fetched, and what came of it. */
 struct item {
@@ -43,6 +45,8 @@ struct fetch {
     struct fetch_session *session; /* NULL: none */
     bool incremental;              /* only changed partitions are answered */
     enum read_isolation isolation;
+    int64_t bytes_max; /* of the answer: what client, broker and quota allow */
+    int64_t bytes_min;
     struct item *items;
     int32_t items_count;
     int64_t bytes;
@@ -292,9 +296,7 @@ static void item_fail(struct fetch *f, struct item *i, enum kafka_error error)
 
 static void plan(struct fetch *f)
 {
-    const struct fetch_request *in = f->rq->in;
     const struct metadata *m = request_metadata(f->rq);
-    int64_t bytes_max = MIN(in->max_bytes, m->config->fetch_max_bytes);
 
     f->bytes = 0;
     f->has_error = false;
@@ -303,7 +305,7 @@ static void plan(struct fetch *f)
         struct item *i = &f->items[k];
 
         item_reset(i);
-        enum kafka_error error = plan_item(f, m, i, bytes_max - f->bytes);
+        enum kafka_error error = plan_item(f, m, i, f->bytes_max - f->bytes);
         if (error != KAFKA_NONE) item_fail(f, i, error);
         f->has_error |= i->data.diverging_epoch.epoch >= 0;
         f->bytes += i->read.file ? i->read.length : 0;
@@ -319,7 +321,7 @@ static void plan(struct fetch *f)
 static bool must_answer(const struct fetch *f)
 {
     const struct fetch_request *in = f->rq->in;
-    return f->has_error || f->items_count == 0 || f->bytes >= in->min_bytes || in->max_wait_ms <= 0;
+    return f->has_error || f->items_count == 0 || f->bytes >= f->bytes_min || in->max_wait_ms <= 0;
 }
 
 /* -- the answer -- */
@@ -342,6 +344,25 @@ static bool same_topic(const struct fetch *f, const struct item *a, const struct
     return f->rq->version >= VERSION_OF_IDS ? uuid_eq(a->topic_id, b->topic_id) : slice_eq(a->topic, b->topic);
 }
 
+/* What the answer takes on the wire, about: records, and the fields around them. */
+static int64_t answer_bytes(const struct fetch *f)
+{
+    return ANSWER_BYTES + f->items_count * ANSWER_PARTITION_BYTES + f->bytes;
+}
+
+/* The client has to wait: it is told so and gets nothing, and what it was told before stands. */
+static enum api_result answer_nothing(struct fetch *f)
+{
+    struct fetch_response *out = f->rq->out;
+
+    if (f->session && !f->incremental) {
+        fetch_session_close(f->session);
+        f->session = NULL;
+    }
+    out->session_id = f->session ? f->session->id : 0;
+    return API_REPLY;
+}
+
 static enum api_result answer(struct fetch *f)
 {
     struct fetch_response *out = f->rq->out;
@@ -350,6 +371,7 @@ static enum api_result answer(struct fetch *f)
     struct fetch_response_partition_data *data =
         arena_alloc(&f->rq->arena, (size_t)MAX(f->items_count, 1) * sizeof *data);
 
+    if (request_throttle_fetch(f->rq, answer_bytes(f))) return answer_nothing(f);
     out->responses = arena_calloc(&f->rq->arena, (size_t)MAX(f->items_count, 1), sizeof *out->responses);
     if (!data || !out->responses) return API_CLOSE;
     out->session_id = f->session ? f->session->id : 0;
@@ -456,6 +478,9 @@ enum api_result api_handle_fetch(struct request *rq, const struct fetch_request 
         out->error_code = (int16_t)error;
         return API_REPLY;
     }
+    int64_t quota_max = request_fetch_bytes_max(rq);
+    f->bytes_max = MIN(MIN(in->max_bytes, request_metadata(rq)->config->fetch_max_bytes), quota_max);
+    f->bytes_min = MIN(in->min_bytes, quota_max);
     plan(f);
     if (must_answer(f)) return answer(f);
     return park(f) ? API_PENDING : API_CLOSE;

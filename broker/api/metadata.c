@@ -168,6 +168,7 @@ static bool create_missing(struct request *rq, const struct metadata_request *in
         }
         atomic_fetch_add(&c->left, 1);
         count++;
+        (void)request_mutate(rq, (int32_t)request_metadata(rq)->config->num_partitions, false);
         AUTO_FREE char *name = slice_strdup(in->topics[i].name);
         broker_topic_create_async(rq->broker, name, -1, NULL, 0, created, c);
     }
