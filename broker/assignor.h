@@ -8,6 +8,8 @@
  *   range    topic by topic a range of neighbours to each subscriber, in the order of their ids; so topics with equally
  *            many partitions give equal numbers to the same member
  *
+ *   simple   of share groups: as even as may be, each partition to one member or several
+ *
  * To add one: a struct assignor, and its row in assignor.c.
  * Threads: any; nothing is kept. */
 #ifndef OTTLA_ASSIGNOR_H
@@ -34,7 +36,8 @@ struct assignor_input {
     uint32_t topics_count;
     const struct assignor_member *members; /* in an order that outlives restarts: by id */
     uint32_t members_count;
-    bool same_topics; /* all members subscribe the same ones */
+    bool same_topics;                       /* all members subscribe the same ones */
+    const struct partition_set *assignable; /* share groups: what may be assigned so far; NULL: all */
 };
 
 struct assignor {
@@ -45,6 +48,7 @@ struct assignor {
 };
 
 extern const struct assignor assignor_uniform, assignor_range;
+extern const struct assignor assignor_simple; /* of share groups */
 
 /* Of consumer groups. NULL: unknown. */
 const struct assignor *assignor_find(struct slice name);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "broker/group_classic.h"
+#include "broker/java_hash.h"
 
 #define OFFSETS_PER_APPEND_MAX 1000 /* of expiry: bounds the memory for one append */
 
@@ -87,23 +88,8 @@ static void count_offsets(struct group *g, size_t bytes_before)
 
 int32_t group_partition(struct slice id, int32_t partitions_count)
 {
-    /* Java hashes UTF-16 code units; ids are UTF-8. Ill-formed bytes count as they are: any fixed choice will do. */
-    uint32_t hash = 0;
-    for (uint32_t i = 0; i < id.len;) {
-        uint8_t b = id.ptr[i];
-        uint32_t length = b < 0x80 ? 1 : b >= 0xf0 ? 4 : b >= 0xe0 ? 3 : b >= 0xc0 ? 2 : 1;
-        uint32_t c = length == 4 ? b & 7 : length == 3 ? b & 15 : length == 2 ? b & 31 : b;
-        if (length > id.len - i) length = 1, c = b;
-        for (uint32_t k = 1; k < length; k++) c = c << 6 | (id.ptr[i + k] & 63);
-        if (c >= 0x10000) {
-            hash = 31 * hash + (0xd800 + ((c - 0x10000) >> 10));
-            c = 0xdc00 + ((c - 0x10000) & 0x3ff);
-        }
-        hash = 31 * hash + c;
-        i += length;
-    }
-    int32_t positive = hash == 0x80000000u ? 0 : abs((int32_t)hash); /* Kafka's Utils.abs */
-    return positive % partitions_count;
+    int32_t hash = java_hash(id);
+    return (hash == INT32_MIN ? 0 : abs(hash)) % partitions_count; /* Kafka's Utils.abs */
 }
 
 enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller,

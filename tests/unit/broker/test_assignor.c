@@ -269,6 +269,58 @@ Test(assignor, range_promises)
     }
 }
 
+/* -- share groups -- */
+
+Test(assignor, simple_gives_one_member_everything)
+{
+    setup(1, 2, (const int32_t[]){2, 3});
+    run(&assignor_simple);
+    cr_expect_str_eq(text(&result[0]), "0:0 0:1 1:0 1:1 1:2");
+}
+
+Test(assignor, simple_begins_at_the_hash_of_the_id)
+{
+    /* Java: "m00".hashCode() % 3 = 1, "m01" 2, "m02" 0, "m03" 1. */
+    setup(4, 1, (const int32_t[]){3});
+    run(&assignor_simple);
+    cr_expect_str_eq(text(&result[0]), "0:1");
+    cr_expect_str_eq(text(&result[1]), "0:2");
+    cr_expect_str_eq(text(&result[2]), "0:0");
+    cr_expect_str_eq(text(&result[3]), "0:1", "several members may have one partition");
+}
+
+Test(assignor, simple_promises)
+{
+    for (unsigned round = 0; round < 600; round++) {
+        unsigned seed = round;
+        struct partition_set assignable = {0};
+        random_setup(&seed, round % 2);
+        random_current(&seed);
+        for (uint32_t t = 0; t < in.topics_count; t++)
+            for (int32_t p = 0; p < in.topics[t].partitions_count; p++)
+                if (rand_r(&seed) % 3) partition_set_append(&assignable, in.topics[t].id, p);
+        partition_set_sort(&assignable);
+        in.assignable = round % 3 ? &assignable : NULL;
+        run(&assignor_simple);
+        for (uint32_t t = 0; t < in.topics_count; t++) {
+            uint32_t subscribers = 0;
+            for (uint32_t m = 0; m < in.members_count; m++) subscribers += subscribes(m, t);
+            for (int32_t p = 0; p < in.topics[t].partitions_count; p++) {
+                uint32_t owners = 0;
+                for (uint32_t m = 0; m < in.members_count; m++) {
+                    bool owns = partition_set_has(&result[m], in.topics[t].id, p);
+                    cr_assert(!owns || subscribes(m, t), "seed %u: member %u has %u:%d", round, m, t, p);
+                    owners += owns;
+                }
+                bool may = !in.assignable || partition_set_has(&assignable, in.topics[t].id, p);
+                cr_assert(may ? owners > 0 || !subscribers : !owners, "seed %u: %u:%d has %u members", round, t, p,
+                          owners);
+            }
+        }
+        partition_set_done(&assignable);
+    }
+}
+
 Test(assignor, are_found_by_name)
 {
     cr_expect_eq(assignor_find(SLICE("uniform")), &assignor_uniform);
