@@ -162,6 +162,14 @@ int buf_iovec(const struct buf *b, struct iovec *iov, int iov_max)
     return count;
 }
 
+void buf_copy_to_bytes(const struct buf *b, struct bytes *to)
+{
+    for (uint32_t i = b->first; i < b->parts_count; i++) {
+        assert(b->parts[i].type == BUF_BYTES);
+        bytes_append(to, b->parts[i].ptr, b->parts[i].length);
+    }
+}
+
 struct buf_part *buf_first(struct buf *b)
 {
     return b->first < b->parts_count ? &b->parts[b->first] : NULL;

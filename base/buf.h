@@ -9,7 +9,7 @@
 #ifndef OTTLA_BUF_H
 #define OTTLA_BUF_H
 
-#include "base/slice.h"
+#include "base/bytes.h"
 
 #include <stdatomic.h>
 #include <sys/uio.h>
@@ -75,6 +75,8 @@ void buf_append_buf(struct buf *b, struct buf *src);
 
 /* Up to iov_max leading byte parts; stops at a file range. Returns how many. */
 int buf_iovec(const struct buf *b, struct iovec *iov, int iov_max);
+/* Appends copies of all parts, which must be bytes; tells through to->failed. */
+void buf_copy_to_bytes(const struct buf *b, struct bytes *to);
 /* The first unsent part; NULL when all is sent. */
 struct buf_part *buf_first(struct buf *b);
 /* Marks the first size bytes as sent and drops the references that are no longer needed. */

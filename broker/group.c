@@ -2,8 +2,8 @@
 #include "broker/group.h"
 
 #include "base/log.h"
+#include "broker/coordinator_records.h"
 #include "broker/group_classic.h"
-#include "broker/java_hash.h"
 
 #define OFFSETS_PER_APPEND_MAX 1000 /* of expiry: bounds the memory for one append */
 
@@ -84,12 +84,6 @@ void group_count_bytes(struct group *g, int64_t bytes)
 static void count_offsets(struct group *g, size_t bytes_before)
 {
     g->groups->bytes += g->offsets.bytes - bytes_before;
-}
-
-int32_t group_partition(struct slice id, int32_t partitions_count)
-{
-    int32_t hash = java_hash(id);
-    return (hash == INT32_MIN ? 0 : abs(hash)) % partitions_count; /* Kafka's Utils.abs */
 }
 
 enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller,
@@ -293,7 +287,7 @@ void groups_apply_marker(struct groups *gs, int32_t partition, int32_t partition
                          bool commit)
 {
     for (struct group *g = gs->by_id; g; g = g->hh.next) {
-        if (!g->offsets.pending || group_partition(group_id(g), partitions_count) != partition) continue;
+        if (!g->offsets.pending || coordinator_partition(group_id(g), partitions_count) != partition) continue;
         size_t bytes = g->offsets.bytes;
         offsets_transaction_end(&g->offsets, producer_id, commit);
         count_offsets(g, bytes);
@@ -313,7 +307,7 @@ void groups_restored(struct groups *gs, int32_t partition, int32_t partitions_co
     struct group *g, *next;
     HASH_ITER(hh, gs->by_id, g, next)
     {
-        if (group_partition(group_id(g), partitions_count) != partition) continue;
+        if (coordinator_partition(group_id(g), partitions_count) != partition) continue;
         if (ok) g->type->loaded(g);
         else groups_remove(g);
     }

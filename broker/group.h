@@ -12,16 +12,11 @@
 #define OTTLA_GROUP_H
 
 #include "base/clock.h"
+#include "broker/limits.h"
 #include "broker/offsets.h"
 #include "protocol/kafka_error.h"
 
 #include <ev.h>
-
-/* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and
- * offsets of further partitions are refused, and members and assignments that do not fit, so that clients cannot grow
- * the broker without bound. 256 MiB hold about 2
- * million offsets. */
-#define GROUPS_BYTES_MAX ((size_t)256 << 20)
 
 struct group;
 struct groups;
@@ -167,8 +162,6 @@ static inline bool groups_have_room(const struct groups *gs, size_t bytes)
 {
     return !groups_is_full(gs) && bytes <= GROUPS_BYTES_MAX - gs->bytes;
 }
-/* Which partition of `__consumer_offsets` keeps the group: Java's String.hashCode of its id, positive, modulo count. */
-int32_t group_partition(struct slice id, int32_t partitions_count);
 
 /* -- offsets -- */
 

@@ -14,74 +14,30 @@ enum record_type {
 #define OFFSET_VALUE_VERSION_EXPIRE 1 /* the only one that has an expiry time */
 #define GROUP_VALUE_VERSION         3
 
-#define VALUE_ARENA_BYTES_MAX (64 << 20) /* for the members of one stored group; a record has at most some MiB */
+/* -- writing -- */
 
-/* Moves what was written to the end of to. */
-static bool take(struct wire_writer *w, struct buf *b, struct bytes *to)
+static void put_offset(struct coordinator_writer *w, const struct group *g, const struct group_change *change)
 {
-    bool ok = wire_writer_done(w);
-    struct iovec iov[64];
-    while (ok && b->size) {
-        int count = buf_iovec(b, iov, (int)countof(iov));
-        size_t size = 0;
-        for (int i = 0; i < count; i++) {
-            bytes_append(to, iov[i].iov_base, iov[i].iov_len);
-            size += iov[i].iov_len;
-        }
-        buf_consume(b, size);
+    struct offset_commit_key key = {.group = group_id(g), .topic = change->topic, .partition = change->partition};
+    const struct offset_value *v = change->offset;
+    if (change->type == GROUP_CHANGE_OFFSET_REMOVED) {
+        coordinator_put(w, RECORD_OFFSET, &key, 0, NULL);
+        return;
     }
-    buf_done(b);
-    return ok && !to->failed;
-}
-
-static bool encode_offset_key(const struct group *g, const struct group_change *change, struct bytes *key)
-{
-    struct buf b;
-    struct wire_writer w;
-    buf_init(&b);
-    wire_writer_init(&w, &b);
-    wire_put_int16(&w, RECORD_OFFSET);
-    offset_commit_key_encode(
-        &w, 0,
-        &(struct offset_commit_key){.group = group_id(g), .topic = change->topic, .partition = change->partition});
-    return take(&w, &b, key);
-}
-
-static bool encode_offset_value(const struct offset_value *v, struct bytes *value)
-{
-    int16_t version = v->expire_time_ms >= 0 ? OFFSET_VALUE_VERSION_EXPIRE : OFFSET_VALUE_VERSION;
     struct offset_commit_value m;
-    struct buf b;
-    struct wire_writer w;
     offset_commit_value_init(&m);
     m.offset = v->offset;
     m.leader_epoch = v->leader_epoch;
     m.metadata = v->metadata;
     m.commit_timestamp = v->commit_time_ms;
     m.expire_timestamp = v->expire_time_ms;
-    buf_init(&b);
-    wire_writer_init(&w, &b);
-    wire_put_int16(&w, version);
-    offset_commit_value_encode(&w, version, &m);
-    return take(&w, &b, value);
+    coordinator_put(w, RECORD_OFFSET, &key, v->expire_time_ms >= 0 ? OFFSET_VALUE_VERSION_EXPIRE : OFFSET_VALUE_VERSION,
+                    &m);
 }
 
-static bool encode_group_key(const struct group *g, struct bytes *key)
-{
-    struct buf b;
-    struct wire_writer w;
-    buf_init(&b);
-    wire_writer_init(&w, &b);
-    wire_put_int16(&w, RECORD_CLASSIC_GROUP);
-    group_metadata_key_encode(&w, 0, &(struct group_metadata_key){.group = group_id(g)});
-    return take(&w, &b, key);
-}
-
-static bool encode_group_value(const struct classic_group *c, struct bytes *value)
+static void put_classic_group(struct coordinator_writer *w, const struct group *g, const struct classic_group *c)
 {
     struct group_metadata_value m;
-    struct buf b;
-    struct wire_writer w;
     int32_t count = (int32_t)HASH_COUNT(c->members);
     AUTO_FREE struct group_metadata_value_member_metadata *members = xcalloc((size_t)count + 1, sizeof *members);
     group_metadata_value_init(&m);
@@ -103,82 +59,73 @@ static bool encode_group_value(const struct classic_group *c, struct bytes *valu
         to->subscription = classic_member_metadata(from);
         to->assignment = from->assignment;
     }
-    buf_init(&b);
-    wire_writer_init(&w, &b);
-    wire_put_int16(&w, GROUP_VALUE_VERSION);
-    group_metadata_value_encode(&w, GROUP_VALUE_VERSION, &m);
-    return take(&w, &b, value);
+    coordinator_put(w, RECORD_CLASSIC_GROUP, &(struct group_metadata_key){.group = group_id(g)}, GROUP_VALUE_VERSION,
+                    &m);
 }
 
-bool group_record_encode(struct group *g, const struct group_change *change, struct bytes *key, struct bytes *value,
-                         bool *ret_tombstone)
+void group_record_put(struct coordinator_writer *w, struct group *g, const struct group_change *change)
 {
-    *ret_tombstone = false;
     switch (change->type) {
-    case GROUP_CHANGE_OFFSET: return encode_offset_key(g, change, key) && encode_offset_value(change->offset, value);
-    case GROUP_CHANGE_OFFSET_REMOVED: *ret_tombstone = true; return encode_offset_key(g, change, key);
-    case GROUP_CHANGE_STATE: return encode_group_key(g, key) && encode_group_value(classic_group_of(g), value);
-    case GROUP_CHANGE_REMOVED: *ret_tombstone = true; return encode_group_key(g, key);
+    case GROUP_CHANGE_OFFSET:
+    case GROUP_CHANGE_OFFSET_REMOVED: put_offset(w, g, change); break;
+    case GROUP_CHANGE_STATE: put_classic_group(w, g, classic_group_of(g)); break;
+    case GROUP_CHANGE_REMOVED:
+        coordinator_put(w, RECORD_CLASSIC_GROUP, &(struct group_metadata_key){.group = group_id(g)}, 0, NULL);
+        break;
     }
-    return false;
 }
 
 /* -- reading -- */
 
-static bool apply_offset(struct groups *gs, struct wire_reader *key, bool legacy, struct slice value,
-                         int64_t producer_id)
+static bool apply_offset(void *state, const struct coordinator_record *r)
 {
-    struct offset_commit_key k; /* the legacy key has the same fields */
-    if (!offset_commit_key_decode(key, 0, &k)) return false;
-    if (!value.ptr) {
-        groups_restore_offset(gs, k.group, k.topic, k.partition, NULL, producer_id);
-        return true;
-    }
-    struct wire_reader r = wire_reader_of(value, key->arena);
-    int16_t version = wire_get_int16(&r);
-    struct offset_value v = {.leader_epoch = -1, .expire_time_ms = -1};
-    if (legacy) {
-        struct legacy_offset_commit_value m;
-        if (version != 0 || !legacy_offset_commit_value_decode(&r, version, &m)) return false;
-        v.offset = m.offset;
-        v.metadata = m.metadata;
-        v.commit_time_ms = m.commit_timestamp;
-    } else {
-        struct offset_commit_value m;
-        if (!offset_commit_value_decode(&r, version, &m)) return false;
-        v.offset = m.offset;
-        v.leader_epoch = m.leader_epoch;
-        v.metadata = m.metadata;
-        v.commit_time_ms = m.commit_timestamp;
-        v.expire_time_ms = m.expire_timestamp;
-    }
-    groups_restore_offset(gs, k.group, k.topic, k.partition, &v, producer_id);
+    const struct offset_commit_key *k = r->key;
+    const struct offset_commit_value *m = r->value;
+    struct offset_value v;
+    if (m)
+        v = (struct offset_value){.offset = m->offset,
+                                  .leader_epoch = m->leader_epoch,
+                                  .metadata = m->metadata,
+                                  .commit_time_ms = m->commit_timestamp,
+                                  .expire_time_ms = m->expire_timestamp};
+    groups_restore_offset(state, k->group, k->topic, k->partition, m ? &v : NULL, r->producer_id);
     return true;
 }
 
-static bool apply_classic_group(struct groups *gs, struct wire_reader *key, struct slice value)
+static bool apply_legacy_offset(void *state, const struct coordinator_record *r)
 {
-    struct group_metadata_key k;
-    if (!group_metadata_key_decode(key, 0, &k)) return false;
-    if (!value.ptr) {
-        groups_restore_removed(gs, k.group);
+    const struct legacy_offset_commit_key *k = r->key;
+    const struct legacy_offset_commit_value *m = r->value;
+    struct offset_value v;
+    if (m)
+        v = (struct offset_value){.offset = m->offset,
+                                  .leader_epoch = -1,
+                                  .metadata = m->metadata,
+                                  .commit_time_ms = m->commit_timestamp,
+                                  .expire_time_ms = -1};
+    groups_restore_offset(state, k->group, k->topic, k->partition, m ? &v : NULL, r->producer_id);
+    return true;
+}
+
+static bool apply_classic_group(void *state, const struct coordinator_record *r)
+{
+    const struct group_metadata_key *k = r->key;
+    const struct group_metadata_value *m = r->value;
+    if (!m) {
+        groups_restore_removed(state, k->group);
         return true;
     }
-    struct wire_reader r = wire_reader_of(value, key->arena);
-    int16_t version = wire_get_int16(&r);
-    struct group_metadata_value m;
-    if (!group_metadata_value_decode(&r, version, &m)) return false;
     struct classic_stored_member *members =
-        arena_calloc(key->arena, (size_t)(m.members_count > 0 ? m.members_count : 1), sizeof *members);
+        arena_calloc(r->arena, (size_t)(m->members_count > 0 ? m->members_count : 1), sizeof *members);
     if (!members) return false;
-    struct classic_stored stored = {.protocol_type = m.protocol_type,
-                                    .protocol_name = m.protocol,
-                                    .leader = m.leader,
-                                    .generation_id = m.generation,
-                                    .state_time_ms = m.current_state_timestamp,
+    struct classic_stored stored = {.protocol_type = m->protocol_type,
+                                    .protocol_name = m->protocol,
+                                    .leader = m->leader,
+                                    .generation_id = m->generation,
+                                    .state_time_ms = m->current_state_timestamp,
                                     .members = members};
-    for (; stored.members_count < m.members_count; stored.members_count++) {
-        const struct group_metadata_value_member_metadata *from = &m.members[stored.members_count];
+    for (; stored.members_count < m->members_count; stored.members_count++) {
+        const struct group_metadata_value_member_metadata *from = &m->members[stored.members_count];
         members[stored.members_count] = (struct classic_stored_member){.id = from->member_id,
                                                                        .instance_id = from->group_instance_id,
                                                                        .client_id = from->client_id,
@@ -188,23 +135,13 @@ static bool apply_classic_group(struct groups *gs, struct wire_reader *key, stru
                                                                        .session_timeout_ms = from->session_timeout,
                                                                        .rebalance_timeout_ms = from->rebalance_timeout};
     }
-    classic_group_restore(gs, k.group, &stored);
+    classic_group_restore(state, k->group, &stored);
     return true;
 }
 
-bool group_record_apply(struct groups *gs, struct slice key, struct slice value, int64_t producer_id)
-{
-    struct arena arena;
-    arena_init(&arena, VALUE_ARENA_BYTES_MAX);
-    struct wire_reader r = wire_reader_of(key, &arena);
-    int16_t type = wire_get_int16(&r);
-    bool ok;
-    switch (type) {
-    case RECORD_LEGACY_OFFSET:
-    case RECORD_OFFSET: ok = !r.failed && apply_offset(gs, &r, type == RECORD_LEGACY_OFFSET, value, producer_id); break;
-    case RECORD_CLASSIC_GROUP: ok = apply_classic_group(gs, &r, value); break;
-    default: ok = !r.failed; break;
-    }
-    arena_done(&arena);
-    return ok;
-}
+const struct coordinator_row group_rows[] = {
+    {RECORD_LEGACY_OFFSET, apply_legacy_offset},
+    {RECORD_OFFSET, apply_offset},
+    {RECORD_CLASSIC_GROUP, apply_classic_group},
+    {0},
+};

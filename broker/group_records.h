@@ -5,16 +5,13 @@
 #ifndef OTTLA_GROUP_RECORDS_H
 #define OTTLA_GROUP_RECORDS_H
 
-#include "base/bytes.h"
+#include "broker/coordinator_records.h"
 #include "broker/group.h"
 
-/* Appends to key and value, which are empty. *ret_tombstone: the record's value is null. False: memory is out, or an id
- * is too long to be stored. */
-bool group_record_encode(struct group *g, const struct group_change *change, struct bytes *key, struct bytes *value,
-                         bool *ret_tombstone) WARN_UNUSED;
+/* Their state is a struct groups. */
+extern const struct coordinator_row group_rows[];
 
-/* Applies a record to the state. producer_id -1: not in a transaction. False: it cannot be decoded; nothing was done.
- * Records of types that we do not know are no error. */
-bool group_record_apply(struct groups *gs, struct slice key, struct slice value, int64_t producer_id) WARN_UNUSED;
+/* Puts the record of a change. */
+void group_record_put(struct coordinator_writer *w, struct group *g, const struct group_change *change);
 
 #endif

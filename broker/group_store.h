@@ -1,9 +1,6 @@
 /* broker/group_store.h: the coordinator of this broker: groups on the control thread, their log `__consumer_offsets`.
  *
- * A group lives in partition group_partition(id) of the log, in Kafka's record formats (group_records.h). State is the
- * fold of the log: at start each partition is read from its log start on, in pieces between other work; until that is
- * done the coordinator answers COORDINATOR_LOAD_IN_PROGRESS for its groups. A partition that cannot be read answers
- * COORDINATOR_NOT_AVAILABLE rather than "no offset", which would make consumers begin anew.
+ * Groups are the fold of their log (coordinator_log.h), in Kafka's record formats (group_records.h).
  * Threads: open and close while the control thread does not run; the rest on the control thread. */
 #ifndef OTTLA_GROUP_STORE_H
 #define OTTLA_GROUP_STORE_H

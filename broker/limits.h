@@ -59,6 +59,28 @@
  * the control thread. Of more it is not known, and none counts as not subscribed. */
 #define GROUP_TOPICS_MAX (1 << 18)
 
+/* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and offsets
+ * of further partitions are refused, and members and assignments that do not fit, so that clients cannot grow the broker
+ * without bound. Holds about 2 million offsets. */
+#define GROUPS_BYTES_MAX ((size_t)256 << 20)
+
+/* Records of one change of a coordinator are split into batches of about this size: below the max.message.bytes that
+ * readers of its topic expect. */
+#define COORDINATOR_BATCH_BYTES_MAX (512u << 10)
+
+/* Memory of one append that a coordinator keeps for the next. */
+#define COORDINATOR_SCRATCH_BYTES (256u << 10)
+
+/* Read of a coordinator's log in one go, before other work of the control thread. */
+#define COORDINATOR_LOAD_BYTES (1u << 20)
+
+/* One compressed batch of a coordinator's log, unpacked. */
+#define COORDINATOR_CONTENT_BYTES_MAX (256u << 20)
+
+/* One record of a coordinator, decoded: the members of a group, the partitions of a transaction; stored ones have at
+ * most some MiB. */
+#define COORDINATOR_RECORD_BYTES_MAX (64u << 20)
+
 /* Of all transactional ids together, with the partitions of open transactions: holds about half a million idle ids.
  * Beyond it new ids and further partitions are refused. */
 #define TXNS_BYTES_MAX ((size_t)128 << 20)

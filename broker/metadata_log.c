@@ -37,19 +37,6 @@ static int16_t version_written(enum metadata_record_type type)
     return type == METADATA_PARTITION ? 2 : 0;
 }
 
-/* The chain as one piece, to be freed; NULL: memory was out, here or before. */
-static uint8_t *flatten(const struct buf *b)
-{
-    uint8_t *bytes = b->failed ? NULL : malloc(b->size + 1);
-    uint8_t *to = bytes;
-
-    for (uint32_t i = b->first; bytes && i < b->parts_count; i++) {
-        memcpy(to, b->parts[i].ptr, b->parts[i].length);
-        to += b->parts[i].length;
-    }
-    return bytes;
-}
-
 static void append_message(struct batch_builder *builder, int64_t now_ms, struct slice key,
                            const struct wire_message *m, bool framed, int16_t version, const void *message)
 {
@@ -64,10 +51,12 @@ static void append_message(struct batch_builder *builder, int64_t now_ms, struct
         wire_put_uvarint(&w, (uint32_t)version);
     }
     m->encode(&w, version, message);
-    bool ok = wire_writer_done(&w);
-    AUTO_FREE uint8_t *bytes = ok ? flatten(&buf) : NULL;
-    if (!bytes) abort(); /* small control objects: as xmalloc() */
-    batch_builder_append(builder, now_ms, key, slice_make(bytes, (uint32_t)buf.size), NULL, 0);
+    struct bytes bytes = {0};
+    if (!wire_writer_done(&w)) abort(); /* small control objects: as xmalloc() */
+    buf_copy_to_bytes(&buf, &bytes);
+    if (bytes.failed) abort();
+    batch_builder_append(builder, now_ms, key, bytes_slice(&bytes), NULL, 0);
+    bytes_done(&bytes);
     buf_done(&buf);
 }
 

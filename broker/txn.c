@@ -136,8 +136,9 @@ static void promise(struct txn *t, enum kafka_error error, int64_t producer_id, 
 }
 
 /* The oldest add is durable: they become so in their order. */
-static void add_durable(struct txn *t, enum kafka_error error)
+static void add_durable(void *arg, enum kafka_error error)
 {
+    struct txn *t = arg;
     struct txn_call *call = t->adds;
     t->adds = call->next;
     reply(call, error);
@@ -168,8 +169,9 @@ static enum kafka_error move(struct txn *t, struct txn_data data)
     return error;
 }
 
-static void step_durable(struct txn *t, enum kafka_error error)
+static void step_durable(void *arg, enum kafka_error error)
 {
+    struct txn *t = arg;
     answer(t, error);
 }
 
@@ -180,8 +182,9 @@ static bool is_prepared(const struct txn *t)
     return t->data.state == TXN_PREPARE_COMMIT || t->data.state == TXN_PREPARE_ABORT;
 }
 
-static void complete(struct txn *t, enum kafka_error error)
+static void complete(void *arg, enum kafka_error error)
 {
+    struct txn *t = arg;
     struct txn_data data = t->data;
     if (error == KAFKA_NONE) {
         data.state = data.state == TXN_PREPARE_COMMIT ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT;
@@ -216,8 +219,9 @@ static void write_markers(struct txn *t)
     else complete(t, error);
 }
 
-static void prepared(struct txn *t, enum kafka_error error)
+static void prepared(void *arg, enum kafka_error error)
 {
+    struct txn *t = arg;
     if (error == KAFKA_NONE) write_markers(t);
     else answer(t, error);
 }

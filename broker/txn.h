@@ -114,12 +114,12 @@ struct txn_host {
     /* Appends data (with t's partitions) as t's state; NULL: t is forgotten. */
     enum kafka_error (*append)(struct txn_host *h, const struct txn *t, const struct txn_data *data);
     /* done(t, error) when what was appended for t is as durable as promised; maybe before it returns. */
-    void (*when_durable)(struct txn_host *h, struct txn *t, void (*done)(struct txn *t, enum kafka_error error));
+    void (*when_durable)(struct txn_host *h, struct txn *t, void (*done)(void *t, enum kafka_error error));
     /* Appends a marker. NONE: it is there, or nothing needs it (no such partition, a newer producer). */
     enum kafka_error (*mark)(struct txn_host *h, const struct txn *t, const struct txn_marker *marker,
                              struct slice topic, int32_t partition);
     /* As when_durable, for the markers. */
-    void (*when_marked)(struct txn_host *h, struct txn *t, void (*done)(struct txn *t, enum kafka_error error));
+    void (*when_marked)(struct txn_host *h, struct txn *t, void (*done)(void *t, enum kafka_error error));
     /* A fresh producer id: done(t, error, producer_id), maybe before it returns. */
     void (*take_producer_id)(struct txn_host *h, struct txn *t,
                              void (*done)(struct txn *t, enum kafka_error error, int64_t producer_id));

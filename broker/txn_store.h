@@ -1,9 +1,8 @@
 /* broker/txn_store.h: the transaction coordinator of this broker: its log `__transaction_state`, its timers.
  *
- * An id lives in partition group_partition(id) of the log, in Kafka's record formats: TransactionLogKey 0,
- * TransactionLogValue 1 (docs/transactions.md). State is the fold of the log: at start each partition is read in
- * pieces between other work; until that is done the coordinator answers COORDINATOR_LOAD_IN_PROGRESS for its ids. Then
- * transactions whose end was decided are ended.
+ * Transactional ids are the fold of their log (coordinator_log.h), in Kafka's record formats: TransactionLogKey 0,
+ * TransactionLogValue 1 (docs/transactions.md). When a partition has been read, its transactions whose end was decided
+ * are ended.
  * Threads: open and close while the control thread does not run; the rest on the control thread. */
 #ifndef OTTLA_TXN_STORE_H
 #define OTTLA_TXN_STORE_H

@@ -1,5 +1,6 @@
 /* Groups without network and disk: a clock that the test moves, a log that is a list. */
 #include "base/log.h"
+#include "broker/coordinator_records.h"
 #include "broker/group_classic.h"
 #include "broker/limits.h"
 
@@ -1177,7 +1178,7 @@ Test(group, a_stored_group_lives_on_and_its_sessions_run)
                                     .members_count = 1};
     classic_group_restore(&groups, SLICE("g"), &stored);
     classic_group_restore(&groups, SLICE("g"), &stored); /* the log may repeat itself */
-    groups_restored(&groups, group_partition(SLICE("g"), 50), 50, true);
+    groups_restored(&groups, coordinator_partition(SLICE("g"), 50), 50, true);
     expect_state("Stable");
     struct client a = {.id = "m1", .generation_id = 5};
     a.join_call.answer = on_join;
@@ -1197,7 +1198,7 @@ Test(group, a_stored_group_without_members_is_empty)
 {
     struct classic_stored stored = {.protocol_type = SLICE("consumer"), .generation_id = 3, .state_time_ms = 77};
     classic_group_restore(&groups, SLICE("g"), &stored);
-    groups_restored(&groups, group_partition(SLICE("g"), 50), 50, true);
+    groups_restored(&groups, coordinator_partition(SLICE("g"), 50), 50, true);
     expect_state("Empty");
     struct client a = {0};
     join_first(&a);
@@ -1208,12 +1209,12 @@ Test(group, a_stored_group_without_members_is_empty)
 Test(group, groups_live_where_java_would_put_them)
 {
     /* abs("...".hashCode()) % 50 */
-    cr_expect_eq(group_partition(SLICE("g"), 50), 103 % 50);
-    cr_expect_eq(group_partition(SLICE("console-consumer"), 50), 40);
-    cr_expect_eq(group_partition(SLICE("polygenelubricants"), 50), 0, "hash code -2147483648");
-    cr_expect_eq(group_partition(SLICE("\xc3\xa4"), 50), 228 % 50);
-    cr_expect_eq(group_partition(SLICE("\xf0\x9f\x98\x80"), 50), 1772899 % 50);
-    cr_expect_geq(group_partition(SLICE("\xf0\x9f"), 50), 0, "cut short");
+    cr_expect_eq(coordinator_partition(SLICE("g"), 50), 103 % 50);
+    cr_expect_eq(coordinator_partition(SLICE("console-consumer"), 50), 40);
+    cr_expect_eq(coordinator_partition(SLICE("polygenelubricants"), 50), 0, "hash code -2147483648");
+    cr_expect_eq(coordinator_partition(SLICE("\xc3\xa4"), 50), 228 % 50);
+    cr_expect_eq(coordinator_partition(SLICE("\xf0\x9f\x98\x80"), 50), 1772899 % 50);
+    cr_expect_geq(coordinator_partition(SLICE("\xf0\x9f"), 50), 0, "cut short");
 }
 
 Test(group, subscriptions_of_any_bytes_are_survived)

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "broker/group_classic.h"
 #include "broker/group_records.h"
+#include "broker/metadata.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -51,14 +52,20 @@ static void when_durable(struct group_host *h, struct group *g, void (*done)(voi
 static const struct clock clock_still = {wall_us, wall_us};
 static struct group_host host = {&clock_still, timer_start, timer_stop, append, when_durable};
 static struct groups groups;
+static struct coordinator_records records;
+static struct coordinator_writer writer;
 
 static void start(void)
 {
     log_level_max = LOG_ERROR;
     groups_init(&groups, &host);
+    coordinator_records_init(&records, TOPIC_OFFSETS, group_rows, &groups);
+    coordinator_writer_init(&writer, &records);
 }
 static void stop(void)
 {
+    coordinator_writer_done(&writer);
+    coordinator_records_done(&records);
     groups_done(&groups);
     cr_expect_eq(groups.bytes, 0);
 }
@@ -81,19 +88,22 @@ static struct slice hex(const char *text)
 
 static bool apply(const char *key, const char *value)
 {
-    return group_record_apply(&groups, hex(key), value ? hex(value) : SLICE_NULL, -1);
+    return coordinator_records_apply(&records, hex(key), value ? hex(value) : SLICE_NULL, 0, -1);
+}
+
+static void put(struct group *g, const struct group_change *change)
+{
+    coordinator_writer_begin(&writer, &BATCH_FIELDS_PLAIN, 0);
+    group_record_put(&writer, g, change);
+    cr_assert(coordinator_writer_finish(&writer));
 }
 
 static void expect_bytes(struct group *g, const struct group_change *change, const char *key_hex, const char *value_hex)
 {
-    struct bytes key = {0}, value = {0};
-    bool tombstone;
-    cr_assert(group_record_encode(g, change, &key, &value, &tombstone));
-    cr_expect_eq(tombstone, !value_hex);
-    cr_expect(slice_eq(slice_make(key.ptr, key.len), hex(key_hex)));
-    if (value_hex) cr_expect(slice_eq(slice_make(value.ptr, value.len), hex(value_hex)), "%s", value_hex);
-    bytes_done(&key);
-    bytes_done(&value);
+    put(g, change);
+    cr_expect(slice_eq(bytes_slice(&writer.key), hex(key_hex)));
+    cr_expect_eq(writer.value.len, value_hex ? strlen(value_hex) / 2 : 0, "nothing: a tombstone");
+    if (value_hex) cr_expect(slice_eq(bytes_slice(&writer.value), hex(value_hex)), "%s", value_hex);
 }
 
 Test(group_records, a_stable_group_of_kafka_is_read_and_written_alike)
@@ -169,14 +179,10 @@ Test(group_records, a_retention_time_survives)
     struct offset_value v = {
         .offset = 9, .leader_epoch = 3, .commit_time_ms = 5, .expire_time_ms = 1234, .metadata = SLICE_EMPTY};
     struct group_change change = {.type = GROUP_CHANGE_OFFSET, .topic = SLICE("tuned"), .partition = 2, .offset = &v};
-    struct bytes key = {0}, value = {0};
-    bool tombstone;
-    cr_assert(group_record_encode(g, &change, &key, &value, &tombstone));
-    cr_expect_eq(value.ptr[1], 1, "value version 1, the only one that has the field");
-    cr_assert(group_record_apply(&groups, slice_make(key.ptr, key.len), slice_make(value.ptr, value.len), -1));
+    put(g, &change);
+    cr_expect_eq(writer.value.ptr[1], 1, "value version 1, the only one that has the field");
+    cr_assert(coordinator_records_apply(&records, bytes_slice(&writer.key), bytes_slice(&writer.value), 0, -1));
     cr_expect_eq(offsets_get(&g->offsets, SLICE("tuned"), 2)->expire_time_ms, 1234);
-    bytes_done(&key);
-    bytes_done(&value);
 }
 
 Test(group_records, the_legacy_key_is_read)
@@ -197,8 +203,8 @@ Test(group_records, the_legacy_key_is_read)
 
 Test(group_records, commits_in_a_transaction_wait)
 {
-    int32_t part = group_partition(SLICE("sample-group"), 50);
-    cr_assert(group_record_apply(&groups, hex(offset_key), hex(offset_six), 77));
+    int32_t part = coordinator_partition(SLICE("sample-group"), 50);
+    cr_assert(coordinator_records_apply(&records, hex(offset_key), hex(offset_six), 0, 77));
     struct group *g = groups_find(&groups, SLICE("sample-group"));
     cr_expect_null(offsets_get(&g->offsets, SLICE("tuned"), 2));
     groups_apply_marker(&groups, (part + 1) % 50, 50, 77, true);
@@ -216,24 +222,26 @@ Test(group_records, unknown_types_are_left_alone_and_damage_is_told)
     cr_expect(apply("7fff", "0000"));
     cr_expect_not(apply("00", "0000"));
     cr_expect_not(apply(offset_key, "0009"), "a version that nobody has written yet");
-    const char *records[][2] = {{group_key, group_stable}, {offset_key, offset_six}, {hand_key, hand_note}};
-    for (size_t r = 0; r < countof(records); r++) {
+    const char *samples[][2] = {{group_key, group_stable}, {offset_key, offset_six}, {hand_key, hand_note}};
+    for (size_t r = 0; r < countof(samples); r++) {
         uint8_t key[64], value[1024];
-        struct slice k = hex(records[r][0]), v = hex(records[r][1]);
+        struct slice k = hex(samples[r][0]), v = hex(samples[r][1]);
         memcpy(key, k.ptr, k.len);
         memcpy(value, v.ptr, v.len);
         for (uint32_t cut = 0; cut < k.len; cut++)
             if (cut != 2)
-                cr_expect_not(group_record_apply(&groups, slice_make(key, cut), slice_make(value, v.len), -1), "%u",
-                              cut);
+                cr_expect_not(
+                    coordinator_records_apply(&records, slice_make(key, cut), slice_make(value, v.len), 0, -1), "%u",
+                    cut);
         for (uint32_t cut = 0; cut < v.len; cut++)
-            cr_expect_not(group_record_apply(&groups, slice_make(key, k.len), slice_make(value, cut), -1), "%u", cut);
+            cr_expect_not(coordinator_records_apply(&records, slice_make(key, k.len), slice_make(value, cut), 0, -1),
+                          "%u", cut);
         unsigned seed = 1, survived = 0;
         for (int round = 0; round < 2000; round++) {
             uint8_t damaged[1024];
             memcpy(damaged, value, v.len);
             for (int i = 0; i < 3; i++) damaged[rand_r(&seed) % v.len] ^= (uint8_t)(1u << rand_r(&seed) % 8);
-            bool ok = group_record_apply(&groups, slice_make(key, k.len), slice_make(damaged, v.len), -1);
+            bool ok = coordinator_records_apply(&records, slice_make(key, k.len), slice_make(damaged, v.len), 0, -1);
             survived += ok;
         }
         cr_expect_gt(survived, 0, "most flipped bits are in texts and numbers");

@@ -23,7 +23,7 @@ struct fake {
     bool slow; /* steps wait for release() */
     struct {
         struct txn *txn;
-        void (*done)(struct txn *t, enum kafka_error error);
+        void (*done)(void *t, enum kafka_error error);
         void (*id_done)(struct txn *t, enum kafka_error error, int64_t producer_id);
     } waiting[LIST_MAX];
     int waiting_count;
@@ -48,7 +48,7 @@ static enum kafka_error fake_append(struct txn_host *h, const struct txn *t, con
     return KAFKA_NONE;
 }
 
-static void fake_when_durable(struct txn_host *h, struct txn *t, void (*done)(struct txn *t, enum kafka_error error))
+static void fake_when_durable(struct txn_host *h, struct txn *t, void (*done)(void *t, enum kafka_error error))
 {
     if (!fake.slow) {
         done(t, KAFKA_NONE);
@@ -87,7 +87,7 @@ static void release(enum kafka_error error)
     fake.waiting_count = 0;
     for (int i = 0; i < count; i++) {
         struct txn *t = fake.waiting[i].txn;
-        void (*done)(struct txn *, enum kafka_error) = fake.waiting[i].done;
+        void (*done)(void *, enum kafka_error) = fake.waiting[i].done;
         void (*id_done)(struct txn *, enum kafka_error, int64_t) = fake.waiting[i].id_done;
         memset(&fake.waiting[i], 0, sizeof fake.waiting[i]);
         if (done) done(t, error);
