@@ -4,6 +4,8 @@
 #include "broker/broker.h"
 #include "protocol/batch_builder.h"
 #include "tests/lib/kafka_client.h"
+#include "tests/lib/parked.h"
+#include "tests/lib/wait.h"
 
 #include <ftw.h>
 #include <pthread.h>
@@ -262,7 +264,9 @@ int main(void)
     in.max_wait_ms = 60000;
     CHECK(kafka_client_open(&parked, broker_address(broker)));
     CHECK(kafka_client_send(&parked, KAFKA_API_FETCH, FETCH_VERSION, &in));
-    usleep(20000);
+    struct partition_log *log = broker_partition(broker, "t", 0);
+    CHECK(WAIT_UNTIL(log_is_awaited(log)));
+    partition_log_unref(log);
     broker_stop(broker);
     broker_close(broker);
     kafka_client_close(&parked);

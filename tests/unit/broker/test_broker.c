@@ -3,6 +3,8 @@
 
 #include "broker/state.h"
 #include "protocol/record.h"
+#include "tests/lib/parked.h"
+#include "tests/lib/wait.h"
 
 #include <pthread.h>
 
@@ -117,7 +119,8 @@ static void *append_late(void *arg)
 {
     struct late_append *a = arg;
     int64_t offset;
-    usleep(20000);
+
+    cr_assert(WAIT_UNTIL(log_is_awaited(a->log)));
     cr_assert_eq(broker_append_record(a->broker, a->log, SLICE("k"), SLICE("late"), &offset), KAFKA_NONE);
     return NULL;
 }

@@ -5,8 +5,11 @@
 #include "broker/limits.h"
 #include "protocol/batch_builder.h"
 #include "tests/lib/kafka_client.h"
+#include "tests/lib/parked.h"
+#include "tests/lib/wait.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 struct fixture {
     struct scratch_broker s;
@@ -239,12 +242,21 @@ static int64_t now_ms(void)
     return clock_mono_ms(&clock_system);
 }
 
+/* Until a fetch of t-0 is parked. */
+static void await_parked(struct fixture *f)
+{
+    struct partition_log *log = broker_partition(f->s.broker, "t", 0);
+
+    cr_assert(WAIT_UNTIL(log_is_awaited(log)));
+    partition_log_unref(log);
+}
+
 static void *produce_later(void *arg)
 {
     struct fixture *f = arg;
     struct fixture other = {.s = f->s};
 
-    usleep(50000);
+    await_parked(f);
     cr_assert(kafka_client_open(&other.c, broker_address(f->s.broker)));
     produce_batches(&other, 0, 1, 1, 10);
     kafka_client_close(&other.c);
@@ -297,7 +309,7 @@ Test(handlers, a_deleted_topic_ends_the_waiting)
     in.topics = &topic;
     in.topics_count = 1;
     cr_assert(kafka_client_send(&f.c, KAFKA_API_FETCH, 11, &in));
-    usleep(30000);
+    await_parked(&f);
     cr_assert_eq(broker_topic_delete(f.s.broker, "t", &err), KAFKA_NONE);
     cr_assert(kafka_client_receive(&f.c, KAFKA_API_FETCH, 11, &out));
     cr_assert_eq(out.responses[0].partitions[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
@@ -572,6 +584,22 @@ static void send_join(struct kafka_client *c)
     cr_assert(kafka_client_send(c, KAFKA_API_JOIN_GROUP, 3, &in));
 }
 
+/* Of the group that send_join() joins; NULL: it is not read yet. */
+static const char *group_state(struct kafka_client *c, char ret_state[40])
+{
+    struct slice name = SLICE("parked");
+    struct describe_groups_request in;
+    struct describe_groups_response out;
+
+    describe_groups_request_init(&in);
+    in.groups = &name;
+    in.groups_count = 1;
+    cr_assert(kafka_client_call(c, KAFKA_API_DESCRIBE_GROUPS, 3, &in, &out));
+    if (out.groups[0].error_code != KAFKA_NONE) return NULL;
+    snprintf(ret_state, 40, SLICE_FMT, SLICE_ARG(out.groups[0].group_state));
+    return ret_state;
+}
+
 /* Opens the broker of f again, with strict durability and a group that waits an hour for its members. */
 static void reopen_strict(struct fixture *f)
 {
@@ -589,18 +617,23 @@ Test(handlers, a_stop_waits_for_no_longer_than_the_disk)
 {
     struct fixture f;
     struct kafka_client joining;
+    char state[40];
 
     fixture_new(&f, 1);
     for (int round = 0; round < 20; round++) {
         kafka_client_close(&f.c);
         scratch_broker_close(&f.s);
         reopen_strict(&f);
-        while (coordinator_of_groups(&f.c) != KAFKA_NONE) usleep(1000);
+        cr_assert(WAIT_UNTIL(coordinator_of_groups(&f.c) == KAFKA_NONE));
+        cr_assert(WAIT_UNTIL(group_state(&f.c, state)));
         cr_assert(kafka_client_open(&joining, broker_address(f.s.broker)));
         send_join(&joining);
-        usleep(5000);
+        cr_assert(WAIT_UNTIL(strcmp(group_state(&f.c, state), "PreparingRebalance") == 0), "%s", state);
         send_commit(&f.c, round);
-        usleep((useconds_t)(round * 100)); /* the commit is on its way to the disk, at one of these moments */
+        /* The stop comes while the commit is on its way to the disk, at another moment each time. */
+        for (int64_t end_us = clock_system.mono_us(&clock_system) + round * 100;
+             clock_system.mono_us(&clock_system) < end_us;)
+            sched_yield();
         int64_t begin_ms = clock_mono_ms(&clock_system);
         broker_stop(f.s.broker);
         broker_close(f.s.broker);

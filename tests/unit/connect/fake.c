@@ -1,11 +1,11 @@
 #include "tests/unit/connect/fake.h"
 
 #include "connect/loggers.h"
+#include "tests/lib/wait.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* -- the store -- */
 
@@ -441,21 +441,23 @@ void fixture_stop(struct fixture *f)
     memory_store_done(&f->store);
 }
 
+static void states_now(struct fixture *f, const char *name, char ret_states[100])
+{
+    json_t *status = herder_status(f->herder, name), *task = json_array_get(json_object_get(status, "tasks"), 0);
+
+    if (status)
+        snprintf(ret_states, 100, "%s/%s",
+                 json_string_value(json_object_get(json_object_get(status, "connector"), "state")),
+                 task ? json_string_value(json_object_get(task, "state")) : "-");
+    else snprintf(ret_states, 100, "none");
+    json_decref(status);
+}
+
 bool state_becomes(struct fixture *f, const char *name, const char *states)
 {
     char now[100] = "";
 
-    for (int i = 0; i < 2500; i++) {
-        json_t *status = herder_status(f->herder, name), *task = json_array_get(json_object_get(status, "tasks"), 0);
-        if (status)
-            snprintf(now, sizeof now, "%s/%s",
-                     json_string_value(json_object_get(json_object_get(status, "connector"), "state")),
-                     task ? json_string_value(json_object_get(task, "state")) : "-");
-        else snprintf(now, sizeof now, "none");
-        json_decref(status);
-        if (strcmp(now, states) == 0) return true;
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    }
+    if (WAIT_UNTIL((states_now(f, name, now), strcmp(now, states) == 0))) return true;
     fprintf(stderr, "%s is %s instead of %s\n", name, now, states);
     return false;
 }

@@ -69,7 +69,7 @@ void fixture_run(struct fixture *f);
 void fixture_restart(struct fixture *f);
 void fixture_stop(struct fixture *f);
 
-/* Waits up to 5 s for the connector's states, "CONNECTOR/TASK"; task "-": none; "none": no such status. */
+/* Waits for the connector's states, "CONNECTOR/TASK"; task "-": none; "none": no such status. */
 bool state_becomes(struct fixture *f, const char *name, const char *states);
 
 #endif

@@ -1,10 +1,9 @@
 /* Unit tests of the life of connectors: herder, records. The store is memory, the connectors are fakes. */
 #include "tests/unit/connect/fake.h"
+#include "tests/lib/wait.h"
 
 #include <criterion/criterion.h>
-#include <sched.h>
 #include <string.h>
-#include <time.h>
 
 static json_t *config_of(const char *name, const char *more)
 {
@@ -32,12 +31,7 @@ static void expect_stored(struct fixture *f, const char *key, const char *value)
     char *now = NULL;
 
     /* statuses are written a moment after they can be read */
-    for (int i = 0; i < 1000; i++) {
-        free(now);
-        now = memory_store_get(&f->store, key);
-        if (value ? now && strcmp(now, value) == 0 : !now) break;
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    }
+    WAIT_UNTIL((free(now), now = memory_store_get(&f->store, key), value ? now && strcmp(now, value) == 0 : !now));
     if (value) cr_expect_str_eq(now ? now : "(none)", value, "%s", key);
     else cr_expect_null(now, "%s", key);
     free(now);
@@ -99,8 +93,7 @@ Test(herder, pause_resume_stop_and_delete)
                                        "status-topic-c.topic:connector-c"};
     for (size_t i = 0; i < countof(gone); i++) expect_stored(&f, gone[i], NULL);
     expect_stored(&f, "[\"c\",{\"server\":\"c\"}]", "{\"n\":2}"); /* positions outlive their connector */
-    for (int i = 0; i < 2500 && fake_running(); i++) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    cr_expect_eq(fake_running(), 0);
+    cr_expect(WAIT_UNTIL(fake_running() == 0));
     cr_expect_eq(herder_delete(f.herder, "c", &err), 404);
     cr_expect_str_eq(err.text, "Connector c not found");
     cr_expect_eq(herder_set_target(f.herder, "c", TARGET_PAUSED, &err), 404);
@@ -266,7 +259,7 @@ Test(herder, a_connector_that_cannot_start_is_failed_until_changed_or_restarted)
     cr_expect_eq(fake_starts(), 1);
     cr_assert_eq(herder_restart(f.herder, "c", false, false, &status, &err), 0);
     json_decref(status);
-    for (int i = 0; i < 2500 && fake_starts() < 2; i++) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    cr_assert(WAIT_UNTIL(fake_starts() == 2));
     cr_assert(state_becomes(&f, "c", "FAILED/-"));
     cr_expect_eq(fake_starts(), 2);
     json_t *config = config_of("c", "");
@@ -391,7 +384,7 @@ Test(herder, nobody_waits_for_offsets_that_are_being_forgotten, .timeout = 20)
     cr_assert_eq(herder_set_target(f.herder, "c", TARGET_STOPPED, &err), 0);
     fake_hang_offsets_delete();
     pthread_create(&thread, NULL, reset_offsets, &f);
-    while (fake_hanging() == 0) sched_yield();
+    cr_assert(WAIT_UNTIL(fake_hanging() == 1));
     cr_expect(state_becomes(&f, "c", "STOPPED/-"), "reads are answered");
     cr_assert_eq(herder_set_target(f.herder, "other", TARGET_PAUSED, &err), 0, "others change");
     cr_assert(state_becomes(&f, "other", "PAUSED/PAUSED"));

@@ -1,12 +1,12 @@
 /* Unit tests of the REST API over HTTP, with fake connectors: statuses and bodies, in the order of a life. Values were
  * seen on Kafka Connect 4.3 unless docs/connect-rest.md lists the difference. */
+#include "tests/lib/wait.h"
 #include "tests/unit/connect/fake.h"
 #include "tests/unit/http/http_client.h"
 
 #include "base/log.h"
 
 #include <criterion/criterion.h>
-#include <time.h>
 
 static struct fixture f;
 
@@ -320,8 +320,7 @@ Test(rest, a_database_that_does_not_answer_blocks_nobody_else)
 
     fixture_start(&f);
     for (int i = 0; i < 5; i++) pthread_create(&threads[i], NULL, hanging_post, NULL);
-    for (int i = 0; i < 2500 && fake_hanging() < 5; i++) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    cr_assert_eq(fake_hanging(), 5);
+    cr_assert(WAIT_UNTIL(fake_hanging() == 5));
     expect("GET", "/connectors", NULL, 200, "[]");
     expect("POST", "/connectors", "{\"name\":\"c\",\"config\":{" CLASS "}}", 201, NULL);
     cr_expect(state_becomes(&f, "c", "RUNNING/RUNNING"));

@@ -10,18 +10,28 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Sends text as it is to 127.0.0.1:port and returns all that comes back until the server closes; to be freed. */
-static inline char *http_raw(int port, const char *text, size_t len)
+/* A socket that is connected to 127.0.0.1:port; -1: refused. */
+static inline int http_connect(int port)
 {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* Sends text as it is to 127.0.0.1:port and returns all that comes back until the server closes; to be freed. */
+static inline char *http_raw(int port, const char *text, size_t len)
+{
+    int fd = http_connect(port);
     char *answer = xcalloc(1, 1);
     size_t size = 0;
     char part[4096];
     ssize_t n;
 
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) {
+    if (fd >= 0) {
         for (size_t sent = 0; sent < len; sent += (size_t)n)
             if ((n = send(fd, text + sent, len - sent, MSG_NOSIGNAL)) <= 0) break;
         while ((n = recv(fd, part, sizeof part, 0)) > 0) {
@@ -29,8 +39,8 @@ static inline char *http_raw(int port, const char *text, size_t len)
             memcpy(answer + size, part, (size_t)n);
             answer[size += (size_t)n] = '\0';
         }
+        close(fd);
     }
-    close(fd);
     return answer;
 }
 

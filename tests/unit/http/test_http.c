@@ -3,12 +3,13 @@
 #include "http/json.h"
 #include "http/server.h"
 #include "http/workers.h"
+#include "tests/lib/wait.h"
 #include "tests/unit/http/http_client.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 static void nothing(struct http_request *rq, struct http_reply *reply) {}
 
@@ -192,18 +193,31 @@ Test(workers, run_side_by_side_and_free_waits_for_all)
     cr_expect_eq(m.present, 4);
 }
 
+/* Of this process. */
+static int threads_count(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int n = -2; /* "." and ".." */
+
+    cr_assert(tasks);
+    while (readdir(tasks)) n++;
+    closedir(tasks);
+    return n;
+}
+
 Test(workers, idle_threads_end_and_come_again)
 {
+    int before = threads_count();
     struct workers *w = workers_new("test", 2, 5);
     atomic_int done = 0;
 
     for (int round = 0; round < 5; round++) {
         cr_assert(workers_post(w, count, &done));
-        nanosleep(&(struct timespec){.tv_nsec = 20000000},
-                  NULL); /* longer than the idle time, shorter: both must work */
+        cr_assert(workers_post(w, count, &done)); /* maybe while the thread is about to end */
+        cr_assert(WAIT_UNTIL(threads_count() == before), "threads without work end");
+        cr_expect_eq(atomic_load(&done), 2 * round + 2);
     }
     workers_free(w);
-    cr_expect_eq(atomic_load(&done), 5);
 }
 
 /* -- the server -- */
@@ -398,6 +412,23 @@ static void *stopper(void *arg)
     return NULL;
 }
 
+/* Asks on a connection that was made before: it is served until all have finished, but only to be refused. */
+static bool is_stopping(int fd)
+{
+    static const char request[] = "GET /greet/x HTTP/1.1\r\n" HTTP_HOST "\r\n";
+    char answer[1000] = "";
+    size_t size = 0;
+    ssize_t n;
+
+    cr_assert_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    while (!strstr(answer, "\"x\"") && !strstr(answer, "shutting down")) {
+        n = recv(fd, answer + size, sizeof answer - 1 - size, 0);
+        cr_assert_gt(n, 0, "%s", answer);
+        size += (size_t)n;
+    }
+    return strstr(answer, " 503 ") != NULL;
+}
+
 Test(server, stop_lets_a_blocked_request_finish)
 {
     int port;
@@ -410,10 +441,13 @@ Test(server, stop_lets_a_blocked_request_finish)
     pthread_mutex_lock(&meeting.lock);
     while (meeting.present < 1) pthread_cond_wait(&meeting.changed, &meeting.lock);
     pthread_mutex_unlock(&meeting.lock);
+    int open_before = http_connect(port);
+    cr_assert_not(is_stopping(open_before)); /* it was accepted */
     pthread_create(&stop, NULL, stopper, s);
-    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    cr_assert(WAIT_UNTIL(is_stopping(open_before)));
     meet(&meeting);
     pthread_join(call, &status);
+    close(open_before);
     cr_expect_eq((intptr_t)status, 204);
     pthread_join(stop, NULL);
 }
@@ -430,9 +464,12 @@ Test(server, stop_refuses_what_still_waits_for_a_worker)
     pthread_mutex_lock(&meeting.lock);
     while (meeting.present < HTTP_BLOCKED_MAX) pthread_cond_wait(&meeting.changed, &meeting.lock);
     pthread_mutex_unlock(&meeting.lock);
+    int open_before = http_connect(port);
+    cr_assert_not(is_stopping(open_before)); /* it was accepted */
     pthread_create(&stop, NULL, stopper, s);
-    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    cr_assert(WAIT_UNTIL(is_stopping(open_before)));
     meet(&meeting);
+    close(open_before);
     for (size_t i = 0; i < countof(calls); i++) {
         pthread_join(calls[i], &status);
         finished += (intptr_t)status == 204;

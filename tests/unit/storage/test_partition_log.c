@@ -1,4 +1,5 @@
 /* The promises of partition_log.h: appending, reading, marks, holds, waiters, durability. */
+#include "tests/lib/wait.h"
 #include "tests/unit/storage/scratch.h"
 
 #include "base/log.h"
@@ -404,17 +405,29 @@ Test(partition_log, flush_messages_begins_a_sync)
     s.config.flush_messages = 10;
     scratch_open(&s);
     scratch_fill(s.log, 9, 10, 1);
-    usleep(20000);
-    cr_assert_eq(partition_log_marks(s.log).durable_end, 0);
+    cr_assert(!s.log->syncing && partition_log_marks(s.log).durable_end == 0, "not yet");
     scratch_fill(s.log, 1, 10, 1);
-    for (int i = 0; i < 5000 && partition_log_marks(s.log).durable_end < 10; i++) usleep(1000);
-    cr_assert_eq(partition_log_marks(s.log).durable_end, 10);
+    cr_assert(WAIT_UNTIL(partition_log_marks(s.log).durable_end == 10));
     scratch_done(&s);
 }
 
 Test(partition_log, a_closed_partition_is_small)
 {
     cr_assert_leq(sizeof(struct partition_log), 300);
+}
+
+/* In the file; -1: none. */
+static int64_t recovery_point(const struct scratch *s)
+{
+    char path[200], line[100];
+    int64_t point = -1;
+
+    snprintf(path, sizeof path, "%s/recovery-point-offset-checkpoint", s->path);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (line[0] == 't') point = atoi(line + 4);
+    if (f) fclose(f);
+    return point;
 }
 
 Test(partition_log, an_idle_log_is_synced_in_the_background)
@@ -426,20 +439,9 @@ Test(partition_log, an_idle_log_is_synced_in_the_background)
     s.options.recovery_point_interval_ms = 20;
     scratch_open(&s);
     for (int round = 1; round < 4; round++) {
-        char path[200], line[100] = "";
         scratch_fill(s.log, 5, 10, 1);
-        for (int i = 0; i < 5000 && partition_log_marks(s.log).durable_end < 5 * round; i++) usleep(1000);
-        cr_assert_eq(partition_log_marks(s.log).durable_end, 5 * round);
-        snprintf(path, sizeof path, "%s/recovery-point-offset-checkpoint", s.path);
-        int64_t point = -1;
-        for (int i = 0; i < 5000 && point < 5 * round; i++) {
-            FILE *f = fopen(path, "r");
-            while (f && fgets(line, sizeof line, f))
-                if (line[0] == 't') point = atoi(line + 4);
-            if (f) fclose(f);
-            usleep(1000);
-        }
-        cr_assert_eq(point, 5 * round, "the recovery point follows");
+        cr_assert(WAIT_UNTIL(partition_log_marks(s.log).durable_end == 5 * round));
+        cr_assert(WAIT_UNTIL(recovery_point(&s) == 5 * round), "the recovery point follows");
     }
     scratch_done(&s);
 }
