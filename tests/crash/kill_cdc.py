@@ -18,6 +18,7 @@ import collections
 import json
 import os
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -68,8 +69,8 @@ class Writer(threading.Thread):
             try:
                 self.connection = psycopg2.connect(host=self.postgres.host, port=self.postgres.port, user="postgres", dbname="postgres")
                 return
-            except psycopg2.OperationalError:
-                time.sleep(0.05)
+            except psycopg2.OperationalError:      # it restarts
+                self.stopping.wait(0.05)
 
     def prepare(self):
         self.connect()
@@ -153,7 +154,7 @@ class Writer(threading.Thread):
                 planned, ddl = self.plan()
                 if planned:
                     self.transaction(planned, ddl)
-                time.sleep(self.random.expovariate(self.rate))
+                self.stopping.wait(self.random.expovariate(self.rate))
         except Exception as e:                     # told by the main thread
             self.failure = e
 
@@ -193,6 +194,10 @@ class Reader(threading.Thread):
             else:
                 self.records[where].append((m.offset(), m.key(), m.value()))
         self.consumer.close()
+
+    def is_at_end(self):
+        return all(max(p.offset, 0) >= self.consumer.get_watermark_offsets(p, timeout=10)[1]
+                   for p in self.consumer.position(self.consumer.assignment()))
 
     def count(self):
         return sum(len(r) for r in self.records.values())
@@ -355,8 +360,10 @@ def run(options, chance, postgres, ottla, began):
             postgres.restart(chance.choice(["fast", "immediate"]))
             restarts += 1
         deadline = time.monotonic() + (5 if kills < in_snapshot else chance.choice([0.05, 0.2, 0.5, 1, 2, 3]))
-        while time.monotonic() < deadline and ottla.process.poll() is None:
-            time.sleep(0.005)
+        try:
+            ottla.process.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
         if ottla.process.poll() is not None:
             if ottla.process.returncode != -9:
                 print("ottla ended by itself with %d\n%s" % (ottla.process.returncode, ottla.log()))
@@ -378,7 +385,11 @@ def run(options, chance, postgres, ottla, began):
         return reader.problem or not judge(writer, reader)[0]
     try:
         until("all changes are read", complete, 30, 0.5)
-        time.sleep(1)                              # for one too many
+        # One too many would come behind them: when all that PostgreSQL has is confirmed, it is in the logs; then it is read.
+        end = postgres.psql("select pg_current_wal_lsn()")
+        until("all is confirmed", lambda: postgres.psql(
+            "select 1 from pg_replication_slots where confirmed_flush_lsn >= '%s'" % end) or reader.problem, 30, 0.2)
+        until("the reader is at the end", lambda: reader.is_at_end() or reader.problem, 30, 0.2)
     except TimedOut:
         pass
     reader.stopping.set()
