@@ -1,3 +1,6 @@
+/* connect/class_postgres.c: see class_postgres.h. Only translates between JSON and what cdc/connector.h takes: a configuration
+ * is pairs of texts there, a problem or a state a struct of its own.
+ * Threads: as connector_class.h says; an instance adds nothing to the state of its cdc_connector. */
 #include "connect/class_postgres.h"
 
 #include "cdc/connector.h"

@@ -1,3 +1,10 @@
+/* connect/connect.c: see connect.h. Composes the room: store > herder > REST, and a timer that has positions written.
+ *
+ *   connect_open   binds the listeners         connect_run    starts connectors and the timer
+ *   connect_start  topics, stored connectors,  connect_stop   requests end, timer off, connectors stop
+ *                  answers requests            connect_close  the rest
+ * Invariant: the timer runs between connect_run() and connect_stop() only, so that it never sees a herder that is gone.
+ * Threads: the main thread; on_flush(), flush_start() and flush_stop() on the control thread of the broker. */
 #include "connect/connect.h"
 
 #include "broker/broker.h"

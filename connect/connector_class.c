@@ -1,3 +1,5 @@
+/* connect/connector_class.c: see connector_class.h: names of classes and states, and configurations as text. Aliases as Kafka
+ * Connect has them (Plugins, PluginUtils.simpleName and prunedName). Threads: no state. */
 #include "connect/connector_class.h"
 
 #include <string.h>

@@ -1,3 +1,12 @@
+/* connect/herder.c: see herder.h, which has the diagram and the order of locks: what is wanted of connectors, its changes,
+ * and how it is found again after a start.
+ *
+ * A change is made in this order, with store_lock held over all of it: checked against what is wanted now, written and durable
+ * (store_put), then wanted (under lock), then the reconciler is called. So the store never lacks what runs, and records of two
+ * changes stand in the order in which the changes were made.
+ * Invariants: c->config is NULL for a connector that does not exist for clients, whose remains may still be stopping; a
+ * configuration that cannot be read is never replaced by an older one (restore_unreadable).
+ * Threads: any; nothing here waits with lock held but for stopped_connector(), whose wait releases it. */
 #include "connect/herder.h"
 
 #include "base/log.h"

@@ -1,4 +1,7 @@
-/* connect/herder_read.c: the JSON of reads, in the form of Kafka Connect. */
+/* connect/herder_read.c: the JSON of reads, in the form of Kafka Connect (ConnectorStateInfo, ConnectorInfo, TaskInfo).
+ *
+ * Each answer is built whole with the lock held, so that it shows one moment, and holds copies only: what goes out is encoded
+ * on another thread. Threads: any; nothing blocks. */
 #include "connect/herder_internal.h"
 
 static json_t *state_json(struct connector *c, bool task)

@@ -1,4 +1,11 @@
-/* connect/herder_reconcile.c: brings what runs to what is wanted; the diagram stands in herder.h. */
+/* connect/herder_reconcile.c: brings what runs to what is wanted; the diagram stands in herder.h.
+ *
+ * next_step() compares the two and chooses, step_start(), step_stop(), step_pause() and step_settle() make the transitions,
+ * reconcile() repeats both until nothing is left to do.
+ * Invariants: c->working says that a reconciler runs or is posted, and there is at most one: who else needs the connector to
+ * stay as it is (herder_offsets_reset) sets it meanwhile; only its holder changes c->instance. What is wanted is read anew after
+ * every step, since the lock is released in it.
+ * Threads: reconcile() on a worker of the herder; on_state() on a thread of the class, whatever locks that holds. */
 #include "base/log.h"
 #include "connect/herder_internal.h"
 #include "http/workers.h"

@@ -1,5 +1,9 @@
 /* connect/herder_told.c: what connectors told, and its records: put into an outbox in the order of their making,
- * written by whoever holds no lock; nobody waits for them. */
+ * written by whoever holds no lock; nobody waits for them.
+ *
+ * Invariants: the records of one key are written in the order in which they were made (the outbox is emptied under
+ * store_lock); a status is written when it changed, a FAILED one each time it is told; a position that is written is durable
+ * (connector_class.h), and the last one stays until there is another. Threads: herder_internal.h says it for each function. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "connect/herder_internal.h"

@@ -1,3 +1,4 @@
+/* connect/loggers.c: see loggers.h. log4j's seven levels become the four of base/log.h. Threads: any; the lock is a leaf. */
 #include "connect/loggers.h"
 
 #include "base/clock.h"

@@ -1,3 +1,6 @@
+/* connect/records.c: see records.h, which has the format. What is written is what Kafka Connect's KafkaConfigBackingStore,
+ * KafkaOffsetBackingStore and KafkaStatusBackingStore write; what is read may come from them or from any client, so every
+ * value is checked. Threads: no state. */
 #include "connect/records.h"
 
 #include "http/json.h"

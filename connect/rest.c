@@ -1,3 +1,7 @@
+/* connect/rest.c: see rest.h. One function per row of rest_routes: takes the request apart, asks the herder, wraps the
+ * answer. Whatever is wrong is answered with a text that says what to do; nothing is logged here, the server logs what it
+ * refuses. Paths, statuses and texts: docs/connect-rest.md.
+ * Threads: rows with ROUTE_BLOCKS on a worker of the server, the others on its own thread, where nothing may wait. */
 #include "connect/rest.h"
 
 #include "connect/loggers.h"

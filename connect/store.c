@@ -1,3 +1,8 @@
+/* connect/store.c: see store.h: the three topics in the broker that we are a part of, written to and read in memory.
+ *
+ * Reading: batches whose checksum or records are bad are handed to the visitor as such; a batch header that is no header ends
+ * the reading with an error, as nobody knows where the next one begins.
+ * Threads: put and last any (logs have their own locks); open, replay and close the owner's. */
 #include "connect/store.h"
 
 #include "base/log.h"

@@ -1,3 +1,5 @@
+/* connect/validate.c: see validate.h. Texts are Kafka Connect's, since tools show and some parse them; a problem that belongs
+ * to no defined property is listed, too. Threads: no state. */
 #include "connect/validate.h"
 
 #include "base/option.h"

@@ -1,3 +1,6 @@
+/* http/route.c: see route.h. Segments are compared as they came and decoded one by one, so that an encoded slash never
+ * becomes a separator. The first row that fits wins; the table is short, so it is searched in order.
+ * Threads: no state. */
 #include "http/route.h"
 
 #include <ctype.h>

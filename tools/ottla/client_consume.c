@@ -1,4 +1,5 @@
-/* tools/ottla/client_consume.c: ottla consume. */
+/* tools/ottla/client_consume.c: ottla consume: records of a topic on standard output, from where the options say. Threads: one
+ * (librdkafka has its own). */
 #include "base/json_writer.h"
 #include "tools/ottla/client.h"
 

@@ -1,3 +1,5 @@
+/* tools/ottla/client_exec.c: see client_exec.h. The clients' subcommands are a program of their own, so that the broker does
+ * not carry librdkafka: found beside this program's own file. */
 #include "tools/ottla/client_exec.h"
 
 #include "base/base.h"

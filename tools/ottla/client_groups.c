@@ -1,4 +1,4 @@
-/* tools/ottla/client_groups.c: ottla groups. */
+/* tools/ottla/client_groups.c: ottla groups: lists, describes, resets and deletes consumer groups. Threads: one. */
 #include "tools/ottla/client.h"
 
 #include <getopt.h>

@@ -1,4 +1,4 @@
-/* tools/ottla/client_produce.c: ottla produce. */
+/* tools/ottla/client_produce.c: ottla produce: lines of standard input as records of a topic. Threads: one. */
 #include "base/bytes.h"
 #include "tools/ottla/client.h"
 

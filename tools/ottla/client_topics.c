@@ -1,4 +1,4 @@
-/* tools/ottla/client_topics.c: ottla topics. */
+/* tools/ottla/client_topics.c: ottla topics: lists, describes, creates, deletes topics. Threads: one. */
 #include "tools/ottla/client.h"
 
 #include <getopt.h>

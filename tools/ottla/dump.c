@@ -1,3 +1,4 @@
+/* tools/ottla/dump.c: see dump.h: which file is of which kind, and the order in which a folder is printed. Threads: one. */
 #include "tools/ottla/dump.h"
 
 #include <dirent.h>

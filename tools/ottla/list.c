@@ -1,4 +1,4 @@
-/* What can be asked without starting the broker: the served APIs and the options, from their rows. */
+/* tools/ottla/list.c: what can be asked without starting the broker: the served APIs and the options, from their rows. */
 #include "tools/ottla/serve.h"
 
 #include "broker/config.h"

@@ -1,4 +1,4 @@
-/* The program `ottla`: one row per subcommand. */
+/* tools/ottla/main.c: the program `ottla`: one row per subcommand. */
 #include "base/base.h"
 #include "tools/ottla/client_exec.h"
 #include "tools/ottla/dump.h"

@@ -1,4 +1,4 @@
-/* `ottla serve`: composes the rooms, says when it is ready, waits for a signal, takes all down.
+/* tools/ottla/serve.c: `ottla serve`: composes the rooms, says when it is ready, waits for a signal, takes all down.
  *
  * Order: options; listeners bound (an address in use is known before any file is touched); data directory, metadata,
  * logs; recovery of CDC; Connect's topics; clients are let in; connectors run. Down in reverse.
