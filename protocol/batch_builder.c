@@ -21,8 +21,16 @@ void batch_builder_reset(struct batch_builder *b)
     b->records_count = 0;
     b->last_offset_delta = -1;
     b->base_timestamp_ms = RECORD_BATCH_NO_TIMESTAMP;
+    b->base_given = false;
     b->max_timestamp_ms = RECORD_BATCH_NO_TIMESTAMP;
     b->value_at = 0;
+}
+
+void batch_builder_set_base(struct batch_builder *b, int64_t base_timestamp_ms)
+{
+    assert(b->records_count == 0);
+    b->base_timestamp_ms = base_timestamp_ms;
+    b->base_given = true;
 }
 
 void batch_builder_done(struct batch_builder *b)
@@ -35,7 +43,7 @@ void batch_builder_done(struct batch_builder *b)
 static uint8_t *record_room(struct batch_builder *b, int64_t timestamp_ms, size_t size)
 {
     assert(!b->value_at);
-    if (b->records_count == 0) b->base_timestamp_ms = timestamp_ms;
+    if (b->records_count == 0 && !b->base_given) b->base_timestamp_ms = timestamp_ms;
     if (b->bytes.len == 0) {
         if (!bytes_room(&b->bytes, RECORD_BATCH_HEADER_BYTES + size)) return NULL;
         b->bytes.len = RECORD_BATCH_HEADER_BYTES;

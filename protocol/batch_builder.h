@@ -16,7 +16,8 @@ struct batch_builder {
     struct bytes packed; /* the finished batch when compressed */
     int32_t records_count;
     int32_t last_offset_delta; /* -1: empty; may be raised before finish, where compaction took the last records */
-    int64_t base_timestamp_ms; /* of the first record */
+    int64_t base_timestamp_ms; /* of the first record, or as given */
+    bool base_given;
     int64_t max_timestamp_ms;
     /* The record between begin and end. */
     int64_t open_timestamp_ms;
@@ -57,6 +58,8 @@ void batch_builder_append(struct batch_builder *b, int64_t timestamp_ms, struct 
 /* The same at a later offset than the next one, as compaction leaves them. offset_delta > last_offset_delta. */
 void batch_builder_append_at(struct batch_builder *b, int32_t offset_delta, int64_t timestamp_ms, struct slice key,
                              struct slice value, const struct record_header *headers, int32_t headers_count);
+/* Before the first record: what the header says as base timestamp, instead of the first record's: a delete horizon (KIP-534). */
+void batch_builder_set_base(struct batch_builder *b, int64_t base_timestamp_ms);
 /* Copies a record that was read, headers and all. */
 void batch_builder_copy(struct batch_builder *b, int32_t offset_delta, const struct record *record);
 

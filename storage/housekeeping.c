@@ -115,13 +115,15 @@ static void add_unopened(struct checkpoint *c, const struct known_offsets *known
 
 int log_dir_write_checkpoints(struct log_dir *dir)
 {
-    struct checkpoint points = {0}, starts = {0};
+    struct checkpoint points = {0}, starts = {0}, cleans = {0};
     struct partition_log *log;
     size_t names_bytes = 0;
 
     pthread_mutex_lock(&dir->checkpoint_lock);
     atomic_store(&dir->marks_changed, false);
+    bool cleaned = atomic_exchange(&dir->cleaned, false);
     pthread_mutex_lock(&dir->lock);
+    cleaned |= dir->forgotten;
     LIST_FOREACH(log, &dir->logs, link) names_bytes += log->topic_len + 1;
     AUTO_FREE char *names = xmalloc(names_bytes + 1);
     char *name = names;
@@ -131,17 +133,23 @@ int log_dir_write_checkpoints(struct log_dir *dir)
         name[log->topic_len] = '\0';
         checkpoint_add(&points, name, log->partition, durable);
         if (start > 0) checkpoint_add(&starts, name, log->partition, start);
+        int64_t clean = atomic_load(&log->clean_end);
+        if (clean > 0) checkpoint_add(&cleans, name, log->partition, clean);
         name += log->topic_len + 1;
     }
     add_unopened(&points, &dir->recovery_points);
     add_unopened(&starts, &dir->log_starts);
+    add_unopened(&cleans, &dir->clean_ends);
     dir->forgotten = false;
     pthread_mutex_unlock(&dir->lock);
     int r = write_checkpoint(dir, RECOVERY_POINT_FILE, &points);
     if (!r) r = write_checkpoint(dir, LOG_START_FILE, &starts);
+    if (!r && cleaned) r = write_checkpoint(dir, CLEANER_FILE, &cleans);
+    if (r && cleaned) atomic_store(&dir->cleaned, true);
     if (r) atomic_store(&dir->marks_changed, true); /* the next round tries again */
     checkpoint_done(&points);
     checkpoint_done(&starts);
+    checkpoint_done(&cleans);
     pthread_mutex_unlock(&dir->checkpoint_lock);
     return r;
 }

@@ -26,6 +26,11 @@ void log_dir_options_default(struct log_dir_options *o)
         .retention_check_interval_ms = 300 * 1000,
         .recovery_point_interval_ms = 5000,
         .producer_id_expiration_ms = 24 * 3600 * 1000,
+        .cleaner = {.enable = true,
+                    .backoff_ms = 15 * 1000,
+                    .dedupe_buffer_bytes = 128 * 1024 * 1024,
+                    .load_factor = 0.9,
+                    .bytes_per_second_max = 1e18},
         .open_files_max = OPEN_FILES_DEFAULT,
     };
 }
@@ -52,6 +57,10 @@ struct config_ref *log_dir_intern_config(struct log_dir *dir, const struct log_c
     copy.file_delete_delay_ms = config->file_delete_delay_ms;
     copy.message_timestamp_before_max_ms = config->message_timestamp_before_max_ms;
     copy.message_timestamp_after_max_ms = config->message_timestamp_after_max_ms;
+    copy.min_compaction_lag_ms = config->min_compaction_lag_ms;
+    copy.max_compaction_lag_ms = config->max_compaction_lag_ms;
+    copy.delete_retention_ms = config->delete_retention_ms;
+    copy.min_cleanable_ratio = config->min_cleanable_ratio;
     copy.log_append_time = config->log_append_time;
     copy.cleanup_delete = config->cleanup_delete;
     copy.cleanup_compact = config->cleanup_compact;
@@ -136,8 +145,10 @@ static void forget_known(struct log_dir *dir, const char *topic, int32_t partiti
 {
     struct checkpoint_entry *point = known_offsets_find(&dir->recovery_points, topic, partition);
     struct checkpoint_entry *start = known_offsets_find(&dir->log_starts, topic, partition);
+    struct checkpoint_entry *clean = known_offsets_find(&dir->clean_ends, topic, partition);
     if (point) point->offset = -1;
     if (start) start->offset = -1;
+    if (clean) clean->offset = -1;
 }
 
 /* -- opening -- */
@@ -314,6 +325,7 @@ static int open_directory(struct log_dir *dir, struct err *err)
     if (!r && (new_meta || new_format)) r = write_identity(dir, new_meta, new_format, err);
     if (!r) r = known_offsets_load(dir, RECOVERY_POINT_FILE, &dir->recovery_points, err);
     if (!r) r = known_offsets_load(dir, LOG_START_FILE, &dir->log_starts, err);
+    if (!r) r = known_offsets_load(dir, CLEANER_FILE, &dir->clean_ends, err);
     return r;
 }
 
@@ -324,10 +336,12 @@ static void free_dir(struct log_dir *dir)
     clean_state_done(&dir->clean);
     known_offsets_done(&dir->recovery_points);
     known_offsets_done(&dir->log_starts);
+    known_offsets_done(&dir->clean_ends);
     pthread_rwlock_destroy(&dir->visibility);
     pthread_mutex_destroy(&dir->lock);
     pthread_mutex_destroy(&dir->checkpoint_lock);
     pthread_cond_destroy(&dir->housekeeper_wake);
+    pthread_cond_destroy(&dir->cleaner_wake);
     open_files_done(&dir->files);
     free(dir->path);
     free(dir);
@@ -361,6 +375,7 @@ static struct log_dir *new_dir(const struct log_dir_options *o)
     pthread_condattr_init(&cond);
     pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
     pthread_cond_init(&dir->housekeeper_wake, &cond);
+    pthread_cond_init(&dir->cleaner_wake, &cond);
     pthread_condattr_destroy(&cond);
     LIST_INIT(&dir->logs);
     LIST_INIT(&dir->configs);
@@ -377,6 +392,7 @@ int log_dir_open(const struct log_dir_options *o, struct log_dir **ret_dir, stru
     if (!r) {
         r = sync_service_init(&dir->sync);
         if (!r) r = housekeeper_start(dir);
+        if (!r && (r = cleaner_start(dir))) housekeeper_stop(dir);
         if (r) err_set(err, r, "cannot start a thread: %s", strerror(-r));
         if (r) sync_service_stop(&dir->sync);
     }
@@ -516,6 +532,7 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
     int64_t log_start = known_offsets_get(dir, &dir->log_starts, topic, log->partition);
     bool exists;
 
+    log->clean_end = known_offsets_get(dir, &dir->clean_ends, topic, log->partition);
     if (open_from_clean_state(log, topic)) return 0;
     int r = check_folder(log, &exists, err);
     if (!r && !exists) {
@@ -523,6 +540,7 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
         pthread_mutex_lock(&dir->lock);
         bool stale = dir->forgotten || recovery_point >= 0;
         forget_known(dir, topic, log->partition);
+        log->clean_end = -1;
         pthread_mutex_unlock(&dir->lock);
         if (stale) r = log_dir_write_checkpoints(dir);
         if (!r) r = create_folder(log);
@@ -686,6 +704,7 @@ void log_dir_close(struct log_dir *dir)
     bool good;
 
     if (!dir) return;
+    cleaner_stop(dir);
     housekeeper_stop(dir);
     good = !sync_all(dir);
     sync_service_stop(&dir->sync);

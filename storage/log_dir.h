@@ -1,9 +1,9 @@
 /* storage/log_dir.h: one data directory: its lock, meta.properties, checkpoints, and the partition logs in it.
  *
  * Layout: Kafka's (docs/format-log-dir.md): <topic>-<partition>/ per log; meta.properties, .lock (fcntl),
- * recovery-point-offset-checkpoint, log-start-offset-checkpoint, .kafka_cleanshutdown, and ours: ottla.format (version).
- * Threads: open, close on the main thread; create, delete, get from any. Owns the sync threads and the housekeeping thread
- * (retention, checkpoints, delayed deletion). */
+ * recovery-point-offset-checkpoint, log-start-offset-checkpoint, cleaner-offset-checkpoint, .kafka_cleanshutdown, and ours: ottla.format (version).
+ * Threads: open, close on the main thread; create, delete, get from any. Owns the sync threads, the housekeeping thread
+ * (retention, checkpoints, delayed deletion) and the cleaner (compaction). */
 #ifndef OTTLA_LOG_DIR_H
 #define OTTLA_LOG_DIR_H
 
@@ -14,6 +14,15 @@
 
 #define LOG_DIR_FORMAT_VERSION 1
 
+/* Compaction; names and defaults are those of Kafka's log.cleaner.* options. */
+struct log_cleaner_config {
+    bool enable;
+    int64_t backoff_ms;          /* between looks when nothing needs it */
+    int64_t dedupe_buffer_bytes; /* most memory of the map of a pass */
+    double load_factor;          /* of that map */
+    double bytes_per_second_max; /* read and written */
+};
+
 struct log_dir_options {
     const char *path;
     int32_t node_id;
@@ -23,6 +32,7 @@ struct log_dir_options {
     int64_t retention_check_interval_ms;
     int64_t recovery_point_interval_ms;
     int64_t producer_id_expiration_ms;
+    struct log_cleaner_config cleaner;
     uint32_t open_files_max; /* least recently used segments are closed beyond it */
 };
 void log_dir_options_default(struct log_dir_options *o);
@@ -33,6 +43,9 @@ void log_dir_options_default(struct log_dir_options *o);
 int log_dir_open(const struct log_dir_options *o, struct log_dir **ret_dir, struct err *err) WARN_UNUSED;
 /* Clean stop: flushes all, writes checkpoints and snapshots, then the clean-shutdown mark; closes all logs. */
 void log_dir_close(struct log_dir *dir);
+
+/* Changes the cleaner's settings. Any thread. */
+void log_dir_set_cleaner(struct log_dir *dir, const struct log_cleaner_config *config);
 
 const char *log_dir_path(const struct log_dir *dir);
 const char *log_dir_cluster_id(const struct log_dir *dir);

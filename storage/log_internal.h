@@ -1,7 +1,7 @@
 /* storage/log_internal.h: what the files of this room share about partition logs and their directory. Not for other rooms.
  *
  * Files: partition_log.c (life, marks, waiters, holds), log_append.c, log_read.c, log_roll.c (segments come and go),
- * retention.c, recovery.c (loading a folder), sync.c, log_dir.c, housekeeping.c.
+ * retention.c, compact.c, recovery.c (loading a folder), sync.c, log_dir.c, housekeeping.c, cleaner.c.
  * Locks, in this order: log_dir.visibility > partition_log.lock > checkpoint_lock > log_dir.lock > sync_service.lock >
  * open_files.lock. No thread holds two logs' locks. */
 #ifndef OTTLA_LOG_INTERNAL_H
@@ -25,6 +25,7 @@
 
 #define RECOVERY_POINT_FILE "recovery-point-offset-checkpoint"
 #define LOG_START_FILE      "log-start-offset-checkpoint"
+#define CLEANER_FILE        "cleaner-offset-checkpoint"
 #define CLEAN_STATE_FILE    "ottla.partitions"
 
 struct config_ref {
@@ -67,6 +68,7 @@ struct partition_log {
     _Atomic int64_t high_watermark;
     _Atomic int64_t log_end;
     _Atomic int64_t durable_end;
+    _Atomic int64_t clean_end; /* compaction has seen everything below it; -1: not known */
     _Atomic int32_t leader_epoch;
     _Atomic uint64_t size; /* [bytes] */
 
@@ -80,9 +82,10 @@ struct partition_log {
     bool syncing;                  /* in the sync service's queue or hands */
     atomic_bool failed;            /* takes no writes until the next start */
     atomic_bool read_failure_told; /* in the log file, once */
-    uint32_t truncations;
+    uint32_t rewrites;             /* how often files or offsets were replaced: truncation, compaction */
     uint32_t segments_count;
     uint32_t segments_allocated;
+    bool uncleanable;            /* compaction failed: not again until the next start */
     int64_t oldest_timestamp_ms; /* largest of the oldest segment; for retention of what is not loaded; -1: unknown */
     struct config_ref *config;
     struct segment **segments; /* by base offset; the last is active */
@@ -148,11 +151,15 @@ struct log_dir {
     struct clean_state clean;             /* what the last clean stop wrote of logs that are not opened yet */
     struct known_offsets recovery_points; /* of logs that are not opened yet */
     struct known_offsets log_starts;
+    struct known_offsets clean_ends;
     bool forgotten; /* logs were deleted since recovery points were written */
 
     pthread_mutex_t checkpoint_lock; /* one writer of checkpoint files */
     pthread_t housekeeper;
     pthread_cond_t housekeeper_wake; /* with lock */
+    pthread_t cleaner;
+    pthread_cond_t cleaner_wake; /* with lock */
+    atomic_bool cleaned;         /* clean ends moved since their checkpoint was written */
 };
 
 /* -- partition_log.c -- */
@@ -195,6 +202,9 @@ int log_roll(struct partition_log *log) WARN_UNUSED;
 void log_add_segment(struct partition_log *log, struct segment *s);
 /* Removes segments [first, first + count): their files are renamed to .deleted and go later. Under the lock. */
 void log_remove_segments(struct partition_log *log, uint32_t first, uint32_t count);
+/* Puts s into the place of segments [first, first + count), whose files are renamed as above; s has the base offset of the
+ * first. Under the lock. */
+void log_replace_segments(struct partition_log *log, uint32_t first, uint32_t count, struct segment *s);
 /* Writes <log end>.snapshot. Under the lock. Returns 0 or -errno. */
 int log_write_snapshot(struct partition_log *log) WARN_UNUSED;
 int log_write_epochs(struct partition_log *log) WARN_UNUSED;
@@ -247,6 +257,12 @@ void log_dir_remove_due(struct log_dir *dir, bool all);
 void log_dir_expire_producers(struct log_dir *dir);
 /* Removes path (a folder or a file) in delay_ms; at once when that is 0. */
 void log_dir_remove_later(struct log_dir *dir, const char *path, bool folder, int64_t delay_ms);
+
+/* -- cleaner.c -- */
+int cleaner_start(struct log_dir *dir) WARN_UNUSED;
+void cleaner_stop(struct log_dir *dir);
+/* Compacts until no log needs it. Returns how many passes there were. Tests call it. */
+uint32_t log_dir_clean(struct log_dir *dir);
 
 /* -- log_dir.c -- */
 void log_dir_unref(struct log_dir *dir);

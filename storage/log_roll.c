@@ -85,13 +85,15 @@ int log_roll(struct partition_log *log)
     return 0;
 }
 
+/* The last one is not the segment's own: the state of producers below its base offset. */
 static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+#define SEGMENT_SUFFIXES (countof(suffixes) - 1)
 
-static void remove_files(struct partition_log *log, int64_t base_offset, int64_t delay_ms)
+static void remove_files(struct partition_log *log, int64_t base_offset, uint32_t suffixes_count, int64_t delay_ms)
 {
     char path[SEGMENT_PATH_BYTES], away[SEGMENT_PATH_BYTES + sizeof ".deleted"];
 
-    for (uint32_t i = 0; i < countof(suffixes); i++) {
+    for (uint32_t i = 0; i < suffixes_count; i++) {
         segment_path(log, base_offset, suffixes[i], path);
         snprintf(away, sizeof away, "%s.deleted", path);
         int r = log->dir->io->renameat(log->dir->fd, path, away);
@@ -111,11 +113,26 @@ void log_remove_segments(struct partition_log *log, uint32_t first, uint32_t cou
         struct segment *s = log->segments[i];
         atomic_fetch_sub(&log->size, atomic_load(&s->size));
         if (log->producers && log->producers->snapshot_offset == s->base_offset) log->producers->snapshot_offset = -1;
-        remove_files(log, s->base_offset, delay_ms);
+        remove_files(log, s->base_offset, countof(suffixes), delay_ms);
         segment_free(s);
     }
     memmove(log->segments + first, log->segments + first + count,
             (log->segments_count - first - count) * sizeof *log->segments);
     log->segments_count -= count;
     log->dir_unsynced = true;
+}
+
+void log_replace_segments(struct partition_log *log, uint32_t first, uint32_t count, struct segment *s)
+{
+    struct segment *before = log->segments[first];
+
+    log_remove_segments(log, first + 1, count - 1);
+    atomic_fetch_sub(&log->size, atomic_load(&before->size));
+    remove_files(log, before->base_offset, SEGMENT_SUFFIXES, log->config->config.file_delete_delay_ms);
+    segment_free(before);
+    log->segments[first] = s;
+    atomic_fetch_add(&log->size, atomic_load(&s->size));
+    log->dir_unsynced = true;
+    /* A sync that runs must not tell of the new segment what it knows of an old one. */
+    log->rewrites++;
 }

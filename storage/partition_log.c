@@ -23,6 +23,9 @@ void log_config_default(struct log_config *c)
         .file_delete_delay_ms = 60 * 1000,
         .message_timestamp_before_max_ms = INT64_MAX,
         .message_timestamp_after_max_ms = 3600 * 1000,
+        .max_compaction_lag_ms = INT64_MAX,
+        .delete_retention_ms = 24 * 3600 * 1000LL,
+        .min_cleanable_ratio = 0.5,
         .cleanup_delete = true,
         .compression_codec = -1,
         .compression_level = COMPRESSION_LEVEL_DEFAULT,
@@ -43,6 +46,7 @@ struct partition_log *log_new(struct log_dir *dir, const char *topic, int32_t pa
     snprintf(log->name, topic_len + 12, "%s-%d", topic, partition);
     atomic_init(&log->refs, 1);
     pthread_mutex_init(&log->lock, NULL);
+    log->clean_end = -1;
     log->oldest_timestamp_ms = -1;
     log->config = log_dir_intern_config(dir, config);
     LIST_INIT(&log->waiters);

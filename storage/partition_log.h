@@ -44,6 +44,10 @@ struct log_config {
     int64_t flush_messages; /* a sync begins when so many records are not durable */
     int64_t flush_ms;       /* for DescribeConfigs; log_dir_options.flush_interval_ms is what counts */
     int64_t file_delete_delay_ms;
+    int64_t min_compaction_lag_ms;
+    int64_t max_compaction_lag_ms;
+    int64_t delete_retention_ms;
+    double min_cleanable_ratio;
     int64_t message_timestamp_before_max_ms;
     int64_t message_timestamp_after_max_ms;
     bool log_append_time; /* message.timestamp.type=LogAppendTime */

@@ -22,7 +22,7 @@
 
 /* -- the folder's files -- */
 
-enum file_kind { FILE_LOG, FILE_OFFSETS, FILE_TIMES, FILE_ABORTED, FILE_SNAPSHOT };
+enum file_kind { FILE_LOG, FILE_OFFSETS, FILE_TIMES, FILE_ABORTED, FILE_SNAPSHOT, FILE_SWAP /* added to the others */ };
 
 struct folder_file {
     int64_t offset; /* in its name */
@@ -34,8 +34,12 @@ struct folder {
     struct folder_file *files; /* by offset, then kind */
     uint32_t count;
     uint32_t allocated;
-    bool removed; /* leftovers were */
+    uint32_t swaps_count; /* of what compaction has not finished: they come last in files */
+    bool removed;         /* leftovers were */
 };
+
+static const char *const file_suffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+#define SWAP_SUFFIX ".swap"
 
 static bool ends_with(const char *name, const char *suffix)
 {
@@ -54,7 +58,6 @@ static int folder_remove(struct folder *f, const char *name)
 
 static int folder_add(void *arg, const char *name)
 {
-    static const char *const kinds[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
     struct folder *f = arg;
 
     /* What was about to be removed, or was never finished. */
@@ -64,14 +67,20 @@ static int folder_add(void *arg, const char *name)
     errno = 0;
     int64_t offset = strtoll(name, NULL, 10);
     if (errno) return 0;
-    for (uint32_t kind = 0; kind < countof(kinds); kind++) {
-        if (strcmp(name + OFFSET_DIGITS, kinds[kind])) continue;
+    for (uint32_t kind = 0; kind < countof(file_suffixes); kind++) {
+        size_t len = strlen(file_suffixes[kind]);
+        if (strncmp(name + OFFSET_DIGITS, file_suffixes[kind], len)) continue;
+        const char *behind = name + OFFSET_DIGITS + len;
+        bool is_swap = !strcmp(behind, SWAP_SUFFIX);
+        if (*behind && !is_swap) continue;
         if (f->count == SEGMENT_FILES_MAX) return -EMFILE;
         if (f->count == f->allocated) {
             f->allocated = f->allocated ? f->allocated * 2 : 8;
             f->files = xrealloc(f->files, f->allocated * sizeof *f->files);
         }
-        f->files[f->count++] = (struct folder_file){.offset = offset, .kind = (enum file_kind)kind};
+        f->files[f->count++] =
+            (struct folder_file){.offset = offset, .kind = (enum file_kind)(kind + (is_swap ? FILE_SWAP : 0))};
+        f->swaps_count += is_swap;
     }
     return 0;
 }
@@ -83,9 +92,9 @@ static int compare_files(const void *a, const void *b)
     return (int)x->kind - (int)y->kind;
 }
 
-static int folder_list(struct folder *f, struct partition_log *log)
+static int folder_read(struct folder *f, struct partition_log *log)
 {
-    *f = (struct folder){.log = log};
+    *f = (struct folder){.log = log, .removed = f->removed};
     int r = log->dir->io->list(log->dir->fd, log_folder(log), folder_add, f);
     if (f->count) qsort(f->files, f->count, sizeof *f->files, compare_files);
     return r;
@@ -95,6 +104,109 @@ static bool folder_has(const struct folder *f, int64_t offset, enum file_kind ki
 {
     struct folder_file key = {.offset = offset, .kind = kind};
     return f->count && bsearch(&key, f->files, f->count, sizeof *f->files, compare_files);
+}
+
+/* -- what compaction has left half done; its steps: compact.h -- */
+
+/* Where the batches of a .log.swap end: the offset behind the last one. */
+static int swap_end(struct partition_log *log, int64_t base_offset, int64_t *ret_end)
+{
+    char path[SEGMENT_PATH_BYTES];
+    struct header_reader reader;
+    struct record_batch b;
+    struct stat st;
+    uint32_t size;
+
+    *ret_end = base_offset;
+    segment_path(log, base_offset, ".log" SWAP_SUFFIX, path);
+    int fd = log->dir->io->openat(log->dir->fd, path, O_RDONLY, 0);
+    if (fd < 0) return fd;
+    int r = log->dir->io->fstat(fd, &st);
+    if (!r && st.st_size > SEGMENT_BYTES_MAX) r = -EFBIG;
+    if (!r) {
+        header_reader_init(&reader, log->dir->io, fd, 0, (uint32_t)st.st_size);
+        while ((r = header_reader_peek(&reader, &b, &size)) > 0) {
+            *ret_end = record_batch_next_offset(&b);
+            reader.position += size;
+        }
+    }
+    log->dir->io->close(fd);
+    return r;
+}
+
+static int remove_file(struct folder *f, const struct folder_file *file)
+{
+    char name[OFFSET_DIGITS + sizeof ".timeindex" SWAP_SUFFIX];
+    snprintf(name, sizeof name, "%020" PRId64 "%s%s", file->offset, file_suffixes[file->kind % FILE_SWAP],
+             file->kind >= FILE_SWAP ? SWAP_SUFFIX : "");
+    return folder_remove(f, name);
+}
+
+/* Removes what the swap at base_offset replaces, then gives its files their names. */
+static int finish_swap(struct folder *f, int64_t base_offset)
+{
+    struct partition_log *log = f->log;
+    char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+    int64_t end;
+
+    int r = swap_end(log, base_offset, &end);
+    for (uint32_t i = 0; i < f->count && !r; i++) {
+        const struct folder_file *file = &f->files[i];
+        bool replaced =
+            file->kind < FILE_SWAP && (file->offset == base_offset ? file->kind != FILE_SNAPSHOT
+                                                                   : file->offset > base_offset && file->offset < end);
+        if (replaced) r = remove_file(f, file);
+    }
+    if (!r) r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
+    for (int kind = FILE_ABORTED; kind >= FILE_LOG && !r; kind--) {
+        if (!folder_has(f, base_offset, FILE_SWAP + (enum file_kind)kind)) continue;
+        segment_path(log, base_offset, file_suffixes[kind], to);
+        snprintf(from, sizeof from, "%s" SWAP_SUFFIX, to);
+        r = log->dir->io->renameat(log->dir->fd, from, to);
+    }
+    if (!r) r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
+    if (!r)
+        log_info("storage", "an interrupted compaction was finished partition=%s from=%" PRId64 " to=%" PRId64,
+                 log->name, base_offset, end);
+    return r;
+}
+
+/* Indexes whose .log is no swap: it was not renamed yet, or (a disk may order renames as it likes) has its name already. Those
+ * of offsets and times can be made anew. That of aborted transactions is kept where no old one stands: what does not belong to
+ * the .log is then found to be so, as its entries lie behind its end. */
+static int finish_lone_index(struct folder *f, const struct folder_file *file)
+{
+    struct partition_log *log = f->log;
+    char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+
+    if (file->kind != FILE_SWAP + FILE_ABORTED || folder_has(f, file->offset, FILE_ABORTED))
+        return remove_file(f, file);
+    segment_path(log, file->offset, ".txnindex" SWAP_SUFFIX, from);
+    segment_path(log, file->offset, ".txnindex", to);
+    return log->dir->io->renameat(log->dir->fd, from, to);
+}
+
+static int finish_swaps(struct folder *f)
+{
+    int r = 0;
+    for (uint32_t i = 0; i < f->count && !r; i++) {
+        const struct folder_file *file = &f->files[i];
+        if (file->kind == FILE_SWAP + FILE_LOG) r = finish_swap(f, file->offset);
+        else if (file->kind > FILE_SWAP && !folder_has(f, file->offset, FILE_SWAP + FILE_LOG))
+            r = finish_lone_index(f, file);
+    }
+    return r;
+}
+
+static int folder_list(struct folder *f, struct partition_log *log)
+{
+    f->removed = false;
+    int r = folder_read(f, log);
+    if (r || !f->swaps_count) return r;
+    r = finish_swaps(f);
+    free(f->files);
+    f->files = NULL;
+    return r ? r : folder_read(f, log);
 }
 
 /* -- scanning -- */

@@ -116,7 +116,8 @@ static int truncate_locked(struct partition_log *log, int64_t offset)
     uint32_t at = log_segment_at(log, offset);
 
     atomic_store(&log->durable_end, MIN(offset, atomic_load(&log->durable_end)));
-    log->truncations++;
+    log->rewrites++;
+    if (log->clean_end > offset) log->clean_end = offset;
     /* The recovery point must not lie above what is going to be written there, or a torn tail would look like damage. */
     int r = log_dir_write_checkpoints(log->dir);
     if (r) return r;

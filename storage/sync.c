@@ -28,7 +28,7 @@ struct sync_round {
     struct sync_file files[SYNC_FILES_MAX];
     uint32_t files_count;
     int64_t end; /* durable when the round succeeds */
-    uint32_t truncations;
+    uint32_t rewrites;
     bool folder;
     bool new_folder;
     bool epochs;
@@ -39,7 +39,7 @@ struct sync_round {
 /* Under the log's mutex. */
 static void plan(struct partition_log *log, struct sync_round *round)
 {
-    *round = (struct sync_round){.truncations = log->truncations,
+    *round = (struct sync_round){.rewrites = log->rewrites,
                                  .folder = log->dir_unsynced,
                                  .new_folder = log->new_folder,
                                  .epochs = log->epochs_unsynced,
@@ -140,7 +140,7 @@ static void conclude(struct partition_log *log, struct sync_round *round)
         log_fail(log);
         return;
     }
-    if (log->truncations != round->truncations) {
+    if (log->rewrites != round->rewrites) {
         round->end = -1; /* what was synced may have been replaced: once more */
         return;
     }

@@ -4,7 +4,7 @@
 # create and start a cluster of the distribution; that is switched off, the scripts run private ones.
 
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config python3 libev-dev libzstd-dev liblz4-dev libjansson-dev
-libsnappy-dev zlib1g-dev libmicrohttpd-dev libpcre2-dev uthash-dev"
+libsnappy-dev zlib1g-dev libmicrohttpd-dev libpcre2-dev libxxhash-dev uthash-dev"
 RUN_PACKAGES="libpq5 postgresql-15 kcat curl ca-certificates"
 
 die() {

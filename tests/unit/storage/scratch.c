@@ -27,6 +27,7 @@ void scratch_init(struct scratch *s)
     s->options.clock = &s->clock.clock;
     s->options.flush_interval_ms = s->options.recovery_point_interval_ms = s->options.retention_check_interval_ms =
         FAR_MS;
+    s->options.cleaner.backoff_ms = FAR_MS;
     log_config_default(&s->config);
     s->config.file_delete_delay_ms = 0;
     s->config.message_timestamp_after_max_ms = INT64_MAX;
@@ -60,6 +61,7 @@ void scratch_close(struct scratch *s)
 void scratch_kill(struct scratch *s)
 {
     struct partition_log *log;
+    cleaner_stop(s->dir);
     housekeeper_stop(s->dir);
     sync_service_stop(&s->dir->sync);
     while ((log = LIST_FIRST(&s->dir->logs))) {
