@@ -49,6 +49,7 @@ static int open_log_dir(struct broker *b, struct err *err)
     o.retention_check_interval_ms = b->config->log_retention_check_interval_ms;
     o.recovery_point_interval_ms = b->config->log_flush_offset_checkpoint_interval_ms;
     o.producer_id_expiration_ms = b->config->producer_id_expiration_ms;
+    o.cleaner = broker_cleaner_config(b->config);
     return log_dir_open(&o, &b->dir, err);
 }
 
@@ -75,6 +76,8 @@ static int open_metadata(struct broker *b, struct err *err)
     broker_config_ref_put(config);
     if (r < 0) return r;
     metadata_apply_broker_config(m, b->config);
+    struct log_cleaner_config cleaner = broker_cleaner_config(m->config);
+    log_dir_set_cleaner(b->dir, &cleaner);
     open_logs(b, m);
     b->metadata = m;
     quotas_publish(b->quotas, m->quotas);

@@ -243,6 +243,13 @@ int64_t topic_config_integer(const char *name, const struct config_list *own, co
     return value ? strtoll(value, NULL, 10) : OPTION_UNSET;
 }
 
+static double topic_config_double(const char *name, const struct config_list *own, const struct broker_config *config)
+{
+    AUTO_FREE char *text;
+    const char *value = topic_value(name, own, config, &text);
+    return value ? strtod(value, NULL) : 0;
+}
+
 static bool topic_list_has(const char *name, const char *word, const struct config_list *own,
                            const struct broker_config *config)
 {
@@ -273,11 +280,26 @@ void topic_config_resolve(const struct config_list *own, const struct broker_con
     ret->log_append_time = topic_list_has("message.timestamp.type", "LogAppendTime", own, config);
     ret->cleanup_delete = topic_list_has("cleanup.policy", "delete", own, config);
     ret->cleanup_compact = topic_list_has("cleanup.policy", "compact", own, config);
+    ret->min_compaction_lag_ms = topic_config_integer("min.compaction.lag.ms", own, config);
+    ret->max_compaction_lag_ms = topic_config_integer("max.compaction.lag.ms", own, config);
+    ret->delete_retention_ms = topic_config_integer("delete.retention.ms", own, config);
+    ret->min_cleanable_ratio = topic_config_double("min.cleanable.dirty.ratio", own, config);
+    /* What is in the active segment is not compacted: it must not stay that for longer. */
+    if (ret->cleanup_compact) ret->segment_ms = MIN(ret->segment_ms, ret->max_compaction_lag_ms);
     ret->strict = topic_list_has("ottla.durability", DURABILITY_STRICT, own, config);
 
     enum compression_codec codec;
     ret->compression_codec =
         compression_parse(topic_value("compression.type", own, config, &text), &codec) ? (int8_t)codec : -1;
+}
+
+struct log_cleaner_config broker_cleaner_config(const struct broker_config *c)
+{
+    return (struct log_cleaner_config){.enable = c->log_cleaner_enable,
+                                       .backoff_ms = c->log_cleaner_backoff_ms,
+                                       .dedupe_buffer_bytes = c->log_cleaner_dedupe_buffer_size,
+                                       .load_factor = c->log_cleaner_io_buffer_load_factor,
+                                       .bytes_per_second_max = c->log_cleaner_io_max_bytes_per_second};
 }
 
 /* -- what DescribeConfigs tells -- */

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/option.h"
 #include "base/slice.h"
-#include "storage/partition_log.h"
+#include "storage/log_dir.h"
 
 struct broker;
 struct metadata;
@@ -98,6 +98,11 @@ struct broker_config {
     int64_t log_cleaner_delete_retention_ms;
     int64_t log_cleaner_min_compaction_lag_ms;
     int64_t log_cleaner_max_compaction_lag_ms;
+    bool log_cleaner_enable;
+    int64_t log_cleaner_backoff_ms;
+    int64_t log_cleaner_dedupe_buffer_size;
+    double log_cleaner_io_buffer_load_factor;
+    double log_cleaner_io_max_bytes_per_second;
     bool log_preallocate;
     char *compression_type;
     int64_t compression_gzip_level;
@@ -186,6 +191,8 @@ const struct topic_option *topic_option_find(const char *name);
 /* The options that a log obeys, from the topic's own list and the broker's. */
 void topic_config_resolve(const struct config_list *own, const struct broker_config *config,
                           struct log_config *ret_config);
+/* What the log.cleaner.* options say. */
+struct log_cleaner_config broker_cleaner_config(const struct broker_config *c);
 /* One integer option of a topic, likewise; OPTION_UNSET: none. */
 int64_t topic_config_integer(const char *name, const struct config_list *own, const struct broker_config *config);
 

@@ -555,8 +555,11 @@ static void change_publish(struct metadata_change *c)
     struct topic_note *n;
 
     publish(b, c->next);
-    if (c->broker_config_changed)
+    if (c->broker_config_changed) {
+        struct log_cleaner_config cleaner = broker_cleaner_config(c->next->config);
+        log_dir_set_cleaner(b->dir, &cleaner);
         for (int32_t i = 0; i < c->next->topics_count; i++) configure_logs(c->next->topics[i]);
+    }
     STAILQ_FOREACH(n, &c->notes, link) {
         log_info("metadata", "topic %s name=%s partitions=%d",
                  (const char *[]){"created", "grown", "configured", "deleted"}[n->event], n->topic->name,

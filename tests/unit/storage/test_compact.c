@@ -364,10 +364,10 @@ Test(compact, stops_at_an_open_transaction_a_trim_limit_and_young_records)
     cr_assert_leq(atomic_load(&w.s.log->clean_end), open_from);
     cr_assert_gt(atomic_load(&w.s.log->clean_end), 0);
     end_txn(&w, 2, true);
-    partition_log_set_trim_limit(w.s.log, &w, 200);
+    partition_log_set_trim_limit(w.s.log, 7, 200);
     log_dir_clean(w.s.dir);
     cr_assert_leq(atomic_load(&w.s.log->clean_end), 200);
-    partition_log_set_trim_limit(w.s.log, &w, INT64_MAX);
+    partition_log_set_trim_limit(w.s.log, 7, INT64_MAX);
     w.s.config.min_compaction_lag_ms = 10000;
     partition_log_configure(w.s.log, &w.s.config);
     int64_t clean_end = atomic_load(&w.s.log->clean_end);
