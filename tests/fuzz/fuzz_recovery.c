@@ -1,9 +1,10 @@
 /* Any bytes as the files that a start finds: segments, indexes, snapshots, epochs, checkpoints, after clean and other stops.
  * The first byte chooses; then come files: kind (1 byte), length (2 bytes), bytes. Whatever they hold, the log opens or is
- * refused; an open one is consistent, is read to its end, takes an append, and opens again with all that it had. */
+ * refused; an open one is consistent, is read to its end, is compacted, takes an append, and opens again with all that it had. */
 #include "base/log.h"
 #include "protocol/batch_builder.h"
 #include "storage/log_dir.h"
+#include "storage/log_internal.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -33,6 +34,10 @@ static const char *const names[] = {
     "log-start-offset-checkpoint",
     "ottla.partitions",
     "t-0/00000000000000000005.log.deleted",
+    "t-0/00000000000000000000.log.swap",
+    "t-0/00000000000000000000.index.swap",
+    "t-0/00000000000000000000.txnindex.swap",
+    "cleaner-offset-checkpoint",
 };
 
 static char path[] = "/dev/shm/ottla-fuzz-XXXXXX";
@@ -82,10 +87,14 @@ static int open_log(struct log_dir **ret_dir, struct partition_log **ret_log, bo
     log_dir_options_default(&o);
     o.path = path;
     o.io = &io;
+    o.cleaner.backoff_ms = INT64_MAX;
+    o.cleaner.dedupe_buffer_bytes = 4096;
     log_config_default(&config);
     config.segment_bytes = 2000;
     config.index_interval_bytes = 100;
     config.cleanup_compact = compacted;
+    config.min_cleanable_ratio = 0;
+    config.file_delete_delay_ms = 0;
     *ret_dir = NULL;
     int r = log_dir_open(&o, ret_dir, &err);
     return r ? r : log_dir_open_log(*ret_dir, "t", 0, id, &config, ret_log, &err);
@@ -185,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!open_log(&dir, &log, choice & COMPACTED)) {
         bool readable = read_all(log);
+        if (log_dir_clean(dir) && readable) readable = read_all(log);
         int64_t end = partition_log_marks(log).log_end;
         if (readable && append(log) == KAFKA_NONE) {
             partition_log_unref(log);

@@ -1,5 +1,5 @@
-/* Race test of storage: appenders, a CDC writer, readers, waiters, syncs, rolls, retention and configuration at once, on few
- * partitions with tiny segments and almost no open files. Readers check what they see: dense offsets, whole batches with
+/* Race test of storage: appenders, a CDC writer, readers, waiters, syncs, rolls, retention, compaction and configuration at once,
+ * on few partitions with tiny segments and almost no open files. Readers check what they see: dense offsets, whole batches with
  * right checksums, marks in order that never go back, units visible whole. */
 #include "base/log.h"
 #include "protocol/batch_builder.h"
@@ -13,13 +13,13 @@
 #define BATCHES_COUNT 3000 /* per appender */
 #define UNITS_COUNT   3000
 
-enum { BOUNDED, STRICT, CDC_A, CDC_B, LOGS_COUNT };
+enum { BOUNDED, STRICT, CDC_A, CDC_B, COMPACTED, LOGS_COUNT };
 
 static struct log_dir *dir;
 static struct partition_log *logs[LOGS_COUNT];
 static struct log_config configs[LOGS_COUNT];
 static atomic_int writers_left;
-static atomic_long records_read, wakes;
+static atomic_long records_read, wakes, gaps;
 
 static uint8_t *batch_of(int64_t producer_id, int32_t sequence, uint32_t *ret_size)
 {
@@ -57,6 +57,13 @@ static void *appender(void *arg)
 {
     int64_t id = (int64_t)(uintptr_t)arg;
     for (int32_t i = 0; i < BATCHES_COUNT; i++) append(logs[id % 2 ? BOUNDED : STRICT], APPEND_CLIENT, id, i);
+    atomic_fetch_sub(&writers_left, 1);
+    return NULL;
+}
+
+static void *compacted_appender(void *arg)
+{
+    for (int32_t i = 0; i < BATCHES_COUNT; i++) append(logs[COMPACTED], APPEND_CLIENT, 99, i);
     atomic_fetch_sub(&writers_left, 1);
     return NULL;
 }
@@ -99,7 +106,9 @@ static int64_t read_some(struct partition_log *log, int64_t offset)
     struct slice rest = slice_make(bytes, r.length);
     while (rest.len) {
         enum record_batch_result result = record_batch_next(&rest, &b);
-        assert(result == RECORD_BATCH_OK && record_batch_crc_ok(&b) && b.base_offset == offset);
+        assert(result == RECORD_BATCH_OK && record_batch_crc_ok(&b) && b.base_offset >= offset);
+        assert(b.base_offset == offset || log == logs[COMPACTED]);
+        atomic_fetch_add(&gaps, b.base_offset > offset);
         offset = record_batch_next_offset(&b);
         atomic_fetch_add(&records_read, 1);
     }
@@ -208,6 +217,7 @@ static void open_all(const char *path)
     o.open_files_max = 3;
     o.flush_interval_ms = 5;
     o.recovery_point_interval_ms = 20;
+    o.cleaner.backoff_ms = 1;
     int r = log_dir_open(&o, &dir, &err);
     for (int i = 0; i < LOGS_COUNT && !r; i++) {
         char topic[] = {(char)('a' + i), '\0'};
@@ -219,6 +229,8 @@ static void open_all(const char *path)
         configs[i].retention_ms = -1;
         configs[i].message_timestamp_after_max_ms = INT64_MAX;
         configs[i].strict = i == STRICT;
+        configs[i].cleanup_compact = i == COMPACTED;
+        configs[i].min_cleanable_ratio = 0.1;
         r = log_dir_open_log(dir, topic, 0, id, &configs[i], &logs[i], &err);
     }
     if (r) {
@@ -235,7 +247,7 @@ static void close_all(void)
 
 int main(void)
 {
-    void *(*const roles[])(void *) = {appender, appender, appender, appender, cdc_writer,
+    void *(*const roles[])(void *) = {appender, appender, appender, appender, cdc_writer, compacted_appender,
                                       reader,   reader,   waiter,   syncer,   keeper};
     char path[] = "/tmp/ottla-race-XXXXXX";
     pthread_t threads[countof(roles)];
@@ -244,11 +256,12 @@ int main(void)
     log_level_max = LOG_WARN;
     if (!mkdtemp(path)) return 1;
     open_all(path);
-    atomic_store(&writers_left, 5);
+    atomic_store(&writers_left, 6);
     for (uintptr_t i = 0; i < countof(roles); i++) pthread_create(&threads[i], NULL, roles[i], (void *)(i + 1));
     for (uint32_t i = 0; i < countof(roles); i++) pthread_join(threads[i], NULL);
     for (int i = 0; i < LOGS_COUNT; i++) ends[i] = partition_log_marks(logs[i]).log_end;
     assert(ends[BOUNDED] == 2 * BATCHES_COUNT && ends[STRICT] == 2 * BATCHES_COUNT && ends[CDC_A] == UNITS_COUNT);
+    assert(atomic_load(&logs[COMPACTED]->clean_end) > 0);
     close_all();
     open_all(path);
     for (int i = 0; i < LOGS_COUNT; i++) {
@@ -259,6 +272,7 @@ int main(void)
     }
     close_all();
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    printf("%ld records read, %ld wakes\n", atomic_load(&records_read), atomic_load(&wakes));
+    printf("%ld records read, %ld wakes, %ld gaps\n", atomic_load(&records_read), atomic_load(&wakes),
+           atomic_load(&gaps));
     return 0;
 }
