@@ -123,15 +123,19 @@ static void topic_used(void *arg, const char *topic)
     pthread_mutex_unlock(&c->lock);
 }
 
-static int catalog_connection(void *arg, struct pg_conn **ret_conn, struct pg_error *err)
+int connector_catalog(struct cdc_connector *c, struct pg_conn **ret_conn, struct pg_error *err)
 {
-    struct cdc_connector *c = arg;
     struct pg_params params = connector_params(c->config, false);
     int r = 0;
 
     if (!c->catalog) r = pg_conn_open(&params, &c->wait, &c->catalog, err);
     if (r == 0) *ret_conn = c->catalog;
     return r;
+}
+
+static int ingest_catalog(void *arg, struct pg_conn **ret_conn, struct pg_error *err)
+{
+    return connector_catalog(arg, ret_conn, err);
 }
 
 /* UUID of version 7, as text: the run's id in record headers. */
@@ -170,9 +174,11 @@ static bool is_retriable(int r, const struct pg_error *err)
 /* Sessions, one after another, until the wish changes or something happens that trying again cannot mend: then *ret_error. */
 static int connector_run(struct cdc_connector *c, struct pg_error *ret_error)
 {
+    struct journal_position reached = journal_position(c->stored->journal);
     int delay_ms = RETRY_MS_FIRST;
 
     while (!connector_is_unwanted(c)) {
+        int64_t began_us = connector_now_us();
         *ret_error = (struct pg_error){0};
         c->streamed = false;
         int r = journal_mend(c, ret_error);
@@ -180,7 +186,11 @@ static int connector_run(struct cdc_connector *c, struct pg_error *ret_error)
         session_end(c);
         if (r == -ECANCELED || connector_is_unwanted(c)) return 0;
         if (!is_retriable(r, ret_error)) return r;
-        if (c->streamed) delay_ms = RETRY_MS_FIRST;
+        /* A session that came further than all before, or that lasted, ends a row of failures; to have begun is not enough. */
+        struct journal_position at = journal_position(c->stored->journal);
+        if (journal_position_compare(at, reached) > 0 || connector_now_us() - began_us > RETRY_MS_MAX * INT64_C(1000))
+            delay_ms = RETRY_MS_FIRST;
+        if (journal_position_compare(at, reached) > 0) reached = at;
         log_warn("cdc", "trying again connector=%s delay_ms=%d cause=%s", c->config->name, delay_ms, ret_error->text);
         connector_sleep(c, delay_ms);
         delay_ms = MIN(delay_ms * 2, RETRY_MS_MAX);
@@ -273,7 +283,7 @@ static int connector_prepare(struct cdc_connector *c, struct err *err)
     c->ingest = ingest_new(&(struct ingest_env){.broker = c->cdc->broker,
                                                 .config = c->config,
                                                 .encoder = c->encoder,
-                                                .catalog = catalog_connection,
+                                                .catalog = ingest_catalog,
                                                 .topic_used = topic_used,
                                                 .arg = c},
                            c->stored);

@@ -33,7 +33,7 @@ struct cdc_connector {
     struct pg_wait wait;
     struct pg_conn *catalog;
     bool snapshot_done; /* in this start: for snapshot.mode=always */
-    bool streamed;      /* the last session came to stream: the next delay is short again */
+    bool streamed;      /* the last session came to stream */
     /* the stream */
     struct pg_conn *stream;
     uint64_t received_lsn, flush_lsn, flush_sent_lsn;
@@ -49,6 +49,9 @@ struct cdc_connector {
 
 /* The parameters of a connection for a configuration. */
 struct pg_params connector_params(const struct pg_connector_config *config, bool replication);
+
+/* The ordinary connection, opened when there is none. */
+int connector_catalog(struct cdc_connector *c, struct pg_conn **ret_conn, struct pg_error *err) WARN_UNUSED;
 
 /* Runs until the stream ends, one way or another; -ECANCELED: the wish changed. */
 int session_run(struct cdc_connector *c, struct pg_error *err) WARN_UNUSED;

@@ -184,10 +184,8 @@ static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *e
     struct pg_conn *catalog;
 
     int r = c->ingest ? 0 : -EINVAL;
-    struct pg_params params = connector_params(c->config, false);
-    if (r == 0) r = pg_conn_open(&params, &c->wait, &c->catalog, err);
+    if (r == 0) r = connector_catalog(c, &catalog, err);
     if (r < 0) return r;
-    catalog = c->catalog;
     if (c->config->initial_statements &&
         (r = pg_exec(catalog, c->config->initial_statements, NULL, 0, 0, NULL, err)) < 0)
         return r;
@@ -371,26 +369,45 @@ static int heartbeat_emit(void *arg, const struct change_record *record)
     return 0;
 }
 
-static int heartbeat(struct cdc_connector *c, int64_t now_us, struct pg_error *err)
+/* heartbeat.action.query. When it fails only its effect is missing: told, and the stream goes on, as Debezium's. */
+static int heartbeat_query(struct cdc_connector *c)
 {
-    struct pg_conn *catalog = c->catalog;
+    const char *sql = c->config->heartbeat_action_query;
+    struct pg_conn *catalog;
+    struct pg_error why;
 
+    if (!sql || !*sql) return 0;
+    int r = connector_catalog(c, &catalog, &why);
+    if (r == 0) r = pg_exec(catalog, sql, NULL, 0, (int)c->config->query_timeout_ms, NULL, &why);
+    if (r == 0 || r == -ECANCELED) return r;
+    log_warn("cdc", "heartbeat.action.query failed, the stream goes on connector=%s cause=%s sqlstate=%s",
+             c->config->name, why.text, why.sqlstate);
+    pg_conn_close(c->catalog); /* it may stand in a transaction that failed, or still be busy */
+    c->catalog = NULL;
+    return 0;
+}
+
+static int heartbeat(struct cdc_connector *c, int64_t now_us)
+{
     if (c->config->heartbeat_interval_ms <= 0 || now_us - c->heartbeat_us < c->config->heartbeat_interval_ms * 1000)
         return 0;
     c->heartbeat_us = now_us;
+    int r = heartbeat_query(c);
+    if (r < 0) return r;
     (void)!change_encoder_heartbeat(c->encoder, clock_system.wall_us(&clock_system) * 1000, heartbeat_emit, c);
-    if (!c->config->heartbeat_action_query || !*c->config->heartbeat_action_query || !catalog) return 0;
-    return pg_exec(catalog, c->config->heartbeat_action_query, NULL, 0, (int)c->config->query_timeout_ms, NULL, err);
+    return 0;
 }
 
 /* xmin.fetch.interval.ms: at the begin of a stream and now and then. */
 static int xmin_fetch(struct cdc_connector *c, int64_t now_us, struct pg_error *err)
 {
+    struct pg_conn *catalog;
     struct slot slot;
 
     c->xmin_us = now_us;
-    if (c->config->xmin_fetch_interval_ms <= 0 || !c->catalog) return 0;
-    int r = slot_read(c->catalog, c->config->slot_name, &slot, err);
+    if (c->config->xmin_fetch_interval_ms <= 0) return 0;
+    int r = connector_catalog(c, &catalog, err);
+    if (r == 0) r = slot_read(catalog, c->config->slot_name, &slot, err);
     if (r == 0) ingest_set_xmin(c->ingest, slot.catalog_xmin);
     return r;
 }
@@ -427,7 +444,7 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     bool progress = c->flush_lsn > c->flush_sent_lsn && now_us - c->status_sent_us >= STATUS_US_MIN;
     if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000)
         r = status_send(c, err);
-    if (r == 0) r = heartbeat(c, now_us, err);
+    if (r == 0) r = heartbeat(c, now_us);
     if (r == 0 && now_us - c->xmin_us >= c->config->xmin_fetch_interval_ms * 1000) r = xmin_fetch(c, now_us, err);
     return r;
 }
@@ -475,7 +492,7 @@ static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg
     if (r == 0) r = slot_start(c->stream, c->config, lsn, err);
     if (r < 0) return r;
     c->received_lsn = c->flush_lsn = c->flush_sent_lsn = 0;
-    c->flush_lsn = journal_confirmed(c->stored->journal);
+    confirm(c, journal_confirmed(c->stored->journal));
     c->keepalive_lsn = 0;
     c->reply_wanted = false;
     c->status_sent_us = c->refresh_us = c->round_us = c->heartbeat_us = c->idle_us = connector_now_us();
