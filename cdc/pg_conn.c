@@ -20,7 +20,11 @@ enum {
     PGRES_FATAL_ERROR = 7,
     PGRES_COPY_BOTH = 8,
 };
+enum { PQERRORS_DEFAULT = 1, PQERRORS_VERBOSE = 2 };
 enum { PG_DIAG_SQLSTATE = 'C', PG_DIAG_MESSAGE_PRIMARY = 'M', PG_DIAG_SEVERITY_NONLOCALIZED = 'V' };
+
+#define SQLSTATE_LEN              5
+#define SQLSTATE_INVALID_PASSWORD "28P01"
 
 #define LIBPQ_FUNCTIONS(X)                                                                                             \
     X(PGconn *, PQconnectStartParams, (const char *const *keywords, const char *const *values, int expand_dbname))     \
@@ -29,6 +33,8 @@ enum { PG_DIAG_SQLSTATE = 'C', PG_DIAG_MESSAGE_PRIMARY = 'M', PG_DIAG_SEVERITY_N
     X(int, PQsocket, (const PGconn *conn))                                                                             \
     X(int, PQserverVersion, (const PGconn *conn))                                                                      \
     X(char *, PQerrorMessage, (const PGconn *conn))                                                                    \
+    X(int, PQsetErrorVerbosity, (PGconn * conn, int verbosity))                                                        \
+    X(int, PQconnectionNeedsPassword, (const PGconn *conn))                                                            \
     X(int, PQsetnonblocking, (PGconn * conn, int arg))                                                                 \
     X(void, PQfinish, (PGconn * conn))                                                                                 \
     X(int, PQsendQuery, (PGconn * conn, const char *query))                                                            \
@@ -151,33 +157,76 @@ static int wait_for(struct pg_conn *c, short events, int timeout_ms, struct pg_e
 
 /* -- life -- */
 
-/* The text of a refused login carries no SQLSTATE through libpq: told apart by what cannot be mended by waiting. */
-static bool refusal_is_final(const char *text)
+/* What waiting cannot mend in a refused login: wrong credentials or rights (28, 42), no such database (3D), a start parameter that the
+ * server does not take (22), a protocol it does not speak (0A). */
+static bool refusal_is_final(const char *sqlstate)
 {
-    static const char *const final[] = {"authentication failed",  "no password supplied",
-                                        "does not exist",         "no pg_hba.conf entry",
-                                        "permission denied",      "must be superuser or replication role",
-                                        "not permitted to log in"};
-    for (uint32_t i = 0; i < countof(final); i++)
-        if (strstr(text, final[i])) return true;
+    static const char *const classes[] = {"28", "3D", "42", "22", "0A"};
+    for (uint32_t i = 0; i < countof(classes); i++)
+        if (strncmp(sqlstate, classes[i], 2) == 0) return true;
     return false;
+}
+
+static bool is_sqlstate(const char *p)
+{
+    for (int i = 0; i < SQLSTATE_LEN; i++)
+        if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'A' && p[i] <= 'Z'))) return false;
+    return true;
+}
+
+/* "...: FATAL:  28P01: words", one line for each address that was tried: where the code of the last one stands; NULL: in none. */
+static const char *login_sqlstate(const char *text)
+{
+    const char *found = NULL;
+
+    for (const char *p = text; (p = strstr(p, ":  "));) {
+        p += 3;
+        if (!is_sqlstate(p) || strncmp(p + SQLSTATE_LEN, ": ", 2) != 0) continue;
+        found = p;
+        p += strcspn(p, "\n"); /* names in the words may look like a code */
+    }
+    return found;
+}
+
+/* libpq gives no fields of an error at login, but with verbose texts the code stands in them, behind the severity in whatever
+ * language. Brings them into the form of fail_result()'s. */
+static int fail_login(struct pg_conn *c, struct pg_error *err)
+{
+    const char *text = pq.PQerrorMessage(c->pq), *code = login_sqlstate(text);
+    struct pg_error e;
+
+    if (!code && !pq.PQconnectionNeedsPassword(c->pq)) return fail(err, -ECONNRESET, text);
+    if (!code) {
+        fail(&e, -EREMOTEIO, text);
+        snprintf(e.sqlstate, sizeof e.sqlstate, "%s", SQLSTATE_INVALID_PASSWORD);
+    } else {
+        const char *severity = code - 3, *words = code + SQLSTATE_LEN + 2;
+        while (severity > text && severity[-1] != ' ' && severity[-1] != '\n') severity--;
+        AUTO_FREE char *readable =
+            xasprintf("%.*sFATAL: %.*s", (int)(severity - text), text, (int)strcspn(words, "\n"), words);
+        fail(&e, -ECONNRESET, readable);
+        snprintf(e.sqlstate, sizeof e.sqlstate, "%.*s", SQLSTATE_LEN, code);
+        e.server_at = (uint16_t)MIN((size_t)(severity - text), strlen(e.text));
+    }
+    e.retriable = !refusal_is_final(e.sqlstate);
+    if (err) *err = e;
+    return e.retriable ? -ECONNRESET : -EREMOTEIO;
 }
 
 static int connect_poll(struct pg_conn *c, int timeout_ms, struct pg_error *err)
 {
     int state = PGRES_POLLING_WRITING; /* as libpq's documentation says */
 
+    (void)pq.PQsetErrorVerbosity(c->pq, PQERRORS_VERBOSE);
     for (;;) {
-        if (pq.PQstatus(c->pq) == CONNECTION_BAD || state == PGRES_POLLING_FAILED) {
-            const char *text = pq.PQerrorMessage(c->pq);
-            int r = refusal_is_final(text) ? -EREMOTEIO : -ECONNRESET;
-            return fail(err, r, text);
-        }
-        if (state == PGRES_POLLING_OK) return 0;
+        if (pq.PQstatus(c->pq) == CONNECTION_BAD || state == PGRES_POLLING_FAILED) return fail_login(c, err);
+        if (state == PGRES_POLLING_OK) break;
         int r = wait_for(c, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, timeout_ms, err);
         if (r < 0) return r;
         state = pq.PQconnectPoll(c->pq);
     }
+    (void)pq.PQsetErrorVerbosity(c->pq, PQERRORS_DEFAULT);
+    return 0;
 }
 
 int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, struct pg_conn **ret_conn,

@@ -7,6 +7,7 @@
  *   -ECANCELED   pg_wait said so              -ETIMEDOUT   the deadline passed
  *   -ENOSYS      libpq is not installed       -ECONNRESET  no connection, or it was lost: trying again may help
  *   -EREMOTEIO   the server refused a statement or the login; see sqlstate and retriable
+ * Errors are told apart by SQLSTATE: the server's texts are in its own language (lc_messages).
  * Threads: one at a time per connection. */
 #ifndef OTTLA_CDC_PG_CONN_H
 #define OTTLA_CDC_PG_CONN_H
@@ -18,8 +19,9 @@ struct pg_result;
 
 struct pg_error {
     char text[800];
-    char sqlstate[6]; /* "" when the error is not the server's */
-    bool retriable;   /* connection lost, server starting or stopping, object in use */
+    char sqlstate[6];   /* "" when the error is not the server's */
+    bool retriable;     /* connection lost, server starting or stopping, object in use */
+    uint16_t server_at; /* with a SQLSTATE: where in text the server's own words begin, "FATAL: ..." */
 };
 
 struct pg_wait {

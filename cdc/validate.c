@@ -15,16 +15,13 @@ static int plain_wait(void *arg, int fd, short events, int timeout_ms)
     return ready < 0 ? -errno : ready == 0 ? -ETIMEDOUT : 0;
 }
 
-/* libpq's text as the JDBC driver words it: the server's own message, or that nobody answers. */
+/* libpq's text as the JDBC driver words it: the server's own message, or that nobody answers (libpq's words for it are the C
+ * library's). */
 static void jdbc_text(const struct pg_connector_config *config, const struct pg_error *err, char *ret_text, size_t size)
 {
-    const char *fatal = strstr(err->text, "FATAL:");
-
-    if (fatal) {
-        fatal += strlen("FATAL:");
-        while (*fatal == ' ') fatal++;
-        snprintf(ret_text, size, "FATAL: %s", fatal);
-    } else if (strstr(err->text, "Connection refused")) {
+    if (err->sqlstate[0]) {
+        snprintf(ret_text, size, "%s", err->text + err->server_at);
+    } else if (strstr(err->text, strerror(ECONNREFUSED))) {
         snprintf(ret_text, size,
                  "Connection to %s:%d refused. Check that the hostname and port are correct and that the postmaster is "
                  "accepting TCP/IP connections.",

@@ -2,6 +2,8 @@
 import re
 
 import confluent_kafka
+import pytest
+from lib import postgres as pg
 from lib.ottla import wait_streaming
 from lib.wait import until
 from test_cdc_topics import begin, failed_trace, ids, read_all
@@ -86,3 +88,48 @@ def test_the_delay_between_tries_grows_until_something_is_done(fresh_ottla, post
     delays = lambda: [int(d) for d in re.findall(r"trying again connector=grows delay_ms=(\d+)", ottla.log(1 << 20))]
     until("four tries", lambda: len(delays()) >= 4)
     assert delays()[1:4] == [delays()[0] * 2, delays()[0] * 4, delays()[0] * 8], delays()
+
+
+@pytest.fixture
+def german_postgres(monkeypatch):
+    """A server that words its messages in German; bob logs in with a password."""
+    monkeypatch.setenv("LANGUAGE", "de")
+    with pg.Postgres(settings={"lc_messages": "C.UTF-8", "password_encryption": "scram-sha-256"}) as server:
+        monkeypatch.delenv("LANGUAGE")
+        with open(server.data + "/pg_hba.conf") as f:
+            rules = f.read()
+        with open(server.data + "/pg_hba.conf", "w") as f:
+            f.write("host all bob 127.0.0.1/32 scram-sha-256\n" + rules)
+        server.psql("create role bob superuser login password 'right'; select pg_reload_conf()")
+        yield server
+
+
+def test_errors_are_told_apart_in_any_language(fresh_ottla, german_postgres):
+    ottla, server = fresh_ottla(), german_postgres
+    server.psql("create table t(id int primary key); insert into t values (1)")
+    config = {"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "database.hostname": server.host,
+              "database.port": str(server.port), "database.user": "bob", "database.password": "wrong",
+              "database.dbname": "postgres", "topic.prefix": "german", "plugin.name": "pgoutput", "slot.name": "german"}
+    until("the server speaks German", lambda: "Passwort" in str(ottla.rest("POST", "/connectors", {"name": "g", "config": config})[1]))
+    status, body = ottla.rest("POST", "/connectors", {"name": "g", "config": config})
+    assert status == 400
+    assert "Error while validating connector config: FATAL: Passwort-Authentifizierung" in body["message"], body
+    assert "LOCATION" not in body["message"] and "28P01" not in body["message"], body
+    config["database.dbname"] = "nowhere"
+    config["database.password"] = "right"
+    assert "FATAL: " in ottla.rest("POST", "/connectors", {"name": "g", "config": config})[1]["message"]
+    config["database.dbname"] = "postgres"
+    assert ottla.rest("POST", "/connectors", {"name": "g", "config": config})[0] == 201
+    assert wait_streaming(ottla, server, "g", "german") == "RUNNING"
+    # The password is changed while it runs: no use to try again for ever.
+    server.psql("alter role bob password 'other'")
+    server.psql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'bob'")
+    until("it fails", lambda: failed_trace(ottla, "g"))
+    assert "28P01" in failed_trace(ottla, "g") and "Passwort" in failed_trace(ottla, "g")
+    # A server that starts is no reason to give up.
+    server.psql("alter role bob password 'right'")
+    assert ottla.rest("POST", "/connectors/g/restart?includeTasks=true")[0] in (202, 204)
+    assert wait_streaming(ottla, server, "g", "german") == "RUNNING"
+    server.restart("immediate")
+    server.psql("insert into t values (2)")
+    until("the row", lambda: 2 in ids(read_all(ottla, "german.public.t")))
