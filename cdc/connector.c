@@ -17,6 +17,7 @@
 
 #define RETRY_MS_FIRST 100
 #define RETRY_MS_MAX   10000
+#define HOLD_TICK_MS   250
 
 int64_t connector_now_us(void)
 {
@@ -53,11 +54,48 @@ void cdc_close(struct cdc *cdc)
 
 /* -- waiting -- */
 
-static void wish_bell_read(struct cdc_connector *c)
+void connector_bell_read(struct cdc_connector *c)
 {
     uint64_t ignored;
     if (read(c->wish_fd, &ignored, sizeof ignored) < 0) { /* nothing was there */
     }
+}
+
+static void tell(struct cdc_connector *c, enum cdc_state state, const char *trace)
+{
+    if (c->callbacks.on_state) c->callbacks.on_state(c->callbacks.arg, state, trace);
+}
+
+static int database_hung_up(struct pg_error *err)
+{
+    *err = (struct pg_error){.retriable = true};
+    snprintf(err->text, sizeof err->text, "the database hung up while the connector was paused");
+    return -ECONNRESET;
+}
+
+int connector_hold(struct cdc_connector *c, struct pg_error *err)
+{
+    int r = 0;
+
+    tell(c, CDC_PAUSED, NULL);
+    c->holding = true;
+    while (r == 0 && atomic_load(&c->wish) == WISH_PAUSE) {
+        /* What the stream's socket holds stays there, so that only its end is looked for. A server that shuts down waits for the
+         * stream to be read, but ends the ordinary connection at once: then it must not wait for us. */
+        struct pollfd fds[] = {{.fd = c->wish_fd, .events = POLLIN},
+                               {.fd = c->stored->io->wake_fd, .events = POLLIN},
+                               {.fd = c->stream ? pg_conn_socket(c->stream) : -1, .events = POLLRDHUP},
+                               {.fd = c->catalog ? pg_conn_socket(c->catalog) : -1, .events = POLLRDHUP}};
+        if (poll(fds, countof(fds), HOLD_TICK_MS) < 0 && errno != EINTR) return -errno;
+        if (fds[0].revents) connector_bell_read(c);
+        journal_io_deliver(c->stored->io);
+        r = fds[2].revents || fds[3].revents ? database_hung_up(err) : session_hold_tick(c, err);
+    }
+    c->holding = false;
+    if (r < 0) return r;
+    if (atomic_load(&c->wish) != WISH_RUN) return -ECANCELED;
+    tell(c, CDC_RUNNING, NULL);
+    return 0;
 }
 
 /* pg_wait: also delivers what the sync threads answer; ends when the connector is not wanted any more. */
@@ -71,13 +109,19 @@ static int connector_wait(void *arg, int fd, short events, int timeout_ms)
                                {.fd = c->wish_fd, .events = POLLIN},
                                {.fd = c->stored ? c->stored->io->wake_fd : -1, .events = POLLIN}};
         int64_t left_us = deadline_us == INT64_MAX ? 0 : deadline_us - connector_now_us();
-        if (connector_is_unwanted(c)) return -ECANCELED;
+        int wish = atomic_load(&c->wish);
+        if (wish == WISH_STOP || (wish == WISH_PAUSE && !c->stays)) return -ECANCELED;
+        if (wish == WISH_PAUSE && !c->holding) {
+            struct pg_error ignored;
+            int r = connector_hold(c, &ignored);
+            if (r < 0) return r;
+        }
         int ready = poll(fds, countof(fds),
                          deadline_us == INT64_MAX ? -1
                          : left_us > 0            ? (int)((left_us + 999) / 1000)
                                                   : 0);
         if (ready < 0 && errno != EINTR) return -errno;
-        if (ready > 0 && fds[1].revents) wish_bell_read(c);
+        if (ready > 0 && fds[1].revents) connector_bell_read(c);
         if (ready > 0 && fds[2].revents) journal_io_deliver(c->stored->io);
         if (ready > 0 && fds[0].revents) return 0;
         if (ready == 0) return -ETIMEDOUT;
@@ -97,14 +141,9 @@ static void await_other_wish(struct cdc_connector *c, enum connector_wish wish)
         struct pollfd fds[] = {{.fd = c->wish_fd, .events = POLLIN},
                                {.fd = c->stored ? c->stored->io->wake_fd : -1, .events = POLLIN}};
         if (poll(fds, countof(fds), -1) < 0) continue;
-        if (fds[0].revents) wish_bell_read(c);
+        if (fds[0].revents) connector_bell_read(c);
         if (fds[1].revents) journal_io_deliver(c->stored->io);
     }
-}
-
-static void tell(struct cdc_connector *c, enum cdc_state state, const char *trace)
-{
-    if (c->callbacks.on_state) c->callbacks.on_state(c->callbacks.arg, state, trace);
 }
 
 /* -- the thread -- */

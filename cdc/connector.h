@@ -4,11 +4,13 @@
  * sets the holds, so it must run after the broker has opened its logs and before anybody may append to them (that is:
  * before the listeners accept). A connector is one thread; its states as Connect names them:
  *
- *      start ──> RUNNING <──resume── PAUSED        pause: the database connection is closed, the slot stays
+ *      start ──> RUNNING <──resume── PAUSED        pause: as Connect's, what runs stays: the slot is active, nothing is read
  *                  │  ───pause────>    │
  *                  ├──> FAILED(trace) <┘           only after an error that trying again cannot mend
  *                  └──stop──> (gone)               stop joins the thread; what it had appended stays journalled
  *
+ * A snapshot or stream that is paused keeps its connections and goes on where it was; when the database hangs up meanwhile, or before
+ * either has begun, the connector rests without one and begins a session when it is resumed.
  * Lost connections, a database that restarts, a slot still in use: tried again with a growing delay, still RUNNING.
  * A stopped or deleted connector keeps its journal state under (name, topic.prefix): started again with both the same, it
  * continues where it was.

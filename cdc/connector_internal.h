@@ -34,6 +34,8 @@ struct cdc_connector {
     struct pg_conn *catalog;
     bool snapshot_done; /* in this start: for snapshot.mode=always */
     bool streamed;      /* the last session came to stream */
+    bool stays;         /* in a snapshot or a stream: a pause leaves it there, its connections open */
+    bool holding;       /* .. and does so now */
     /* the stream */
     struct pg_conn *stream;
     uint64_t received_lsn, flush_lsn, flush_sent_lsn;
@@ -57,6 +59,13 @@ int connector_catalog(struct cdc_connector *c, struct pg_conn **ret_conn, struct
 int session_run(struct cdc_connector *c, struct pg_error *err) WARN_UNUSED;
 /* Ends the unit, makes everything durable, tells PostgreSQL, hangs up. */
 void session_end(struct cdc_connector *c);
+/* What a stream needs while it is paused: its server hears of us. */
+int session_hold_tick(struct cdc_connector *c, struct pg_error *err) WARN_UNUSED;
+/* A pause that leaves the session where it is: tells PAUSED, waits for another wish, tells RUNNING. 0: go on; -ECANCELED: stop;
+ * -ECONNRESET: the database hung up. */
+int connector_hold(struct cdc_connector *c, struct pg_error *err) WARN_UNUSED;
+/* Takes back the ring of a wish that changed; look at the wish afterwards. */
+void connector_bell_read(struct cdc_connector *c);
 int64_t connector_now_us(void);
 /* Has the wish changed from running? */
 static inline bool connector_is_unwanted(const struct cdc_connector *c)

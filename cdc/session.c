@@ -27,6 +27,7 @@
 #define REFRESH_US          500000  /* topics looked at anew */
 #define IDLE_POSITION_US    1000000 /* between positions that are journalled while nothing is captured */
 #define STATUS_US_MIN       20000   /* between status messages that only tell progress */
+#define HOLD_STATUS_US      1000000 /* between status messages while paused: the server's questions are not read then */
 #define MESSAGES_PER_LOOK   256     /* messages before timers are looked at */
 #define XLOGDATA_HEAD_BYTES 25      /* 'w', start, end, time */
 #define KEEPALIVE_BYTES     18      /* 'k', end, time, reply */
@@ -206,7 +207,11 @@ static int snapshot_between(void *arg)
 {
     struct cdc_connector *c = arg;
 
-    if (connector_is_unwanted(c)) return -ECANCELED;
+    if (connector_is_unwanted(c)) {
+        struct pg_error ignored;
+        int r = connector_hold(c, &ignored);
+        if (r < 0) return r;
+    }
     journal_io_deliver(c->stored->io);
     if (connector_now_us() - c->round_us < ROUND_US) return 0;
     c->round_us = connector_now_us();
@@ -255,6 +260,7 @@ static int take_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
             log_info("cdc", "%s replication slot connector=%s slot=%s at=" PG_LSN_FMT, temporary ? "temporary" : "new",
                      c->config->name, temporary ? temporary_name : c->config->slot_name, PG_LSN_ARG(lsn));
     }
+    c->stays = true;
     if (r == 0)
         r = snapshot_run(&(struct snapshot_env){.config = c->config,
                                                 .encoder = c->encoder,
@@ -267,6 +273,7 @@ static int take_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
                                                 .between = snapshot_between,
                                                 .arg = c},
                          &last, err);
+    c->stays = false;
     pg_conn_close(c->stream); /* a temporary slot goes with its connection */
     c->stream = NULL;
     if (r < 0) return r;
@@ -456,6 +463,27 @@ static int idle_timeout_ms(const struct cdc_connector *c)
     return journal_pending(c->stored->journal) ? 20 : 250;
 }
 
+int session_hold_tick(struct cdc_connector *c, struct pg_error *err)
+{
+    if (!c->streamed || connector_now_us() - c->status_sent_us < HOLD_STATUS_US) return 0;
+    return status_send(c, err);
+}
+
+/* A pause as Connect's: the task stays started, its slot active, and nothing is read; what was read is durable and shown. */
+static int stream_pause(struct cdc_connector *c, struct pg_error *err)
+{
+    if (atomic_load(&c->wish) != WISH_PAUSE) return -ECANCELED;
+    int r = ingest_cut(c->ingest);
+    if (r == 0) r = journal_drain(c->stored->journal);
+    if (r < 0) return journal_broke(c, r, err);
+    position_show(c);
+    log_info("cdc", "paused connector=%s", c->config->name);
+    r = status_send(c, err);
+    if (r == 0) r = connector_hold(c, err);
+    if (r == 0) log_info("cdc", "resumed connector=%s", c->config->name);
+    return r;
+}
+
 static int stream_run(struct cdc_connector *c, struct pg_error *err)
 {
     struct slice data;
@@ -474,12 +502,17 @@ static int stream_run(struct cdc_connector *c, struct pg_error *err)
         if (r < 0) return r;
         r = stream_timers(c, count < MESSAGES_PER_LOOK, err);
         if (r < 0) return r;
-        if (connector_is_unwanted(c)) return -ECANCELED;
+        if (connector_is_unwanted(c)) {
+            r = stream_pause(c, err);
+            if (r < 0) return r;
+            continue;
+        }
         if (count == MESSAGES_PER_LOOK) continue;
         struct pollfd fds[] = {{.fd = pg_conn_socket(c->stream), .events = POLLIN},
                                {.fd = c->wish_fd, .events = POLLIN},
                                {.fd = c->stored->io->wake_fd, .events = POLLIN}};
         if (poll(fds, countof(fds), idle_timeout_ms(c)) < 0 && errno != EINTR) return fail(err, -errno, "poll failed");
+        if (fds[1].revents) connector_bell_read(c);
     }
 }
 
@@ -499,7 +532,7 @@ static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg
     c->stored->io->confirm_arg = c;
     c->stored->io->confirm = confirm;
     ingest_begin(c->ingest, p->wal_end);
-    c->streamed = true;
+    c->streamed = c->stays = true;
     r = xmin_fetch(c, connector_now_us(), err);
     if (r < 0) return r;
     log_info("cdc", "streaming connector=%s slot=%s from=" PG_LSN_FMT, c->config->name, c->config->slot_name,
@@ -536,6 +569,7 @@ void session_end(struct cdc_connector *c)
     struct journal *j = c->stored->journal;
     struct pg_error ignored;
 
+    c->stays = false;
     if (!journal_failed(j) && c->streamed && ingest_cut(c->ingest) == 0 && connector_is_unwanted(c) &&
         journal_drain(j) == 0 && c->stream) {
         /* An orderly end: the slot is free when it returns. The wish must not cancel it. */

@@ -1,5 +1,6 @@
 """A connector's life beside its rows: what it confirms, pauses, heartbeats, how it tries again, what it says when it cannot go on."""
 import re
+import subprocess
 
 import confluent_kafka
 import pytest
@@ -41,10 +42,12 @@ def test_lsn_flush_mode_manual_never_moves_the_slot(fresh_ottla, postgres, conne
 
 
 def end_offset(ottla, topic):
-    """For topics that never stop growing."""
+    """For topics that never stop growing, or are not there yet."""
     c = confluent_kafka.Consumer({"bootstrap.servers": ottla.bootstrap, "group.id": "r"})
     try:
         return c.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=10)[1]
+    except confluent_kafka.KafkaException:
+        return 0
     finally:
         c.close()
 
@@ -133,3 +136,102 @@ def test_errors_are_told_apart_in_any_language(fresh_ottla, german_postgres):
     server.restart("immediate")
     server.psql("insert into t values (2)")
     until("the row", lambda: 2 in ids(read_all(ottla, "german.public.t")))
+
+
+# -- pauses: as Connect's, the task stays started --
+
+def pause(ottla, name):
+    assert ottla.rest("PUT", "/connectors/%s/pause" % name)[0] == 202
+    until("%s is paused" % name, lambda: ottla.connector_state(name) == "PAUSED")
+
+
+def resume(ottla, name):
+    assert ottla.rest("PUT", "/connectors/%s/resume" % name)[0] == 202
+    until("%s is resumed" % name, lambda: ottla.connector_state(name) == "RUNNING")
+
+
+def replies_for(postgres, interval):
+    """Until the stream has answered for so long."""
+    first = until("a reply", lambda: postgres.psql("select min(reply_time) from pg_stat_replication"))
+    until("replies for %s" % interval, lambda: postgres.psql(
+        "select min(reply_time) > '%s'::timestamptz + '%s'::interval from pg_stat_replication" % (first, interval)) == "t")
+
+
+def test_a_paused_connector_keeps_its_slot_and_reads_nothing(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "paused")
+    for i in range(3):
+        before, confirmed = list(range(1, 11 + i)), slot(postgres, database, "confirmed_flush_lsn")
+        pause(ottla, "paused")
+        assert slot(postgres, database, "active") == "t"
+        lsn = postgres.psql("insert into t values (%d, 'x'); select pg_current_wal_lsn()" % (11 + i), database)
+        until("the server has sent it", lambda: postgres.psql("select min(sent_lsn) >= '%s' from pg_stat_replication" % lsn) == "t")
+        replies_for(postgres, "1.5 s")
+        assert ids(read_all(ottla, topic)) == before
+        assert postgres.psql("select confirmed_flush_lsn < '%s' from pg_replication_slots" % lsn) == "t", confirmed
+        assert slot(postgres, database, "active") == "t"
+        resume(ottla, "paused")
+        until("the row", lambda: ids(read_all(ottla, topic)) == before + [11 + i])
+    assert streams(ottla) == 1
+    pause(ottla, "paused")
+    postgres.psql("insert into t values (14, 'x')", database)
+    ottla.kill()
+    ottla.start()
+    until("it is paused still", lambda: ottla.connector_state("paused") == "PAUSED")
+    assert slot(postgres, database, "active") == "f"       # as a task that Connect starts paused
+    resume(ottla, "paused")
+    until("the row", lambda: ids(read_all(ottla, topic)) == list(range(1, 15)))
+    pause(ottla, "paused")
+    postgres.psql("insert into t values (15, 'x')", database)
+    assert ottla.rest("PUT", "/connectors/paused/stop")[0] == 204
+    until("the slot is free", lambda: slot(postgres, database, "active") == "f")
+    resume_stopped = ottla.rest("PUT", "/connectors/paused/resume")[0]
+    assert resume_stopped == 202
+    until("the row", lambda: ids(read_all(ottla, topic)) == list(range(1, 16)))
+
+
+def test_a_pause_outlasts_the_servers_patience_and_does_not_keep_it_from_shutting_down(fresh_ottla):
+    with pg.Postgres(settings={"wal_sender_timeout": "2s"}) as server:
+        ottla = fresh_ottla()
+        server.psql("create table t(id int primary key, a text)")
+        config = {"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "database.hostname": server.host,
+                  "database.port": str(server.port), "database.user": "postgres", "database.password": "x",
+                  "database.dbname": "postgres", "topic.prefix": "long", "plugin.name": "pgoutput", "slot.name": "long"}
+        assert ottla.rest("POST", "/connectors", {"name": "long", "config": config})[0] == 201
+        assert wait_streaming(ottla, server, "long", "long") == "RUNNING"
+        pause(ottla, "long")
+        server.psql("insert into t select g, repeat('x', 3000) from generate_series(1, 10000) g")     # more than sockets hold
+        replies_for(server, "3 s")
+        assert slot(server, "long", "active") == "t"
+        server.restart("fast")
+        assert ottla.connector_state("long") == "PAUSED"
+        resume(ottla, "long")
+        until("all rows", lambda: end_offset(ottla, "long.public.t") >= 10000, 60)
+        assert ids(read_all(ottla, "long.public.t")) == list(range(1, 10001))
+
+
+def test_a_paused_snapshot_goes_on_where_it_was(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    postgres.psql("create table a(id int primary key, a text); insert into a select g, 'x' from generate_series(1, 200000) g;"
+                  "create table b(id int primary key); insert into b values (1); ", database)
+    locker = subprocess.Popen(["psql", "-X", "-q", "-h", postgres.host, "-p", str(postgres.port), "-U", "postgres", "-d", database],
+                              stdin=subprocess.PIPE, text=True)
+    try:
+        status, body = ottla.rest("POST", "/connectors", {"name": "snap", "config": connector("snap")})
+        assert status == 201, body
+        until("the snapshot reads a", lambda: "snapshot reads table" in ottla.log())
+        locker.stdin.write("begin; lock table b;\n")
+        locker.stdin.flush()
+        until("the snapshot waits for b", lambda: postgres.psql(
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'COPY%'", database))
+        pause(ottla, "snap")
+        assert postgres.psql("select count(*) from pg_stat_activity where query like 'COPY%' and state = 'active'", database) == "1"
+        locker.communicate("commit;\n", 10)
+        resume(ottla, "snap")
+    finally:
+        locker.kill()
+        locker.wait()
+    assert wait_streaming(ottla, postgres, "snap", database) == "RUNNING"
+    assert end_offset(ottla, "snap.public.a") == 200000
+    assert ids(read_all(ottla, "snap.public.b")) == [1]
+    assert ottla.log(1 << 20).count("snapshot reads table connector=snap table=public.a") == 1
