@@ -165,11 +165,20 @@ static void topic_used(void *arg, const char *topic)
 int connector_catalog(struct cdc_connector *c, struct pg_conn **ret_conn, struct pg_error *err)
 {
     struct pg_params params = connector_params(c->config, false);
+    const char *statements = c->config->initial_statements;
     int r = 0;
 
-    if (!c->catalog) r = pg_conn_open(&params, &c->wait, &c->catalog, err);
-    if (r == 0) *ret_conn = c->catalog;
-    return r;
+    if (!c->catalog) {
+        r = pg_conn_open(&params, &c->wait, &c->catalog, err);
+        if (r == 0 && statements) r = pg_exec(c->catalog, statements, NULL, 0, 0, NULL, err);
+    }
+    if (r < 0) {
+        pg_conn_close(c->catalog);
+        c->catalog = NULL;
+        return r;
+    }
+    *ret_conn = c->catalog;
+    return 0;
 }
 
 static int ingest_catalog(void *arg, struct pg_conn **ret_conn, struct pg_error *err)

@@ -395,6 +395,19 @@ void journal_store_give(struct journal_store *s, struct stored_journal *stored)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Another producer id: sequences begin anew, whatever the logs hold of the old one. What was held is shown. */
+int journal_store_begin_anew(struct journal_store *s, struct stored_journal *stored, struct err *err)
+{
+    disown_all(stored);
+    journal_unmake(stored);
+    pthread_mutex_lock(&s->lock);
+    stored->producer_id = s->producer_id_next++;
+    stored->mark = (struct offset_mark){0};
+    pthread_mutex_unlock(&s->lock);
+    journal_make(s, stored);
+    return recover(stored, err); /* writes the new CONNECTOR record, durable when it returns */
+}
+
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix)
 {
     struct err err;
@@ -407,15 +420,7 @@ int journal_store_reset(struct journal_store *s, const char *name, const char *t
     pthread_mutex_unlock(&s->lock);
     if (r < 0) return r;
 
-    /* Another producer id: sequences begin anew, whatever the logs hold of the old one. What was held is shown. */
-    disown_all(stored);
-    journal_unmake(stored);
-    pthread_mutex_lock(&s->lock);
-    stored->producer_id = s->producer_id_next++;
-    stored->mark = (struct offset_mark){0};
-    pthread_mutex_unlock(&s->lock);
-    journal_make(s, stored);
-    r = recover(stored, &err); /* writes the new CONNECTOR record, durable when it returns */
+    r = journal_store_begin_anew(s, stored, &err);
     journal_store_give(s, stored);
     return r;
 }

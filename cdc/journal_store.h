@@ -42,7 +42,9 @@ int journal_store_reload(struct journal_store *s, struct stored_journal *stored,
  * or it has no position. */
 bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
                             uint64_t *ret_durable_lsn, struct source_offset *ret_offset);
-/* Forgets its position. -EBUSY: taken; -ENOENT. */
+/* Forgets all that the taken journal knows: its taker begins as a new connector. */
+int journal_store_begin_anew(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
+/* The same for one that rests. -EBUSY: taken; -ENOENT. */
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix) WARN_UNUSED;
 /* This journal keeps the log from being shortened: its taker should write a checkpoint. */
 bool journal_store_wants_checkpoint(struct journal_store *s, const struct stored_journal *stored);

@@ -13,6 +13,7 @@
 #include "broker/broker.h"
 #include "cdc/pg_lsn.h"
 #include "cdc/pgoutput.h"
+#include "cdc/server.h"
 #include "cdc/snapshot.h"
 
 #include <errno.h>
@@ -79,9 +80,18 @@ static int refused(struct pg_error *err, int r, const char *step)
 struct plan {
     struct pg_table_list tables;
     struct slot slot;
+    struct server_identity server;
     uint64_t wal_end;
+    bool in_recovery;     /* a standby: wal_end is what it has replayed */
+    char *server_trouble; /* why the position does not belong to this server's log; NULL: it does */
     bool snapshot;
 };
+
+static void plan_done(struct plan *p)
+{
+    tables_done(&p->tables);
+    free(p->server_trouble);
+}
 
 /* Did somebody else move the slot, or drop it and make it again? What we confirm is journalled before; with a manual
  * lsn.flush.mode it is for others to move it. */
@@ -125,12 +135,41 @@ static int slot_is_gone(struct cdc_connector *c, const struct plan *p, struct pg
     return -EREMOTEIO;
 }
 
+/* The server's log is another one from some point before our position on. */
+static int server_is_another(const struct cdc_connector *c, const struct plan *p, struct pg_error *err)
+{
+    uint64_t lsn = journal_position(c->stored->journal).whole_lsn;
+
+    log_error("cdc", "the server %s connector=%s position=" PG_LSN_FMT, p->server_trouble, c->config->name,
+              PG_LSN_ARG(lsn));
+    *err = (struct pg_error){0};
+    snprintf(err->text, sizeof err->text,
+             "The connector cannot go on at LSN{" PG_LSN_FMT
+             "}: the server %s. Changes that it does not have any more may be in the topics, and changes that it has "
+             "may not. Set "
+             "snapshot.mode=when_needed to take a new snapshot; or stop the connector, delete its offsets (DELETE "
+             "/connectors/%s/offsets) and resume it: it begins anew as its snapshot.mode says.",
+             PG_LSN_ARG(lsn), p->server_trouble, c->config->name);
+    return -EREMOTEIO;
+}
+
+/* Positions of another log mean nothing here: the journal begins from nothing. */
+static int begin_anew(struct cdc_connector *c, struct plan *p, struct pg_error *err)
+{
+    struct err why;
+
+    log_warn("cdc", "a new snapshot is taken: the server %s connector=%s", p->server_trouble, c->config->name);
+    int r = journal_store_begin_anew(c->cdc->store, c->stored, &why);
+    ingest_set_stored(c->ingest, c->stored);
+    return r < 0 ? fail(err, -EIO, why.text) : 0;
+}
+
 /* Is a snapshot due? Also refuses where the stream cannot be continued. */
 static int plan_snapshot(struct cdc_connector *c, struct plan *p, struct pg_error *err)
 {
     const struct pg_connector_config *config = c->config;
     bool known = journal_has_position(c->stored->journal);
-    bool gone = known && (!p->slot.exists || p->slot.lost || slot_has_passed_us(c, &p->slot));
+    bool gone = known && (p->server_trouble || !p->slot.exists || p->slot.lost || slot_has_passed_us(c, &p->slot));
 
     if (p->slot.exists && strcmp(p->slot.plugin, "pgoutput") != 0)
         return fail(
@@ -143,18 +182,21 @@ static int plan_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
     case SNAPSHOT_INITIAL_ONLY: p->snapshot = !known; return 0;
     case SNAPSHOT_WHEN_NEEDED:
         p->snapshot = !known || gone;
+        if (p->server_trouble) return begin_anew(c, p, err);
         if (!gone || !(journal_is_ahead(c->stored->journal) || journal_position(c->stored->journal).part_lsn)) return 0;
         log_warn("cdc", "records that waited for a replay are shown as they are connector=%s", config->name);
         return journal_give_up_replay(c->stored->journal) < 0 ? fail(err, -EIO, "the journal could not be written") : 0;
     case SNAPSHOT_ALWAYS:
         p->snapshot = !known || (!c->snapshot_done && !journal_is_ahead(c->stored->journal) &&
                                  !journal_position(c->stored->journal).part_lsn);
+        if (p->server_trouble && p->snapshot) return begin_anew(c, p, err);
         break;
     case SNAPSHOT_NO_DATA: p->snapshot = false; break;
     case SNAPSHOT_CONFIGURATION_BASED: p->snapshot = !known && config->snapshot_data; break;
     default: p->snapshot = !known;
     }
-    return gone && !p->snapshot ? slot_is_gone(c, p, err) : 0;
+    if (!gone || p->snapshot) return 0;
+    return p->server_trouble ? server_is_another(c, p, err) : slot_is_gone(c, p, err);
 }
 
 /* A replay must be finished with the configuration it began with: another one may route its rows elsewhere, so that the logs
@@ -180,6 +222,30 @@ static bool is_streaming_wanted(const struct pg_connector_config *config)
            !(config->snapshot_mode == SNAPSHOT_CONFIGURATION_BASED && !config->snapshot_stream);
 }
 
+/* The replication connection, opened when there is none. */
+static int stream_connect(struct cdc_connector *c, struct pg_error *err)
+{
+    struct pg_params params = connector_params(c->config, true);
+    return c->stream ? 0 : pg_conn_open(&params, &c->wait, &c->stream, err);
+}
+
+/* Is it the server whose stream we read? A standby may have to replay up to our position yet. */
+static int plan_server(struct cdc_connector *c, struct plan *p, struct pg_error *err)
+{
+    struct journal *j = c->stored->journal;
+    uint64_t lsn = journal_position(j).whole_lsn;
+
+    int r = stream_connect(c, err);
+    if (r == 0) r = server_identify(c->stream, &p->server, err);
+    if (r < 0 || !journal_has_position(j)) return r;
+    if (p->wal_end < lsn && p->in_recovery) {
+        r = fail(err, -EAGAIN, "the standby has not replayed up to the connector's position yet");
+        err->retriable = true;
+        return r;
+    }
+    return server_check(c->stream, server_known(j), p->server, lsn, p->wal_end, &p->server_trouble, err);
+}
+
 static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *err)
 {
     struct pg_conn *catalog;
@@ -187,11 +253,9 @@ static int plan_make(struct cdc_connector *c, struct plan *p, struct pg_error *e
     int r = c->ingest ? 0 : -EINVAL;
     if (r == 0) r = connector_catalog(c, &catalog, err);
     if (r < 0) return r;
-    if (c->config->initial_statements &&
-        (r = pg_exec(catalog, c->config->initial_statements, NULL, 0, 0, NULL, err)) < 0)
-        return r;
     if (is_streaming_wanted(c->config)) r = slot_check_server(catalog, err);
-    if (r == 0) r = slot_wal_end(catalog, &p->wal_end, err);
+    if (r == 0) r = slot_wal_end(catalog, &p->wal_end, &p->in_recovery, err);
+    if (r == 0 && is_streaming_wanted(c->config)) r = plan_server(c, p, err);
     if (r == 0) r = tables_read(catalog, c->config, &p->tables, err);
     if (r == 0) r = slot_read(catalog, c->config->slot_name, &p->slot, err);
     if (r == 0) r = plan_snapshot(c, p, err);
@@ -217,12 +281,6 @@ static int snapshot_between(void *arg)
     c->round_us = connector_now_us();
     journal_io_trim(c->stored->io);
     return journal_round(c->stored->journal);
-}
-
-static int stream_connect(struct cdc_connector *c, struct pg_error *err)
-{
-    struct pg_params params = connector_params(c->config, true);
-    return pg_conn_open(&params, &c->wait, &c->stream, err);
 }
 
 /* The snapshot is durable and shown: its last row is what was ingested last. */
@@ -521,6 +579,7 @@ static int stream_begin(struct cdc_connector *c, const struct plan *p, struct pg
     uint64_t lsn = journal_position(c->stored->journal).whole_lsn;
 
     if (c->config->streaming_delay_ms > 0) (void)c->wait.wait(c, -1, 0, (int)c->config->streaming_delay_ms);
+    if (server_remember(c->stored->journal, p->server) < 0) return fail(err, -EIO, "the journal could not be written");
     int r = stream_connect(c, err);
     if (r == 0) r = slot_start(c->stream, c->config, lsn, err);
     if (r < 0) return r;
@@ -556,7 +615,7 @@ int session_run(struct cdc_connector *c, struct pg_error *err)
     int r = plan_make(c, &p, err);
     if (r == 0 && p.snapshot) r = take_snapshot(c, &p, err);
     else if (r == 0 && !journal_has_position(c->stored->journal)) r = begin_without_snapshot(c, &p, err);
-    tables_done(&p.tables);
+    plan_done(&p);
     if (r < 0) return r;
     position_show(c);
     if (!is_streaming_wanted(c->config)) return rest(c);

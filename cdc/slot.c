@@ -57,14 +57,16 @@ int slot_check_server(struct pg_conn *c, struct pg_error *err)
     return r;
 }
 
-int slot_wal_end(struct pg_conn *c, uint64_t *ret_lsn, struct pg_error *err)
+int slot_wal_end(struct pg_conn *c, uint64_t *ret_lsn, bool *ret_in_recovery, struct pg_error *err)
 {
     struct pg_result *result;
 
-    int r =
-        one_row(c, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END",
-                &result, err);
+    int r = one_row(c,
+                    "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, "
+                    "pg_is_in_recovery()",
+                    &result, err);
     if (r < 0) return r;
+    if (ret_in_recovery) *ret_in_recovery = pg_result_text(result, 0, 1)[0] == 't';
     if (!pg_lsn_parse(pg_result_value(result, 0, 0), ret_lsn)) r = refuse(err, "the server gives no WAL position");
     pg_result_free(result);
     return r;

@@ -36,8 +36,8 @@ struct pg_table_list {
 
 /* wal_level and the right to replicate: what would make every later step fail. */
 int slot_check_server(struct pg_conn *c, struct pg_error *err) WARN_UNUSED;
-/* pg_current_wal_lsn(). */
-int slot_wal_end(struct pg_conn *c, uint64_t *ret_lsn, struct pg_error *err) WARN_UNUSED;
+/* pg_current_wal_lsn(); of a standby, how far it has replayed. ret_in_recovery: it is one; may be NULL. */
+int slot_wal_end(struct pg_conn *c, uint64_t *ret_lsn, bool *ret_in_recovery, struct pg_error *err) WARN_UNUSED;
 int slot_read(struct pg_conn *c, const char *name, struct slot *ret_slot, struct pg_error *err) WARN_UNUSED;
 /* On a replication connection: makes a slot and exports the snapshot of its consistent point, which lives until the next
  * statement on that connection. temporary: the slot too. */

@@ -233,7 +233,7 @@ static int transaction_begin(struct snapshot *s, struct pg_error *err)
     s->position.time_us = strtoll(pg_result_text(result, 0, 1), NULL, 10);
     pg_result_free(result);
     s->position.lsn = e->lsn;
-    return e->lsn ? 0 : slot_wal_end(e->conn, &s->position.lsn, err);
+    return e->lsn ? 0 : slot_wal_end(e->conn, &s->position.lsn, NULL, err);
 }
 
 static int tables_lock(const struct snapshot_env *e, const struct pg_table *tables, uint32_t count,
