@@ -141,6 +141,14 @@ struct broker_config {
     int64_t offsets_load_buffer_size;
     int64_t group_consumer_session_timeout_ms;
     int64_t group_consumer_heartbeat_interval_ms;
+    int64_t group_consumer_min_session_timeout_ms;
+    int64_t group_consumer_max_session_timeout_ms;
+    int64_t group_consumer_min_heartbeat_interval_ms;
+    int64_t group_consumer_max_heartbeat_interval_ms;
+    int64_t group_consumer_max_size;
+    char *group_consumer_assignors;
+    char *group_consumer_migration_policy; /* "bidirectional", "upgrade", "downgrade", "disabled" */
+    int64_t group_consumer_regex_refresh_interval_ms;
     /* security */
     char *authorizer_class_name; /* "": none */
     char *super_users;

@@ -2,6 +2,7 @@
 #include "broker/group.h"
 
 #include "base/log.h"
+#include "broker/assignor.h"
 #include "broker/coordinator_records.h"
 #include "broker/group_classic.h"
 
@@ -15,7 +16,14 @@ void groups_init(struct groups *gs, struct group_host *host)
                    .session_timeout_max_ms = 1800000,
                    .initial_rebalance_delay_ms = 3000,
                    .size_max = INT32_MAX,
-                   .offsets_retention_ms = 7 * 86400000LL},
+                   .offsets_retention_ms = 7 * 86400000LL,
+                   .options = {.consumer_session_timeout_ms = 45000, .consumer_heartbeat_interval_ms = 5000},
+                   .consumer_size_max = INT32_MAX,
+                   .consumer_regex_refresh_ms = 600000,
+                   .consumer_assignors = {&assignor_uniform, &assignor_range},
+                   .consumer_assignors_count = 2,
+                   .consumer_upgrade = true,
+                   .consumer_downgrade = true},
     };
 }
 
@@ -32,9 +40,8 @@ struct group *groups_find(struct groups *gs, struct slice id)
     return g;
 }
 
-void groups_add(struct groups *gs, struct group *g, const struct group_type *type, struct slice id)
+void group_init(struct groups *gs, struct group *g, const struct group_type *type, struct slice id)
 {
-    assert(!groups_find(gs, id));
     g->groups = gs;
     g->type = type;
     g->refs = 1;
@@ -43,20 +50,35 @@ void groups_add(struct groups *gs, struct group *g, const struct group_type *typ
     g->id[id.len] = 0;
     g->id_len = id.len;
     offsets_init(&g->offsets);
-    HASH_ADD_KEYPTR(hh, gs->by_id, g->id, g->id_len, g);
     group_count_bytes(g, (int64_t)(sizeof *g + id.len));
+}
+
+void groups_add(struct group *g)
+{
+    assert(!groups_find(g->groups, group_id(g)));
+    HASH_ADD_KEYPTR(hh, g->groups->by_id, g->id, g->id_len, g);
+    g->in_table = true;
 }
 
 void groups_remove(struct group *g)
 {
     assert(!g->removed);
-    HASH_DEL(g->groups->by_id, g);
+    if (g->in_table) HASH_DEL(g->groups->by_id, g);
+    g->in_table = false;
     g->removed = true;
     g->type->free(g);
     group_count_bytes(g, -(int64_t)g->bytes);
     g->groups->bytes -= g->offsets.bytes;
     offsets_done(&g->offsets);
     group_unref(g);
+}
+
+void groups_replace(struct group *old, struct group *g)
+{
+    g->offsets = old->offsets; /* their bytes are counted for all groups together */
+    offsets_init(&old->offsets);
+    groups_remove(old);
+    groups_add(g);
 }
 
 struct group *group_ref(struct group *g)
@@ -239,7 +261,7 @@ enum kafka_error groups_delete(struct groups *gs, struct slice id)
     if (!g) return KAFKA_GROUP_ID_NOT_FOUND;
     if (!g->type->is_empty(g)) return KAFKA_NON_EMPTY_GROUP;
     if (!sweep_group(g, &(struct sweep){.wants = wants_all})) return KAFKA_COORDINATOR_NOT_AVAILABLE;
-    enum kafka_error error = gs->host->append(gs->host, g, &(struct group_change){.type = GROUP_CHANGE_REMOVED}, 1);
+    enum kafka_error error = g->type->append_removed(g);
     if (error == KAFKA_NONE) groups_remove(g);
     return error;
 }
@@ -253,8 +275,7 @@ void groups_expire(struct groups *gs)
         struct sweep s = {.wants = wants_expired, .now_ms = now_ms};
         if (g->type->expires(g, &s.since_ms) && !sweep_group(g, &s)) continue;
         if (!g->type->is_empty(g) || !offsets_is_empty(&g->offsets)) continue;
-        if (gs->host->append(gs->host, g, &(struct group_change){.type = GROUP_CHANGE_REMOVED}, 1) != KAFKA_NONE)
-            continue;
+        if (g->type->append_removed(g) != KAFKA_NONE) continue;
         log_info("group", "group without members and offsets removed group=%s", g->id);
         groups_remove(g);
     }
@@ -297,7 +318,7 @@ void groups_apply_marker(struct groups *gs, int32_t partition, int32_t partition
 void groups_restore_removed(struct groups *gs, struct slice id)
 {
     struct group *g = groups_find(gs, id);
-    if (!g) return;
+    if (!classic_group_of(g)) return; /* it became one of another type */
     if (offsets_is_empty(&g->offsets)) groups_remove(g);
     else classic_group_restore(gs, id, &(struct classic_stored){.state_time_ms = -1});
 }

@@ -12,12 +12,17 @@
 #define OTTLA_GROUP_H
 
 #include "base/clock.h"
+#include "base/uuid.h"
 #include "broker/limits.h"
 #include "broker/offsets.h"
 #include "protocol/kafka_error.h"
 
 #include <ev.h>
 
+/* Assignors that a broker offers: each of those that there are. */
+#define GROUP_ASSIGNORS_MAX 4
+
+struct assignor;
 struct group;
 struct groups;
 struct group_host;
@@ -36,13 +41,30 @@ enum group_change_type {
     GROUP_CHANGE_REMOVED,        /* its protocol state is gone */
     GROUP_CHANGE_OFFSET,         /* topic, partition, offset */
     GROUP_CHANGE_OFFSET_REMOVED, /* topic, partition */
+    GROUP_CHANGE_CONSUMER,       /* consumer: see group_consumer.h */
 };
+
+struct consumer_change;
 
 struct group_change {
     enum group_change_type type;
     struct slice topic;
     int32_t partition;
     const struct offset_value *offset;
+    const struct consumer_change *consumer;
+};
+
+/* A topic as it is published now. */
+struct group_topic {
+    struct slice name; /* borrowed for the call */
+    struct uuid id;
+    int32_t partitions_count;
+};
+
+/* Options that a group may have for itself (DescribeConfigs of the resource type GROUP). */
+struct group_options {
+    int32_t consumer_session_timeout_ms;
+    int32_t consumer_heartbeat_interval_ms;
 };
 
 struct group_host {
@@ -60,6 +82,13 @@ struct group_host {
     /* append() as part of a producer's transaction; INVALID_PRODUCER_EPOCH: a newer producer was there. */
     enum kafka_error (*append_in_txn)(struct group_host *h, struct group *g, int64_t producer_id, int16_t epoch,
                                       const struct group_change *changes, uint32_t count);
+    /* False: there is no such topic. */
+    bool (*topic_by_name)(struct group_host *h, struct slice name, struct group_topic *ret_topic);
+    bool (*topic_by_id)(struct group_host *h, struct uuid id, struct group_topic *ret_topic);
+    /* All topics, in the order of their names. Returns the version of the metadata. */
+    int64_t (*topics_each)(struct group_host *h, void (*fn)(void *arg, const struct group_topic *topic), void *arg);
+    /* The group's own options, where it has some; ret_options holds the broker's. */
+    void (*options)(struct group_host *h, struct slice group_id, struct group_options *ret_options);
 };
 
 static inline void group_timer_init(struct group_timer *t, struct group_host *host, void (*fire)(struct group_timer *t))
@@ -82,6 +111,14 @@ struct group_config {
     int32_t initial_rebalance_delay_ms;
     int32_t size_max;
     int64_t offsets_retention_ms;
+    /* consumer groups (KIP-848) */
+    struct group_options options;
+    int32_t consumer_size_max;
+    int64_t consumer_regex_refresh_ms;
+    const struct assignor *consumer_assignors[GROUP_ASSIGNORS_MAX]; /* the first one is the default */
+    int32_t consumer_assignors_count;
+    bool consumer_upgrade;   /* a classic group with members becomes a consumer group when such a member joins */
+    bool consumer_downgrade; /* and back when only classic members are left */
 };
 
 /* -- groups -- */
@@ -92,6 +129,7 @@ struct group_caller {
     struct slice instance_id; /* null: dynamic */
     int32_t generation_id;    /* of the classic protocol; member epoch of others; -1: not a member */
     bool in_txn;              /* commits in a transaction, which may be without membership and during a rebalance */
+    bool knows_epochs;        /* OffsetCommit v9+: may be a member of a consumer group */
 };
 
 /* A group protocol. */
@@ -109,6 +147,8 @@ struct group_type {
     /* False: offsets do not expire now. Else the time from which retention counts, at the earliest: the commit's is
      * later or earlier. INT64_MIN: the commit's alone counts. */
     bool (*expires)(const struct group *g, int64_t *ret_since_ms);
+    /* Appends that the protocol state is gone; there are no members. */
+    enum kafka_error (*append_removed)(struct group *g);
     /* After the log was read: timers begin to run. */
     void (*loaded)(struct group *g);
     /* Members and parked requests are gone when it is called. */
@@ -120,8 +160,9 @@ struct group {
     const struct group_type *type;
     struct offsets offsets;
     uint32_t refs; /* of the table and of continuations */
-    bool removed;  /* not in the table any more; state Dead for whoever still holds a reference */
-    size_t bytes;  /* counted in groups->bytes */
+    bool in_table;
+    bool removed; /* not in the table any more; state Dead for whoever still holds a reference */
+    size_t bytes; /* counted in groups->bytes */
     uint32_t id_len;
     char *id;
     UT_hash_handle hh;
@@ -140,10 +181,13 @@ void groups_done(struct groups *gs);
 
 /* NULL: unknown. */
 struct group *groups_find(struct groups *gs, struct slice id);
-/* For protocols: puts g, which is zeroed but for what the protocol filled, into the table under id, with one reference.
- */
-void groups_add(struct groups *gs, struct group *g, const struct group_type *type, struct slice id);
-/* Takes g out of the table, without writing anything. */
+/* For protocols: prepares g, which is zeroed but for what the protocol filled, with one reference. */
+void group_init(struct groups *gs, struct group *g, const struct group_type *type, struct slice id);
+/* Puts a prepared group, whose id is new, into the table. */
+void groups_add(struct group *g);
+/* Puts a prepared group into the place of old, which goes and leaves it its offsets. */
+void groups_replace(struct group *old, struct group *g);
+/* Takes g out of the table, without writing anything; a prepared one that was never put there is freed. */
 void groups_remove(struct group *g);
 static inline struct slice group_id(const struct group *g)
 {

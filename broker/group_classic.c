@@ -2,6 +2,7 @@
 #include "broker/group_classic.h"
 
 #include "base/log.h"
+#include "broker/consumer_classic.h"
 #include "broker/group_members.h"
 #include "broker/limits.h"
 
@@ -305,14 +306,23 @@ static void pending_expired(struct group_timer *t)
 
 /* -- JoinGroup -- */
 
-struct group *classic_group_make(struct groups *gs, struct slice id)
+static struct classic_group *group_new(struct groups *gs, struct slice id)
 {
     struct classic_group *c = xcalloc(1, sizeof *c);
-    groups_add(gs, &c->group, &classic_type, id);
+    group_init(gs, &c->group, &classic_type, id);
     group_count_bytes(&c->group, (int64_t)(sizeof *c - sizeof c->group));
     c->state_time_ms = now_ms(c);
     group_timer_init(&c->join_timer, gs->host, join_timer_fired);
     group_timer_init(&c->sync_timer, gs->host, sync_timer_fired);
+    return c;
+}
+
+struct group *classic_group_make(struct groups *gs, struct slice id)
+{
+    struct classic_group *c = group_new(gs, id);
+    struct group *old = groups_find(gs, id);
+    if (old) groups_replace(old, &c->group);
+    else groups_add(&c->group);
     return &c->group;
 }
 
@@ -500,6 +510,23 @@ void classic_join(struct groups *gs, const struct classic_join *in, struct class
     }
     struct group *g = groups_find(gs, in->group_id);
     bool known = in->member_id.len > 0;
+    struct consumer_group *consumer = consumer_group_of(g);
+    if (consumer && consumer->members) {
+        consumer_join(consumer, in, call);
+        return;
+    }
+    if (consumer && !known) {
+        enum kafka_error error = consumer_empty_to_classic(consumer);
+        if (error != KAFKA_NONE) {
+            join_answer_error(call, error, in->member_id);
+            return;
+        }
+        g = groups_find(gs, in->group_id);
+    }
+    if (consumer && known) {
+        join_answer_error(call, KAFKA_UNKNOWN_MEMBER_ID, in->member_id);
+        return;
+    }
     if (g ? g->type != &classic_type : known) {
         join_answer_error(call, g ? KAFKA_INCONSISTENT_GROUP_PROTOCOL : KAFKA_UNKNOWN_MEMBER_ID, in->member_id);
         return;
@@ -597,7 +624,12 @@ void classic_sync(struct groups *gs, const struct classic_sync *in, struct class
         sync_answer_error(call, KAFKA_INVALID_GROUP_ID);
         return;
     }
-    struct classic_group *c = classic_group_of(groups_find(gs, in->group_id));
+    struct group *g = groups_find(gs, in->group_id);
+    if (consumer_group_of(g)) {
+        consumer_sync(consumer_group_of(g), in, call);
+        return;
+    }
+    struct classic_group *c = classic_group_of(g);
     struct classic_member *m;
     enum kafka_error error = c ? sync_check(c, in, &m) : KAFKA_UNKNOWN_MEMBER_ID;
     if (error != KAFKA_NONE) {
@@ -620,7 +652,9 @@ void classic_sync(struct groups *gs, const struct classic_sync *in, struct class
 enum kafka_error classic_heartbeat(struct groups *gs, struct slice id, const struct group_caller *caller)
 {
     if (!id.len) return KAFKA_INVALID_GROUP_ID;
-    struct classic_group *c = classic_group_of(groups_find(gs, id));
+    struct group *g = groups_find(gs, id);
+    if (consumer_group_of(g)) return consumer_classic_heartbeat(consumer_group_of(g), caller);
+    struct classic_group *c = classic_group_of(g);
     if (!c) return KAFKA_UNKNOWN_MEMBER_ID;
     struct classic_member *m;
     enum kafka_error error = classic_member_check(c, caller->member_id, caller->instance_id, &m);
@@ -633,7 +667,12 @@ enum kafka_error classic_heartbeat(struct groups *gs, struct slice id, const str
 
 void classic_leave(struct groups *gs, struct slice id, struct classic_leave *leaves, int32_t count)
 {
-    struct classic_group *c = classic_group_of(groups_find(gs, id));
+    struct group *g = groups_find(gs, id);
+    if (consumer_group_of(g)) {
+        consumer_leave(consumer_group_of(g), leaves, count);
+        return;
+    }
+    struct classic_group *c = classic_group_of(g);
     bool left = false, pending_left = false;
     for (int32_t i = 0; i < count; i++) {
         struct classic_leave *l = &leaves[i];
@@ -729,6 +768,12 @@ static bool expires(const struct group *g, int64_t *ret_since_ms)
     return c->state == CLASSIC_STABLE && c->topics_known;
 }
 
+static enum kafka_error append_removed(struct group *g)
+{
+    struct group_host *h = g->groups->host;
+    return h->append(h, g, &(struct group_change){.type = GROUP_CHANGE_REMOVED}, 1);
+}
+
 static void loaded(struct group *g)
 {
     struct classic_group *c = classic_group_of(g);
@@ -747,25 +792,20 @@ static const struct group_type classic_type = {
     .check_offset_delete = check_offset_delete,
     .is_subscribed = is_subscribed,
     .expires = expires,
+    .append_removed = append_removed,
     .loaded = loaded,
     .free = group_removed,
 };
 
 /* -- restore -- */
 
-void classic_group_restore(struct groups *gs, struct slice id, const struct classic_stored *stored)
+static void fill(struct classic_group *c, const struct classic_stored *stored)
 {
-    struct group *g = groups_find(gs, id);
-    if (!g) g = classic_group_make(gs, id);
-    struct classic_group *c = classic_group_of(g);
-    assert(c && "the log of another type is replayed by its own protocol");
-    while (c->members) member_remove(c->members, KAFKA_UNKNOWN_MEMBER_ID);
-
     for (int32_t i = 0; i < stored->members_count; i++) {
         const struct classic_stored_member *s = &stored->members[i];
         if (classic_member_find(c, s->id) || (s->instance_id.ptr && classic_instance_find(c, s->instance_id))) continue;
-        struct classic_protocol protocol = {.name = stored->protocol_name.ptr ? stored->protocol_name : SLICE_EMPTY,
-                                            .metadata = s->metadata};
+        struct classic_protocol chosen = {.name = stored->protocol_name.ptr ? stored->protocol_name : SLICE_EMPTY,
+                                          .metadata = s->metadata};
         struct classic_join in = {
             .instance_id = s->instance_id,
             .client_id = s->client_id,
@@ -773,8 +813,8 @@ void classic_group_restore(struct groups *gs, struct slice id, const struct clas
             .protocol_type = stored->protocol_type,
             .session_timeout_ms = s->session_timeout_ms,
             .rebalance_timeout_ms = s->rebalance_timeout_ms >= 0 ? s->rebalance_timeout_ms : s->session_timeout_ms,
-            .protocols = &protocol,
-            .protocols_count = 1,
+            .protocols = s->protocols ? s->protocols : &chosen,
+            .protocols_count = s->protocols ? s->protocols_count : 1,
         };
         /* Who is forgotten for want of memory, or its assignment, joins again. */
         struct classic_member *m = classic_member_add(c, &in, s->id, session_expired);
@@ -782,10 +822,42 @@ void classic_group_restore(struct groups *gs, struct slice id, const struct clas
     }
     struct classic_member *leader = stored->leader.ptr ? classic_member_find(c, stored->leader) : NULL;
     if (leader) c->leader = leader;
+    bool choose = c->members && stored->members[0].protocols;
     classic_group_text_set(c, &c->protocol_type, stored->protocol_type.len ? stored->protocol_type : SLICE_NULL);
-    classic_group_text_set(c, &c->protocol_name, stored->protocol_name);
+    classic_group_text_set(c, &c->protocol_name, choose ? classic_protocol_choose(c) : stored->protocol_name);
     c->generation_id = stored->generation_id;
     c->state = c->state_before = c->members ? CLASSIC_STABLE : CLASSIC_EMPTY;
     c->state_time_ms = stored->state_time_ms;
     classic_topics_update(c);
+}
+
+void classic_group_restore(struct groups *gs, struct slice id, const struct classic_stored *stored)
+{
+    struct classic_group *c = classic_group_of(groups_find(gs, id));
+    if (!c) c = classic_group_of(classic_group_make(gs, id));
+    while (c->members) member_remove(c->members, KAFKA_UNKNOWN_MEMBER_ID);
+    fill(c, stored);
+}
+
+/* -- from and to groups of another type -- */
+
+struct classic_group *classic_group_new(struct groups *gs, struct slice id, const struct classic_stored *stored)
+{
+    struct classic_group *c = group_new(gs, id);
+    fill(c, stored);
+    return c;
+}
+
+void classic_group_begin(struct classic_group *c, const char *reason)
+{
+    for (struct classic_member *m = c->members; m; m = m->hh.next) session_restart(m);
+    if (c->members) prepare_rebalance(c, reason);
+}
+
+void classic_answer_parked(struct classic_group *c, enum kafka_error error)
+{
+    for (struct classic_member *m = c->members; m; m = m->hh.next) {
+        member_answer_join_error(m, error, slice_of(m->id));
+        member_answer_sync(m, error);
+    }
 }

@@ -173,7 +173,7 @@ void classic_leave(struct groups *gs, struct slice id, struct classic_leave *lea
 
 /* -- for the log and for descriptions -- */
 
-/* A simple group: no protocol type, no members. */
+/* A simple group: no protocol type, no members. A group that has the id now gives it its offsets and goes. */
 struct group *classic_group_make(struct groups *gs, struct slice id);
 /* NULL: g is of another type. */
 struct classic_group *classic_group_of(struct group *g);
@@ -183,18 +183,31 @@ struct slice classic_member_metadata(const struct classic_member *m);
 /* A group as it was stored (GroupMetadataValue). */
 struct classic_stored_member {
     struct slice id, instance_id, client_id, client_host, metadata, assignment;
+    const struct classic_protocol *protocols; /* NULL: only the chosen one, with this metadata, is known */
+    int32_t protocols_count;
     int32_t session_timeout_ms;
     int32_t rebalance_timeout_ms; /* -1: unknown, old record */
 };
 struct classic_stored {
     struct slice protocol_type;
-    struct slice protocol_name; /* null: none */
+    struct slice protocol_name; /* null: none, or of members whose protocols are known, what they choose */
     struct slice leader;        /* null: none */
     int32_t generation_id;
     int64_t state_time_ms;
     const struct classic_stored_member *members;
     int32_t members_count;
 };
+/* -- from and to groups of another type (consumer_classic.c) -- */
+
+/* A group with these members that is in no table yet: groups_replace() or groups_remove() is next. */
+struct classic_group *classic_group_new(struct groups *gs, struct slice id, const struct classic_stored *stored);
+/* It has taken another's place: the members' sessions begin, and a rebalance. */
+void classic_group_begin(struct classic_group *c, const char *reason);
+/* All that is parked in the group gets this error. */
+void classic_answer_parked(struct classic_group *c, enum kafka_error error);
+/* For JoinGroup: a new member id, to be freed. */
+char *classic_member_id_make(const struct classic_join *in);
+
 /* Replaces the protocol state of the group; its offsets stay. The group's timers start with groups_loaded(). */
 void classic_group_restore(struct groups *gs, struct slice id, const struct classic_stored *stored);
 

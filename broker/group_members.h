@@ -22,8 +22,6 @@ enum kafka_error classic_member_check(const struct classic_group *c, struct slic
 /* The same protocols with the same metadata in the same order. */
 bool classic_member_matches(const struct classic_member *m, const struct classic_join *in);
 
-/* A new one, to be freed. */
-char *classic_member_id_make(const struct classic_join *in);
 /* Is there room for what the join brings, beyond what the member has? c NULL: the group is new. */
 bool classic_memory_allows(const struct groups *gs, const struct classic_group *c, const struct classic_join *in);
 /* expired: the session has run out. NULL: no memory. */

@@ -1,6 +1,7 @@
 /* broker/group_records.c: see group_records.h. */
 #include "broker/group_records.h"
 
+#include "broker/consumer_records.h"
 #include "broker/group_classic.h"
 #include "protocol/messages.h"
 
@@ -72,6 +73,7 @@ void group_record_put(struct coordinator_writer *w, struct group *g, const struc
     case GROUP_CHANGE_REMOVED:
         coordinator_put(w, RECORD_CLASSIC_GROUP, &(struct group_metadata_key){.group = group_id(g)}, 0, NULL);
         break;
+    case GROUP_CHANGE_CONSUMER: consumer_record_put(w, g, change->consumer); break;
     }
 }
 
@@ -143,5 +145,12 @@ const struct coordinator_row group_rows[] = {
     {RECORD_LEGACY_OFFSET, apply_legacy_offset},
     {RECORD_OFFSET, apply_offset},
     {RECORD_CLASSIC_GROUP, apply_classic_group},
+    {CONSUMER_CHANGE_EPOCH, consumer_epoch_apply},
+    {CONSUMER_CHANGE_OLD_METADATA, consumer_old_metadata_apply},
+    {CONSUMER_CHANGE_PROFILE, consumer_profile_apply},
+    {CONSUMER_CHANGE_TARGET_EPOCH, consumer_target_epoch_apply},
+    {CONSUMER_CHANGE_TARGET, consumer_target_apply},
+    {CONSUMER_CHANGE_POSITION, consumer_position_apply},
+    {CONSUMER_CHANGE_REGEX, consumer_regex_apply},
     {0},
 };

@@ -1,7 +1,8 @@
 /* broker/group_records.h: changes of groups as records of `__consumer_offsets`, in Kafka's formats (docs/groups.md).
  *
  * Written: OffsetCommit key 1, value v4 (v1 where the commit has a retention time of its own); GroupMetadata key 2,
- * value v3. Read: every version of these and of the legacy key 0. Threads: any; nothing is kept. */
+ * value v3; ConsumerGroup*, keys 3 to 8 and 16, value v0 (consumer_records.h). Read: every version of these and of the
+ * legacy key 0. Threads: any; nothing is kept. */
 #ifndef OTTLA_GROUP_RECORDS_H
 #define OTTLA_GROUP_RECORDS_H
 

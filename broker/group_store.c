@@ -1,9 +1,13 @@
 /* broker/group_store.c: see group_store.h. */
 #include "broker/group_store.h"
 
+#include "broker/assignor.h"
 #include "broker/coordinator_log.h"
+#include "broker/group_consumer.h"
 #include "broker/group_records.h"
 #include "broker/state.h"
+
+#include <strings.h>
 
 struct store {
     struct groups groups;
@@ -88,6 +92,56 @@ static void store_when_durable(struct group_host *h, struct group *g, void (*don
     coordinator_log_when_durable(&container_of(h, struct store, host)->log, group_id(g), NULL, done, arg);
 }
 
+/* -- topics and options, as they are published now -- */
+
+/* The snapshot lives on when it is given back: only this thread publishes another one. */
+static const struct metadata *published(struct group_host *h)
+{
+    const struct metadata *m = broker_metadata(container_of(h, struct store, host)->broker);
+    metadata_unref(m);
+    return m;
+}
+
+static struct group_topic topic_as_shown(const struct metadata_topic *t)
+{
+    return (struct group_topic){.name = slice_of(t->name), .id = t->id, .partitions_count = t->partitions_count};
+}
+
+static bool store_topic_by_name(struct group_host *h, struct slice name, struct group_topic *ret_topic)
+{
+    const struct metadata_topic *t = metadata_topic(published(h), name);
+    if (t) *ret_topic = topic_as_shown(t);
+    return t != NULL;
+}
+
+static bool store_topic_by_id(struct group_host *h, struct uuid id, struct group_topic *ret_topic)
+{
+    const struct metadata_topic *t = metadata_topic_by_id(published(h), id);
+    if (t) *ret_topic = topic_as_shown(t);
+    return t != NULL;
+}
+
+static int64_t store_topics_each(struct group_host *h, void (*fn)(void *arg, const struct group_topic *topic),
+                                 void *arg)
+{
+    const struct metadata *m = published(h);
+    for (int32_t i = 0; i < m->topics_count; i++) {
+        struct group_topic t = topic_as_shown(m->topics[i]);
+        fn(arg, &t);
+    }
+    return m->version;
+}
+
+static void store_options(struct group_host *h, struct slice group_id, struct group_options *ret_options)
+{
+    const struct config_list *own = metadata_resource_config(published(h), CONFIG_RESOURCE_GROUP, group_id);
+    if (!own) return;
+    const char *session = config_list_get(own, "consumer.session.timeout.ms");
+    const char *heartbeat = config_list_get(own, "consumer.heartbeat.interval.ms");
+    if (session) ret_options->consumer_session_timeout_ms = atoi(session);
+    if (heartbeat) ret_options->consumer_heartbeat_interval_ms = atoi(heartbeat);
+}
+
 /* -- the log's callbacks -- */
 
 static void log_marker(struct coordinator_log *l, int32_t partition, int64_t producer_id, bool commit)
@@ -131,19 +185,43 @@ static void expire_fired(struct ev_loop *loop, ev_timer *w, int events)
 static void topic_changed(struct topic_watch *w, enum topic_event event, const struct metadata_topic *topic)
 {
     struct store *s = container_of(w, struct store, watch);
+    if (event != TOPIC_CONFIGURED) consumer_topic_changed(&s->groups, slice_of(topic->name), event == TOPIC_CREATED);
     if (event == TOPIC_DELETED && strcmp(topic->name, TOPIC_OFFSETS) != 0)
         groups_topic_deleted(&s->groups, slice_of(topic->name));
+}
+
+/* "uniform,range": those that there are, in this order. */
+static void assignors_read(struct group_config *to, const char *names)
+{
+    struct slice name;
+    for (const char *p = names; to->consumer_assignors_count < GROUP_ASSIGNORS_MAX && option_list_next(&p, &name);) {
+        const struct assignor *a = assignor_find(name);
+        if (a) to->consumer_assignors[to->consumer_assignors_count++] = a;
+    }
+    if (!to->consumer_assignors_count) to->consumer_assignors[to->consumer_assignors_count++] = &assignor_uniform;
+}
+
+static bool policy_has(const char *policy, const char *direction)
+{
+    return strcasecmp(policy, "bidirectional") == 0 || strcasecmp(policy, direction) == 0;
 }
 
 static void config_refresh(struct store *s, const struct broker_config *c)
 {
     s->groups.config = (struct group_config){
+        .options = {.consumer_session_timeout_ms = (int32_t)c->group_consumer_session_timeout_ms,
+                    .consumer_heartbeat_interval_ms = (int32_t)c->group_consumer_heartbeat_interval_ms},
+        .consumer_size_max = (int32_t)c->group_consumer_max_size,
+        .consumer_regex_refresh_ms = c->group_consumer_regex_refresh_interval_ms,
+        .consumer_upgrade = policy_has(c->group_consumer_migration_policy, "upgrade"),
+        .consumer_downgrade = policy_has(c->group_consumer_migration_policy, "downgrade"),
         .session_timeout_min_ms = (int32_t)c->group_min_session_timeout_ms,
         .session_timeout_max_ms = (int32_t)c->group_max_session_timeout_ms,
         .initial_rebalance_delay_ms = (int32_t)c->group_initial_rebalance_delay_ms,
         .size_max = (int32_t)c->group_max_size,
         .offsets_retention_ms = c->offsets_retention_minutes * 60000,
     };
+    assignors_read(&s->groups.config, c->group_consumer_assignors);
 }
 
 void groups_open(struct broker *b)
@@ -155,7 +233,11 @@ void groups_open(struct broker *b)
                                   .timer_stop = store_timer_stop,
                                   .append = store_append,
                                   .append_in_txn = store_append_in_txn,
-                                  .when_durable = store_when_durable};
+                                  .when_durable = store_when_durable,
+                                  .topic_by_name = store_topic_by_name,
+                                  .topic_by_id = store_topic_by_id,
+                                  .topics_each = store_topics_each,
+                                  .options = store_options};
     groups_init(&s->groups, &s->host);
     producer_ids_init(&s->producer_ids, b);
     b->groups = &s->groups;

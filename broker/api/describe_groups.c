@@ -1,5 +1,5 @@
 /* DescribeGroups, key 15. Control thread (owns groups). What members said and were assigned is shown while the group is
- * Stable. An unknown group is Dead, without an error up to v5, with GROUP_ID_NOT_FOUND from v6. */
+ * Stable. An unknown group, and one of another type, is Dead, without an error up to v5, with GROUP_ID_NOT_FOUND from v6. */
 #include "broker/api/authorized.h"
 #include "broker/group_classic.h"
 #include "broker/group_store.h"
@@ -43,13 +43,15 @@ API_HANDLER(describe_groups)
         struct group *g = groups_find(gs, in->groups[i]);
         if (in->include_authorized_operations)
             o->authorized_operations = authorized_operations(rq, RESOURCE_GROUP, in->groups[i]);
-        o->group_state = g ? slice_of(g->type->state_name(g)) : SLICE("Dead");
-        if (g) {
-            if (!describe_classic(rq, classic_group_of(g), o)) return API_CLOSE;
+        struct classic_group *c = classic_group_of(g);
+        o->group_state = c ? slice_of(g->type->state_name(g)) : SLICE("Dead");
+        if (c) {
+            if (!describe_classic(rq, c, o)) return API_CLOSE;
         } else if (rq->version >= 6) {
             o->error_code = KAFKA_GROUP_ID_NOT_FOUND;
-            o->error_message =
-                slice_of(arena_printf(&rq->arena, "Group " SLICE_FMT " not found.", SLICE_ARG(in->groups[i])));
+            o->error_message = slice_of(arena_printf(
+                &rq->arena, g ? "Group " SLICE_FMT " is not a classic group." : "Group " SLICE_FMT " not found.",
+                SLICE_ARG(in->groups[i])));
         }
     }
     return API_REPLY;

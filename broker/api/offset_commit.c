@@ -86,7 +86,8 @@ API_HANDLER(offset_commit)
         error = groups_check_commit(gs, in->group_id,
                                     &(struct group_caller){.member_id = in->member_id,
                                                            .instance_id = in->group_instance_id,
-                                                           .generation_id = in->generation_id_or_member_epoch},
+                                                           .generation_id = in->generation_id_or_member_epoch,
+                                                           .knows_epochs = rq->version >= 9},
                                     rq->version >= 9 ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_ILLEGAL_GENERATION, &g);
     if (!gs || !any || error != KAFKA_NONE) {
         answer(c, error);

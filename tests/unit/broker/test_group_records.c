@@ -215,10 +215,14 @@ Test(group_records, commits_in_a_transaction_wait)
 
 Test(group_records, unknown_types_are_left_alone_and_damage_is_told)
 {
-    cr_expect(apply("00030001"
+    cr_expect(apply("00110001"
                     "67",
                     "0000"),
-              "a group of another protocol");
+              "a streams group");
+    cr_expect_not(apply("00030001"
+                        "67",
+                        "0000"),
+                  "a consumer group without its epoch");
     cr_expect(apply("7fff", "0000"));
     cr_expect_not(apply("00", "0000"));
     cr_expect_not(apply(offset_key, "0009"), "a version that nobody has written yet");
