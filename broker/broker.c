@@ -287,6 +287,8 @@ struct topic_job {
     bool delete;
     int32_t partitions_count;
     struct config_list config;
+    const struct broker_topic *ensure; /* instead of the above; borrowed from who waits */
+    uint32_t ensure_count;
     void (*done)(void *arg, enum kafka_error error, const char *text);
     void *arg;
 };
@@ -305,6 +307,25 @@ static void job_committed(void *arg, enum kafka_error error)
     job_free(j);
 }
 
+static enum kafka_error ensure_all(struct metadata_change *change, const struct topic_job *j, struct err *err)
+{
+    for (uint32_t i = 0; i < j->ensure_count; i++) {
+        const struct broker_topic *t = &j->ensure[i];
+        struct topic_spec spec = {.name = slice_of(t->name),
+                                  .partitions_count = t->partitions_count,
+                                  .replication_factor = -1,
+                                  .config = t->config,
+                                  .config_count = t->config_count};
+        if (metadata_topic(metadata_change_view(change), spec.name)) continue;
+        enum kafka_error error = metadata_change_create_topic(change, &spec, false, NULL, err);
+        if (error != KAFKA_NONE) {
+            err_prefix(err, "%s", t->name);
+            return error;
+        }
+    }
+    return KAFKA_NONE;
+}
+
 static void job_run(void *arg)
 {
     struct topic_job *j = arg;
@@ -317,7 +338,9 @@ static void job_run(void *arg)
     struct err err = ERR_NONE;
     enum kafka_error error;
 
-    if (j->delete) {
+    if (j->ensure) {
+        error = ensure_all(change, j, &err);
+    } else if (j->delete) {
         const struct metadata_topic *t = metadata_topic(metadata_change_view(change), spec.name);
         error = t ? metadata_change_delete_topic(change, t->id, &err)
                   : err_set(&err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "topic %s does not exist", j->name);
@@ -345,7 +368,7 @@ static struct topic_job *job_new(struct broker *b, const char *name,
 {
     struct topic_job *j = xcalloc(1, sizeof *j);
     j->broker = b;
-    j->name = xstrdup(name);
+    j->name = name ? xstrdup(name) : NULL;
     j->done = done;
     j->arg = arg;
     return j;
@@ -417,6 +440,22 @@ enum kafka_error broker_topic_ensure(struct broker *b, const char *name, int32_t
     if (exists) return KAFKA_NONE;
     enum kafka_error error = broker_topic_create(b, name, partitions_count, config, config_count, err);
     return error == KAFKA_TOPIC_ALREADY_EXISTS ? KAFKA_NONE : error;
+}
+
+enum kafka_error broker_topics_ensure(struct broker *b, const struct broker_topic *topics, uint32_t topics_count,
+                                      struct err *err)
+{
+    const struct metadata *m = broker_metadata(b);
+    struct job_wait w = {0};
+    uint32_t existing = 0;
+
+    for (uint32_t i = 0; i < topics_count; i++) existing += metadata_topic(m, slice_of(topics[i].name)) != NULL;
+    metadata_unref(m);
+    if (existing == topics_count) return KAFKA_NONE;
+    struct topic_job *j = job_new(b, NULL, job_wake, &w);
+    j->ensure = topics;
+    j->ensure_count = topics_count;
+    return job_wait(b, j, &w, err);
 }
 
 enum kafka_error broker_topic_delete(struct broker *b, const char *name, struct err *err)

@@ -57,7 +57,16 @@ enum kafka_error broker_topic_ensure(struct broker *b, const char *name, int32_t
                                      const struct config_entry *config, uint32_t config_count,
                                      struct err *err) WARN_UNUSED;
 enum kafka_error broker_topic_delete(struct broker *b, const char *name, struct err *err) WARN_UNUSED;
-/* The same without waiting: done(arg, error, text) runs on the control thread. Any thread. The arguments are copied.
+/* Creates those of the topics that do not exist, in one change: one wait for the disk for all of them. */
+struct broker_topic {
+    const char *name;
+    int32_t partitions_count;
+    const struct config_entry *config;
+    uint32_t config_count;
+};
+enum kafka_error broker_topics_ensure(struct broker *b, const struct broker_topic *topics, uint32_t topics_count,
+                                      struct err *err) WARN_UNUSED;
+/* broker_topic_create() without waiting: done(arg, error, text) runs on the control thread. Any thread. The arguments are copied.
  * An existing topic is TOPIC_ALREADY_EXISTS. */
 void broker_topic_create_async(struct broker *b, const char *name, int32_t partitions_count,
                                const struct config_entry *config, uint32_t config_count,

@@ -121,7 +121,8 @@ static void delete_opened(struct metadata_change *c, uint32_t first)
     }
 }
 
-/* Opens the logs of t from partition `first` on: before the record is written, so that a full disk refuses the topic. */
+/* Opens the logs of t from partition `first` on: before the record is written, so that a folder that cannot be read, or be set
+ * aside, refuses the topic. */
 static enum kafka_error open_logs(struct metadata_change *c, struct metadata_topic *t, int32_t first, struct err *err)
 {
     uint32_t opened_before = c->opened_count;

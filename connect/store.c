@@ -11,8 +11,6 @@
 #include "protocol/record.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
 
 #define READ_BYTES  (64 * 1024)
 #define CONTENT_MAX (16 * 1024 * 1024) /* of a compressed batch that Kafka Connect left behind [bytes] */
@@ -196,44 +194,22 @@ static char *store_last(struct connect_store *store, enum connect_topic topic, c
     return l.value;
 }
 
-/* -- creation: all three topics at once, so that they share the wait for the disk -- */
-
-struct creation {
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    int left;
-    enum kafka_error error;
-    char text[200];
-};
-
-static void topic_created(void *arg, enum kafka_error error, const char *text)
-{
-    struct creation *c = arg;
-
-    pthread_mutex_lock(&c->lock);
-    if (error != KAFKA_NONE && error != KAFKA_TOPIC_ALREADY_EXISTS && c->error == KAFKA_NONE) {
-        c->error = error;
-        snprintf(c->text, sizeof c->text, "%s", text ? text : "");
-    }
-    if (--c->left == 0) pthread_cond_signal(&c->done);
-    pthread_mutex_unlock(&c->lock);
-}
+/* -- opening -- */
 
 static int topics_create(struct broker *broker, struct err *err)
 {
     static const struct config_entry compact[] = {{"cleanup.policy", "compact"}};
-    struct creation c = {
-        .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .left = CONNECT_TOPICS_COUNT};
+    struct broker_topic wanted[CONNECT_TOPICS_COUNT];
 
     for (int i = 0; i < CONNECT_TOPICS_COUNT; i++)
-        broker_topic_create_async(broker, topics[i].name, topics[i].partitions_count, compact, countof(compact),
-                                  topic_created, &c);
-    pthread_mutex_lock(&c.lock);
-    while (c.left > 0) pthread_cond_wait(&c.done, &c.lock);
-    pthread_mutex_unlock(&c.lock);
-    if (c.error != KAFKA_NONE)
-        return err_set(err, -EIO, "the topics of Connect cannot be created: %s %s", kafka_error_name(c.error), c.text);
-    return 0;
+        wanted[i] = (struct broker_topic){.name = topics[i].name,
+                                          .partitions_count = topics[i].partitions_count,
+                                          .config = compact,
+                                          .config_count = countof(compact)};
+    enum kafka_error error = broker_topics_ensure(broker, wanted, CONNECT_TOPICS_COUNT, err);
+    if (error == KAFKA_NONE) return 0;
+    err_prefix(err, "the topics of Connect cannot be created");
+    return -EIO;
 }
 
 static int logs_open(struct broker_store *s, enum connect_topic topic, struct err *err)

@@ -226,7 +226,7 @@ int io_replace_file(const struct io_ops *io, int dir_fd, const char *dir_path, c
         (void)io->unlinkat(dir_fd, beside, 0);
         return r;
     }
-    return sync ? io_sync_dir(io, dir_fd, dir_path) : 0;
+    return sync && dir_path ? io_sync_dir(io, dir_fd, dir_path) : 0;
 }
 
 struct removal {

@@ -242,7 +242,8 @@ static int write_identity(struct log_dir *dir, bool meta, bool format, struct er
         uuid_format(dir->directory_id, id);
         snprintf(text, sizeof text, "version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", dir->cluster_id,
                  dir->options.node_id, id);
-        r = io_replace_file(dir->io, dir->fd, ".", META_FILE, text, strlen(text), !format);
+        /* Whole when its name is there: an empty one would keep the directory shut. The format's rename syncs this one's. */
+        r = io_replace_file(dir->io, dir->fd, format ? NULL : ".", META_FILE, text, strlen(text), true);
     }
     if (!r && format) {
         snprintf(text, sizeof text, "version=%d\n", LOG_DIR_FORMAT_VERSION);
@@ -461,15 +462,21 @@ static int write_partition_metadata(struct partition_log *log)
     return io_replace_file(log->dir->io, log->dir->fd, log->name, path, text, strlen(text), false);
 }
 
-static int create_folder(struct partition_log *log)
+void log_begin(struct partition_log *log)
+{
+    log->producers = xmalloc(sizeof *log->producers);
+    producer_state_init(log->producers);
+    log->unmade = log->loaded = true;
+}
+
+int log_make_folder(struct partition_log *log)
 {
     struct log_dir *dir = log->dir;
     int r = dir->io->mkdirat(dir->fd, log->name, 0755);
-    if (!r) r = write_partition_metadata(log);
+    if (!r || r == -EEXIST) r = write_partition_metadata(log); /* there: an earlier try came no further */
     if (r) return r;
-    log->producers = xmalloc(sizeof *log->producers);
-    producer_state_init(log->producers);
-    log->new_folder = log->dir_unsynced = log->loaded = true;
+    log->unmade = false;
+    log->new_folder = log->dir_unsynced = true;
     return 0;
 }
 
@@ -543,7 +550,7 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
         log->clean_end = -1;
         pthread_mutex_unlock(&dir->lock);
         if (stale) r = log_dir_write_checkpoints(dir);
-        if (!r) r = create_folder(log);
+        if (!r) log_begin(log);
     }
     if (r) return err_set(err, r, "cannot open %s/%s: %s", dir->path, log->name, strerror(-r));
     if (!exists) return 0;

@@ -79,6 +79,7 @@ struct partition_log {
     bool epochs_unsynced;          /* the file is written and not synced */
     bool dir_unsynced;             /* entries of the folder were made or removed since it was synced */
     bool new_folder;               /* the folder itself and partition.metadata are not synced yet */
+    bool unmade;                   /* there is no folder: the first segment brings it */
     bool syncing;                  /* in the sync service's queue or hands */
     atomic_bool failed;            /* takes no writes until the next start */
     atomic_bool read_failure_told; /* in the log file, once */
@@ -208,6 +209,12 @@ void log_replace_segments(struct partition_log *log, uint32_t first, uint32_t co
 /* Writes <log end>.snapshot. Under the lock. Returns 0 or -errno. */
 int log_write_snapshot(struct partition_log *log) WARN_UNUSED;
 int log_write_epochs(struct partition_log *log) WARN_UNUSED;
+
+/* -- log_dir.c -- */
+/* The log is new and empty, without a folder. */
+void log_begin(struct partition_log *log);
+/* Makes the folder of a log that has none, or finishes the making; not synced. Under the lock. Returns 0 or -errno. */
+int log_make_folder(struct partition_log *log) WARN_UNUSED;
 
 /* -- recovery.c -- */
 struct log_load {

@@ -55,9 +55,11 @@ int log_roll(struct partition_log *log)
     struct file_ref *file;
     int64_t end = atomic_load(&log->log_end);
 
+    int r = log->unmade ? log_make_folder(log) : 0;
+    if (r) return r;
     struct segment *s = segment_new(log, end);
     segment_path(log, end, ".log", path);
-    int r = open_files_get(&log->dir->files, s, log->dir->fd, path, true, &file);
+    r = open_files_get(&log->dir->files, s, log->dir->fd, path, true, &file);
     if (r) {
         segment_free(s);
         return r;

@@ -95,6 +95,7 @@ static int compare_files(const void *a, const void *b)
 static int folder_read(struct folder *f, struct partition_log *log)
 {
     *f = (struct folder){.log = log, .removed = f->removed};
+    if (log->unmade) return 0;
     int r = log->dir->io->list(log->dir->fd, log_folder(log), folder_add, f);
     if (f->count) qsort(f->files, f->count, sizeof *f->files, compare_files);
     return r;
@@ -680,6 +681,10 @@ int log_load(struct partition_log *log, const struct log_load *load, struct err 
     struct folder f;
 
     int r = folder_list(&f, log);
+    if (r == -ENOENT && load->clean && atomic_load(&log->log_end) == 0) {
+        log_begin(log); /* nothing was ever written */
+        return 0;
+    }
     if (r) {
         free(f.files);
         return failed(log, r, err);

@@ -398,6 +398,97 @@ Test(partition_log, reserved_blocks_are_given_back_at_the_roll_and_at_the_stop)
     scratch_done(&s);
 }
 
+static bool has_folder(const struct scratch *s)
+{
+    char path[200];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/t-0", s->path);
+    return stat(path, &st) == 0;
+}
+
+Test(partition_log, a_folder_is_made_with_the_first_record)
+{
+    struct scratch s;
+    scratch_init(&s);
+    for (int end = 0; end < 3; end++) { /* a new directory; after a clean stop; after a kill */
+        int64_t start = 7;
+        scratch_open(&s);
+        cr_assert_not(has_folder(&s));
+        cr_assert_eq(partition_log_sync(&s.log, 1), 0);
+        cr_assert_eq(partition_log_delete_records(s.log, 0, &start), KAFKA_NONE);
+        cr_assert_eq(start, 0);
+        cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 0);
+        log_dir_check_retention(s.dir);
+        cr_assert_not(has_folder(&s));
+        if (end == 0) scratch_close(&s);
+        else if (end == 1) scratch_kill(&s);
+    }
+    scratch_fill(s.log, 1, 10, 1);
+    cr_assert(has_folder(&s));
+    scratch_close(&s);
+    scratch_open(&s);
+    cr_assert_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 1);
+    scratch_done(&s);
+}
+
+static int metadata_failures;
+static ssize_t full_once(int fd, const struct iovec *iov, int iov_count, uint64_t position)
+{
+    return metadata_failures-- > 0 ? -ENOSPC : io_posix.pwritev(fd, iov, iov_count, position);
+}
+
+Test(partition_log, a_folder_that_was_half_made_is_finished)
+{
+    struct scratch s;
+    struct io_ops io = io_posix;
+    struct log_append a;
+    scratch_init(&s);
+    io.pwritev = full_once;
+    s.options.io = &io;
+    scratch_open(&s);
+    metadata_failures = 1;
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 1}, &a),
+                 KAFKA_STORAGE_ERROR);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 0);
+    scratch_fill(s.log, 1, 10, 1);
+    scratch_close(&s);
+    char path[200], text[100] = "";
+    snprintf(path, sizeof path, "%s/t-0/partition.metadata", s.path);
+    FILE *f = fopen(path, "r");
+    cr_assert(f && fread(text, 1, sizeof text - 1, f) > 0);
+    fclose(f);
+    cr_assert(strstr(text, "topic_id: "), "%s", text);
+    scratch_done(&s);
+}
+
+/* Names of the files that were synced, in their order. */
+static char synced_names[1000];
+static int note_fdatasync(int fd)
+{
+    char link[40], path[300];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[MAX(n, 0)] = '\0';
+    const char *slash = strrchr(path, '/');
+    size_t used = strlen(synced_names);
+    snprintf(synced_names + used, sizeof synced_names - used, "%s ", slash ? slash + 1 : path);
+    return io_posix.fdatasync(fd);
+}
+
+Test(partition_log, a_new_directory_says_who_it_is_before_anything_is_in_it)
+{
+    struct scratch s;
+    struct io_ops io = io_posix;
+    scratch_init(&s);
+    io.fdatasync = note_fdatasync;
+    s.options.io = &io;
+    scratch_open(&s);
+    cr_assert_str_eq(synced_names, "meta.properties.tmp ottla.format.tmp ");
+    scratch_done(&s);
+}
+
 Test(partition_log, flush_messages_begins_a_sync)
 {
     struct scratch s;
