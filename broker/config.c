@@ -112,7 +112,7 @@ int broker_config_set(struct broker_config *c, const char *name, const char *val
     if (strcmp(name, "broker.id") == 0) name = "node.id"; /* its name before KRaft */
     const struct option *row = option_find(broker_options, broker_options_count, name);
 
-    if (!row) return err_set(err, -EINVAL, "unknown option %s", name);
+    if (!row) return err_set(err, -EINVAL, "unknown option %s (`ottla --list-options` shows all)", name);
     if (!option_set(row, c, value, err)) return -EINVAL;
     if (strcmp(name, "authorizer.class.name") == 0 && *value && !strstr(value, "StandardAuthorizer"))
         return err_set(err, -EINVAL, "%s=%s: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is there",

@@ -94,7 +94,12 @@ static int bind_host(const char *host, int32_t port, struct err *err)
     for (const struct addrinfo *a = list; a && r < 0; a = a->ai_next) r = open_socket(a);
     freeaddrinfo(list);
     if (r == -EAFNOSUPPORT && !*host) return bind_host("0.0.0.0", port, err);
-    if (r == -EADDRINUSE) return err_set(err, r, "cannot listen on %s:%d: the port is in use", host, port);
+    if (r == -EADDRINUSE)
+        return err_set(
+            err, r,
+            "cannot listen on %s:%d: the port is in use (`ss -ltnp sport = :%d` shows by whom); choose another "
+            "with --override listeners=PLAINTEXT://%s:PORT",
+            host, port, port, host);
     return r < 0 ? err_set(err, r, "cannot listen on %s:%d: %s", host, port, strerror(-r)) : r;
 }
 

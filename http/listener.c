@@ -100,6 +100,11 @@ int http_listener_open(struct slice text, struct http_listener *ret, struct err 
             freeaddrinfo(list);
         }
     }
+    if (fd == -EADDRINUSE)
+        return err_set(err, fd,
+                       "cannot listen on '" SLICE_FMT
+                       "': the port is in use (`ss -ltnp sport = :%s` shows by whom); choose another",
+                       SLICE_ARG(text), port);
     if (fd < 0) return err_set(err, fd, "cannot listen on '" SLICE_FMT "': %s", SLICE_ARG(text), strerror(-fd));
 
     getsockname(fd, (struct sockaddr *)&bound, &bound_len);

@@ -157,14 +157,18 @@ static int take_lock(struct log_dir *dir, struct err *err)
 {
     dir->lock_fd = dir->io->openat(dir->fd, LOCK_FILE, O_RDWR | O_CREAT, 0644);
     if (dir->lock_fd < 0)
-        return err_set(err, dir->lock_fd, "%s is not writable: %s", dir->path, strerror(-dir->lock_fd));
+        return err_set(err, dir->lock_fd, "%s is not writable: %s (this process runs as user %u)", dir->path,
+                       strerror(-dir->lock_fd), (unsigned)geteuid());
     /* Conflicts with the record lock that Kafka takes, and does not vanish when another descriptor of the file closes. */
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(dir->lock_fd, F_OFD_SETLK, &lock) < 0) {
         int r = -errno;
         if (r == -EAGAIN || r == -EACCES)
-            return err_set(err, -EBUSY, "%s is in use by another process (its file %s is locked)", dir->path,
-                           LOCK_FILE);
+            return err_set(
+                err, -EBUSY,
+                "%s is in use by another process (its file %s is locked; `fuser %s/%s` shows by which): stop it, "
+                "or choose another directory with log.dirs",
+                dir->path, LOCK_FILE, dir->path, LOCK_FILE);
         return err_set(err, r, "%s cannot be locked: %s", dir->path, strerror(-r));
     }
     return 0;
@@ -184,7 +188,9 @@ static int check_format(struct log_dir *dir, bool *ret_missing, struct err *err)
     free(text);
     if (!parsed) return err_set(err, -EBADMSG, "%s/%s is damaged", dir->path, FORMAT_FILE);
     if (version > LOG_DIR_FORMAT_VERSION)
-        return err_set(err, -EPROTO, "%s was written by a newer version (format %d, this one knows up to %d)",
+        return err_set(err, -EPROTO,
+                       "%s was written by a newer version (format %d, this one knows up to %d): start that version, or "
+                       "choose another directory with log.dirs",
                        dir->path, version, LOG_DIR_FORMAT_VERSION);
     return 0;
 }
@@ -314,10 +320,14 @@ static int open_directory(struct log_dir *dir, struct err *err)
     bool new_meta, new_format;
 
     int r = dir->io->mkdirat(AT_FDCWD, dir->path, 0755);
-    if (r && r != -EEXIST) return err_set(err, r, "cannot create %s: %s", dir->path, strerror(-r));
+    if (r == -ENOENT) return err_set(err, r, "cannot create %s: the directory above it does not exist", dir->path);
+    if (r && r != -EEXIST)
+        return err_set(err, r, "cannot create %s: %s (this process runs as user %u)", dir->path, strerror(-r),
+                       (unsigned)geteuid());
     dir->fd = dir->io->openat(AT_FDCWD, dir->path, O_RDONLY | O_DIRECTORY, 0);
     if (dir->fd < 0) return err_set(err, dir->fd, "cannot open %s: %s", dir->path, strerror(-dir->fd));
-    r = take_lock(dir, err);
+    r = check_format(dir, &new_format, err); /* in a newer one nothing is touched, not even the lock's file */
+    if (!r) r = take_lock(dir, err);
     if (!r) r = check_format(dir, &new_format, err);
     if (!r) r = check_meta(dir, &new_meta, err);
     /* A directory without logs has nothing to check. In one that we take over Kafka's own mark counts. */

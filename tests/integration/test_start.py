@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -56,14 +57,41 @@ def test_a_port_in_use_is_named_and_nothing_is_touched(tmp_path):
         s.listen()
         port = s.getsockname()[1]
         line = fails(tmp_path, "--override", "listeners=PLAINTEXT://127.0.0.1:%d" % port, "--override", "connect.listeners=")
-        assert "127.0.0.1:%d" % port in line and "in use" in line
+        assert "127.0.0.1:%d" % port in line and "in use" in line and "--override listeners=" in line
 
 
 def test_a_locked_directory_is_named(tmp_path):
     with Ottla({"connect.listeners": ""}) as o:
         line = fails(tmp_path, "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", "connect.listeners=",
                      "--override", "log.dirs=" + o.data)
-        assert o.data in line and "lock" in line
+        assert o.data in line and "lock" in line and "log.dirs" in line
+
+
+def test_a_newer_directory_is_named_and_nothing_in_it_is_touched(tmp_path):
+    folder = tmp_path / "newer"
+    folder.mkdir()
+    (folder / "ottla.format").write_text("version=99\n")
+    line = fails(tmp_path, "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", "log.dirs=%s" % folder)
+    assert "newer version (format 99" in line and "log.dirs" in line
+    assert os.listdir(folder) == ["ottla.format"]
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    line = fails(tmp_path, "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", "log.dirs=%s/no/data" % tmp_path)
+    assert "no/data: the directory above it does not exist" in line
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to be somebody else")
+def test_a_directory_that_is_not_writable_is_named_with_the_user(tmp_path):
+    folder = tempfile.mkdtemp()
+    try:
+        os.chmod(folder, 0o555)
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program(), "serve", "--override",
+                               "listeners=PLAINTEXT://127.0.0.1:0", "--override", "connect.listeners=", "--override",
+                               "log.dirs=" + folder], capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1 and "%s is not writable: Permission denied (this process runs as user 65534)" % folder in done.stderr
+    finally:
+        os.rmdir(folder)
 
 
 def test_port_0_and_several_listeners(tmp_path):
