@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/properties.h"
+#include "broker/connection_limits.h"
 #include "broker/metadata.h"
 #include "broker/state.h"
 #include "protocol/compress.h"
@@ -107,16 +108,25 @@ void broker_config_free(struct broker_config *c)
     free(c);
 }
 
+bool broker_option_check(const struct option *row, const char *text, struct err *err)
+{
+    if (!option_check(row, text, err)) return false;
+    if (strcmp(row->name, "max.connections.per.ip.overrides") == 0) return connection_overrides_check(text, err) == 0;
+    if (strcmp(row->name, "authorizer.class.name") == 0 && *text && !strstr(text, "StandardAuthorizer")) {
+        err_set(err, -EINVAL, "%s=%s: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is there", row->name,
+                text);
+        return false;
+    }
+    return true;
+}
+
 int broker_config_set(struct broker_config *c, const char *name, const char *value, struct err *err)
 {
     if (strcmp(name, "broker.id") == 0) name = "node.id"; /* its name before KRaft */
     const struct option *row = option_find(broker_options, broker_options_count, name);
 
     if (!row) return err_set(err, -EINVAL, "unknown option %s (`ottla --list-options` shows all)", name);
-    if (!option_set(row, c, value, err)) return -EINVAL;
-    if (strcmp(name, "authorizer.class.name") == 0 && *value && !strstr(value, "StandardAuthorizer"))
-        return err_set(err, -EINVAL, "%s=%s: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is there",
-                       name, value);
+    if (!broker_option_check(row, value, err) || !option_set(row, c, value, err)) return -EINVAL;
     config_list_set(&c->given, name, value);
     return 0;
 }

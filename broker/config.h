@@ -64,7 +64,10 @@ struct broker_config {
     int64_t socket_listen_backlog_size;
     int64_t connections_max_idle_ms;
     int64_t max_connections;
-    int64_t queued_max_request_bytes; /* -1: the limit of limits.h */
+    int64_t max_connections_per_ip;
+    char *max_connections_per_ip_overrides;
+    int64_t max_connection_creation_rate; /* INT32_MAX: none */
+    int64_t queued_max_request_bytes;     /* -1: the limit of limits.h */
     int64_t max_incremental_fetch_session_cache_slots;
     int64_t quota_window_num;
     int64_t quota_window_size_seconds;
@@ -171,6 +174,8 @@ void broker_config_free(struct broker_config *c);
  * for their type, kept as given, and reported once by broker_config_report(). broker.id is taken as node.id. */
 int broker_config_set(struct broker_config *c, const char *name, const char *value, struct err *err) WARN_UNUSED;
 int broker_config_read(struct broker_config *c, const char *path, struct err *err) WARN_UNUSED;
+/* Whether text is a value of the option, by its row and by what rows cannot say. */
+bool broker_option_check(const struct option *row, const char *text, struct err *err);
 /* Logs the options that were given and have no effect. */
 void broker_config_report(const struct broker_config *c);
 

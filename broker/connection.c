@@ -86,7 +86,8 @@ static void set_buffer(int fd, int name, int64_t bytes)
     if (bytes > 0) setsockopt(fd, SOL_SOCKET, name, &value, sizeof value);
 }
 
-void connection_new(struct loop *l, struct listener *listener, int fd, const union socket_address *peer)
+void connection_new(struct loop *l, struct listener *listener, int fd, const union socket_address *peer,
+                    struct connection_address *address)
 {
     struct connection *c = xcalloc(1, sizeof *c);
     const struct broker_config *config = l->network->broker->config;
@@ -97,6 +98,7 @@ void connection_new(struct loop *l, struct listener *listener, int fd, const uni
     c->listener = listener;
     c->transport = &transport_plain;
     c->fd = fd;
+    c->address = address;
     getsockname(fd, &c->local.any, &size);
     address_format(peer, c->peer);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -120,8 +122,7 @@ static void connection_free(struct connection *c)
     struct loop *l = c->loop;
 
     TAILQ_REMOVE(&l->connections, c, link);
-    atomic_fetch_sub(&l->connections_count, 1);
-    atomic_fetch_sub(&l->network->connections_count, 1);
+    network_connection_gone(l, c->address);
     free(c);
     if (l->stopping && TAILQ_EMPTY(&l->connections)) ev_break(l->ev, EVBREAK_ALL);
 }

@@ -55,18 +55,29 @@ void fetch_sessions_free(struct fetch_sessions *c)
     free(c);
 }
 
-static bool make_room(struct fetch_sessions *c, int64_t now_ms)
+/* Who gives way to a session of so many partitions: one that was not used for long, else the smallest of those that are
+ * old enough, when it is not larger: sessions of many partitions save the most. NULL: nobody. */
+static struct fetch_session *dispensable(struct fetch_sessions *c, uint32_t partitions_count, int64_t now_ms)
 {
-    struct fetch_session *s;
+    struct fetch_session *s, *smallest = NULL;
 
-    if (c->count < c->slots_max) return true;
     TAILQ_FOREACH(s, &c->used, link) {
-        if (now_ms - s->used_ms < FETCH_SESSION_EVICT_MS) return false;
         if (s->busy) continue;
-        session_remove(s);
-        return true;
+        if (now_ms - s->used_ms > FETCH_SESSION_EVICT_MS) return s;
+        if (now_ms - s->created_ms > FETCH_SESSION_EVICT_MS &&
+            (!smallest || s->partitions_count < smallest->partitions_count))
+            smallest = s;
     }
-    return false;
+    return smallest && smallest->partitions_count <= partitions_count ? smallest : NULL;
+}
+
+static bool make_room(struct fetch_sessions *c, uint32_t partitions_count, int64_t now_ms)
+{
+    if (c->count < c->slots_max) return true;
+    struct fetch_session *s = dispensable(c, partitions_count, now_ms);
+    if (!s) return false;
+    session_remove(s);
+    return true;
 }
 
 /* Random, so that a client of an earlier process does not hit another's session; positive. */
@@ -83,18 +94,19 @@ static int32_t free_id(struct fetch_sessions *c)
     return id;
 }
 
-struct fetch_session *fetch_session_create(struct fetch_sessions *c, bool by_id, int64_t now_ms)
+struct fetch_session *fetch_session_create(struct fetch_sessions *c, bool by_id, uint32_t partitions_count,
+                                           int64_t now_ms)
 {
     struct fetch_session *s = NULL;
 
     pthread_mutex_lock(&c->lock);
-    if (make_room(c, now_ms)) {
+    if (make_room(c, partitions_count, now_ms)) {
         s = xcalloc(1, sizeof *s);
         s->id = free_id(c);
         s->epoch = 1;
         s->by_id = by_id;
         s->busy = true;
-        s->used_ms = now_ms;
+        s->used_ms = s->created_ms = now_ms;
         s->cache = c;
         TAILQ_INIT(&s->partitions);
         HASH_ADD_INT(c->by_id, id, s);

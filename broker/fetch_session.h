@@ -3,7 +3,7 @@
  * A session holds its partitions in the order in which they are read; those that gave data go to the end. It is used by
  * one request at a time (`busy`); the next epoch it takes goes 1, 2, … INT32_MAX, 1.
  * Limits: max.incremental.fetch.session.cache.slots, FETCH_SESSION_PARTITIONS_MAX; a session idle for
- * FETCH_SESSION_EVICT_MS gives way to a new one.
+ * FETCH_SESSION_EVICT_MS gives way to a new one; so does, once it is that old, a used one that is not larger.
  * Threads: the cache has a mutex; a busy session belongs to the loop of its request. */
 #ifndef OTTLA_FETCH_SESSION_H
 #define OTTLA_FETCH_SESSION_H
@@ -35,7 +35,7 @@ struct fetch_session {
     int32_t epoch; /* of the next request */
     bool by_id;    /* topics are named by id */
     bool busy;
-    int64_t used_ms;
+    int64_t used_ms, created_ms;
     uint32_t partitions_count;
     TAILQ_HEAD(, fetch_session_partition) partitions;
     struct fetch_session_partition *index;
@@ -49,8 +49,9 @@ struct fetch_sessions;
 struct fetch_sessions *fetch_sessions_new(int64_t slots_max);
 void fetch_sessions_free(struct fetch_sessions *c);
 
-/* A new session, busy, without partitions. NULL: no slot is free. */
-struct fetch_session *fetch_session_create(struct fetch_sessions *c, bool by_id, int64_t now_ms);
+/* A new session, busy, without partitions; partitions_count: how many it will have. NULL: no slot is free. */
+struct fetch_session *fetch_session_create(struct fetch_sessions *c, bool by_id, uint32_t partitions_count,
+                                           int64_t now_ms);
 /* Takes a session that is not busy. NULL: unknown, or busy. */
 struct fetch_session *fetch_session_take(struct fetch_sessions *c, int32_t id, int64_t now_ms);
 /* Ends the use of a taken or created session. */

@@ -32,11 +32,18 @@
 /* Partitions that all fetch sessions hold together: about 160 bytes each. */
 #define FETCH_SESSION_PARTITIONS_MAX (1 << 18)
 
-/* A fetch session that was not used for so long may be evicted for a new one. */
+/* A fetch session that was not used for so long, or a small one that is so old, may be evicted for a new one (Kafka's). */
 #define FETCH_SESSION_EVICT_MS 120000
 
 /* What client quotas remember of who used how much: about 400 bytes per user and client id. The longest unused go first. */
 #define QUOTA_USAGE_BYTES_MAX ((size_t)16 << 20)
+
+/* Addresses of clients that are remembered for max.connections.per.ip and connection_creation_rate beside those that are
+ * connected: about 500 bytes each when they have a rate. */
+#define CONNECTION_ADDRESSES_MAX 10000
+
+/* Connections that came too fast and are held until they are closed; beyond, they are closed at once. */
+#define DELAYED_CLOSES_MAX 1000
 
 /* After so long without use they forget it, as Kafka does. */
 #define QUOTA_IDLE_MS 3600000

@@ -345,10 +345,10 @@ static enum kafka_error set_topic_config(struct metadata_change *c, struct slice
     return KAFKA_NONE;
 }
 
-/* Options whose loss somebody would count on: to take them without obeying would promise security, or a limit. */
+/* Options whose loss somebody would count on: to take them without obeying would promise security. */
 static bool promises_protection(const char *name)
 {
-    static const char *const prefixes[] = {"ssl.", "sasl.", "max.connection"};
+    static const char *const prefixes[] = {"ssl.", "sasl."};
 
     for (size_t i = 0; i < countof(prefixes); i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) return true;
@@ -374,7 +374,7 @@ static enum kafka_error check_broker_config(struct metadata_change *c, struct sl
         return err_set(err, KAFKA_INVALID_REQUEST, "Cannot update these configs dynamically: Set(%s)", name);
     if ((row->flags & OPTION_UNUSED) && promises_protection(name))
         return err_set(err, KAFKA_INVALID_CONFIG, "%s has no effect here", name);
-    if (value && !option_check(row, value, err)) {
+    if (value && !broker_option_check(row, value, err)) {
         if (err) err->code = KAFKA_INVALID_CONFIG;
         return KAFKA_INVALID_CONFIG;
     }

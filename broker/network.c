@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "broker/api.h"
 #include "broker/limits.h"
+#include "broker/metadata.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 
 #define ACCEPTS_PER_WAKE_UP 16
+#define ACCEPT_TELL_MS      60000 /* once per busy time is enough for the log */
 
 /* -- addresses of listeners -- */
 
@@ -173,7 +175,11 @@ int network_bind(struct broker *b, struct network **ret_network, struct err *err
     struct slice element;
     int r = 0;
 
+    const struct quota_windows windows = {b->config->quota_window_num, b->config->quota_window_size_seconds * 1000};
+
     n->broker = b;
+    n->limits = connection_limits_new(&windows);
+    TAILQ_INIT(&n->delayed_closes);
     n->request_size_max = b->config->socket_request_max_bytes;
     n->request_bytes_max = b->config->queued_max_request_bytes < 0 ? INT64_MAX : b->config->queued_max_request_bytes;
     for (const char *p = b->config->listeners; r == 0 && option_list_next(&p, &element);)
@@ -183,6 +189,7 @@ int network_bind(struct broker *b, struct network **ret_network, struct err *err
         r = set_advertised(n, element, err);
     if (r < 0) {
         close_listeners(n);
+        connection_limits_free(n->limits);
         free(n->listeners);
         free(n);
         return r;
@@ -191,14 +198,105 @@ int network_bind(struct broker *b, struct network **ret_network, struct err *err
     return 0;
 }
 
-/* -- accepting -- */
+/* -- accepting: the first loop -- */
 
 struct accepted {
     struct loop *loop;
     struct listener *listener;
     int fd;
     union socket_address peer;
+    struct connection_address *address;
 };
+
+/* A connection that came too fast: its client learns so when it is closed, and not at once, so that it does not come again
+ * at once. */
+struct delayed_close {
+    struct network *network;
+    int fd;
+    ev_timer due;
+    TAILQ_ENTRY(delayed_close) link;
+};
+
+static void start_listening(struct network *n)
+{
+    for (int i = 0; i < n->listeners_count; i++) ev_io_start(n->loops[0].ev, &n->listeners[i].accept);
+}
+
+static void stop_listening(struct network *n)
+{
+    for (int i = 0; i < n->listeners_count; i++) ev_io_stop(n->loops[0].ev, &n->listeners[i].accept);
+}
+
+/* There may be room again; accept_ready() sees whether there is. */
+static void resume_accepting(void *arg)
+{
+    struct network *n = arg;
+    if (!n->loops[0].stopping && !ev_is_active(&n->accept_pause)) start_listening(n);
+}
+
+static void accept_pause_over(struct ev_loop *ev, ev_timer *w, int revents)
+{
+    resume_accepting(w->data);
+}
+
+void network_connection_gone(struct loop *l, struct connection_address *address)
+{
+    struct network *n = l->network;
+
+    connection_limits_give_back(n->limits, address);
+    atomic_fetch_sub(&l->connections_count, 1);
+    atomic_fetch_sub(&n->connections_count, 1);
+    if (atomic_exchange(&n->accept_waits, false)) (void)mailbox_post(&n->loops[0].mailbox, resume_accepting, n);
+}
+
+/* false: further connections stay where the kernel holds them until one goes. */
+static bool has_room(struct network *n, const struct broker_config *config)
+{
+    if (atomic_load(&n->connections_count) < config->max_connections) return true;
+    stop_listening(n);
+    atomic_store(&n->accept_waits, true);
+    /* One may have gone before it could know that somebody waits. */
+    if (atomic_load(&n->connections_count) < config->max_connections && atomic_exchange(&n->accept_waits, false)) {
+        start_listening(n);
+        return true;
+    }
+    int64_t now_ms = clock_mono_ms(n->broker->clock);
+    if (n->accept_told_ms == 0 || now_ms - n->accept_told_ms > ACCEPT_TELL_MS)
+        log_warn("network", "new connections wait: max.connections is reached max=%lld",
+                 (long long)config->max_connections);
+    n->accept_told_ms = now_ms;
+    return false;
+}
+
+static void delayed_close_end(struct delayed_close *d)
+{
+    ev_timer_stop(d->network->loops[0].ev, &d->due);
+    TAILQ_REMOVE(&d->network->delayed_closes, d, link);
+    d->network->delayed_closes_count--;
+    close(d->fd);
+    free(d);
+}
+
+static void delayed_close_due(struct ev_loop *ev, ev_timer *w, int revents)
+{
+    delayed_close_end(w->data);
+}
+
+static void close_later(struct network *n, int fd, int64_t wait_ms)
+{
+    if (n->delayed_closes_count >= DELAYED_CLOSES_MAX) {
+        close(fd);
+        return;
+    }
+    struct delayed_close *d = xcalloc(1, sizeof *d);
+    d->network = n;
+    d->fd = fd;
+    ev_timer_init(&d->due, delayed_close_due, (ev_tstamp)wait_ms / 1e3, 0.);
+    d->due.data = d;
+    ev_timer_start(n->loops[0].ev, &d->due);
+    TAILQ_INSERT_TAIL(&n->delayed_closes, d, link);
+    n->delayed_closes_count++;
+}
 
 static void adopt(void *arg)
 {
@@ -206,10 +304,9 @@ static void adopt(void *arg)
 
     if (a->loop->stopping) {
         close(a->fd);
-        atomic_fetch_sub(&a->loop->connections_count, 1);
-        atomic_fetch_sub(&a->loop->network->connections_count, 1);
+        network_connection_gone(a->loop, a->address);
     } else {
-        connection_new(a->loop, a->listener, a->fd, &a->peer);
+        connection_new(a->loop, a->listener, a->fd, &a->peer, a->address);
     }
     free(a);
 }
@@ -222,44 +319,85 @@ static struct loop *least_loaded(struct network *n)
     return best;
 }
 
-static void accept_ready(struct ev_loop *ev, ev_io *w, int revents)
+/* Whether its address may have the connection; else it is closed, now or later. */
+static bool admit(struct network *n, const struct metadata *m, int fd, const union socket_address *peer,
+                  struct connection_address **ret_address)
 {
-    struct listener *listener = w->data;
-    struct network *n = listener->network;
+    char host[ADDRESS_BYTES];
+    double limit;
+    int64_t wait_ms;
 
-    for (int i = 0; i < ACCEPTS_PER_WAKE_UP; i++) {
-        union socket_address peer = {0};
-        socklen_t size = sizeof peer;
-        int fd = accept4(listener->fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0) {
-            if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ECONNABORTED && errno != EINTR)
-                log_warn("network", "a connection cannot be accepted listener=%s error=%m", listener->name);
-            return;
-        }
-        if (atomic_load(&n->connections_count) >= n->broker->config->max_connections) {
-            char address[ADDRESS_BYTES];
-            address_format(&peer, address);
-            log_warn("network", "connection refused client=%s cause=\"max.connections is reached\"", address);
-            close(fd);
-            continue;
-        }
+    address_host(peer, host);
+    switch (connection_limits_take(n->limits, m->config, m->quotas, slice_of(host), clock_mono_ms(n->broker->clock),
+                                   ret_address, &limit, &wait_ms)) {
+    case CONNECTION_TAKEN: return true;
+    case CONNECTION_TOO_MANY:
+        log_warn("network", "connection refused client=%s cause=\"the address has its most connections\" max=%.0f",
+                 host, limit);
+        close(fd);
+        return false;
+    case CONNECTION_TOO_FAST:
+        log_debug("network", "connection refused client=%s cause=\"connection_creation_rate\" rate=%.0f", host, limit);
+        close_later(n, fd, wait_ms);
+        return false;
+    }
+    return false;
+}
+
+/* false: accept no more for now. */
+static bool accept_one(struct listener *listener, const struct metadata *m)
+{
+    struct network *n = listener->network;
+    union socket_address peer = {0};
+    socklen_t size = sizeof peer;
+    struct connection_address *address;
+
+    if (!has_room(n, m->config)) return false;
+    int fd = accept4(listener->fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ECONNABORTED && errno != EINTR)
+            log_warn("network", "a connection cannot be accepted listener=%s error=%m", listener->name);
+        return false;
+    }
+    int64_t pause_ms = connection_limits_pause_ms(n->limits, m->config, clock_mono_ms(n->broker->clock));
+    if (admit(n, m, fd, &peer, &address)) {
         struct accepted *a = xcalloc(1, sizeof *a);
-        *a = (struct accepted){.loop = least_loaded(n), .listener = listener, .fd = fd, .peer = peer};
+        *a = (struct accepted){
+            .loop = least_loaded(n), .listener = listener, .fd = fd, .peer = peer, .address = address};
         atomic_fetch_add(&n->connections_count, 1);
         atomic_fetch_add(&a->loop->connections_count, 1);
-        if (a->loop->ev == ev) adopt(a);
-        else if (!mailbox_post(&a->loop->mailbox, adopt, a)) {
+        if (a->loop == &n->loops[0]) {
+            adopt(a);
+        } else if (!mailbox_post(&a->loop->mailbox, adopt, a)) {
             close(fd);
+            network_connection_gone(a->loop, address);
             free(a);
         }
     }
+    if (pause_ms == 0) return true;
+    stop_listening(n);
+    ev_timer_set(&n->accept_pause, (ev_tstamp)pause_ms / 1e3, 0.);
+    ev_timer_start(n->loops[0].ev, &n->accept_pause);
+    return false;
+}
+
+static void accept_ready(struct ev_loop *ev, ev_io *w, int revents)
+{
+    struct listener *listener = w->data;
+    const struct metadata *m = broker_metadata(listener->network->broker);
+
+    for (int i = 0; i < ACCEPTS_PER_WAKE_UP && accept_one(listener, m); i++) continue;
+    metadata_unref(m);
 }
 
 /* -- loops -- */
 
 static void on_sweep(struct ev_loop *ev, ev_timer *w, int revents)
 {
-    connection_sweep(w->data);
+    struct loop *l = w->data;
+    connection_sweep(l);
+    /* max.connections may have been raised */
+    if (l == &l->network->loops[0] && atomic_exchange(&l->network->accept_waits, false)) resume_accepting(l->network);
 }
 
 static void on_starved_retry(struct ev_loop *ev, ev_timer *w, int revents)
@@ -298,12 +436,15 @@ static int loop_start(struct network *n, struct loop *l, int index, struct err *
 static void start_accepting(void *arg)
 {
     struct network *n = arg;
+
+    ev_timer_init(&n->accept_pause, accept_pause_over, 0., 0.);
+    n->accept_pause.data = n;
     for (int i = 0; i < n->listeners_count; i++) {
         struct listener *l = &n->listeners[i];
         ev_io_init(&l->accept, accept_ready, l->fd, EV_READ);
         l->accept.data = l;
-        ev_io_start(n->loops[0].ev, &l->accept);
     }
+    start_listening(n);
 }
 
 int network_serve(struct network *n, struct err *err)
@@ -330,8 +471,12 @@ static void loop_stop(void *arg)
     struct loop *l = arg;
     struct connection *c, *next;
 
-    if (l == &l->network->loops[0])
-        for (int i = 0; i < l->network->listeners_count; i++) ev_io_stop(l->ev, &l->network->listeners[i].accept);
+    if (l == &l->network->loops[0]) {
+        struct delayed_close *d;
+        stop_listening(l->network);
+        ev_timer_stop(l->ev, &l->network->accept_pause);
+        while ((d = TAILQ_FIRST(&l->network->delayed_closes))) delayed_close_end(d);
+    }
     l->stopping = true;
     for (c = TAILQ_FIRST(&l->connections); c; c = next) {
         next = TAILQ_NEXT(c, link);
@@ -374,6 +519,7 @@ void network_free(struct network *n)
         free(l->scratch);
     }
     close_listeners(n);
+    connection_limits_free(n->limits);
     free(n->listeners);
     free(n->loops);
     free(n);

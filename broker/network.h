@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/mailbox.h"
 #include "broker/api.h"
+#include "broker/connection_limits.h"
 #include "broker/state.h"
 
 #include <netinet/in.h>
@@ -59,6 +60,13 @@ struct network {
     struct loop *loops;
     int loops_count;
     atomic_int connections_count;
+    struct connection_limits *limits;
+    /* All listeners are accepted on the first loop; what follows is touched there, but for the flag. */
+    atomic_bool accept_waits; /* max.connections is reached: the next one that goes resumes it */
+    int64_t accept_told_ms;   /* when it was logged last */
+    ev_timer accept_pause;    /* runs while max.connection.creation.rate forbids further ones */
+    TAILQ_HEAD(, delayed_close) delayed_closes;
+    int delayed_closes_count;
     atomic_llong request_bytes;
     _Atomic(struct connection *) grows_beyond; /* whose begun frame may grow over the limit */
     int64_t request_bytes_max;
@@ -95,6 +103,7 @@ struct connection {
     bool close_after_flush;
     int64_t active_ms; /* monotonic */
     union socket_address local;
+    struct connection_address *address; /* whose limits count it */
     char peer[ADDRESS_BYTES];
 
     struct block *frame; /* a frame that is not whole yet; its size is the room */
@@ -119,9 +128,12 @@ void network_stop(struct network *n);
 bool network_wait(struct network *n) WARN_UNUSED;
 /* After network_wait(). */
 void network_free(struct network *n);
+/* A connection was counted and is gone. Any loop. */
+void network_connection_gone(struct loop *l, struct connection_address *address);
 
 /* -- connection.c -- */
-void connection_new(struct loop *l, struct listener *listener, int fd, const union socket_address *peer);
+void connection_new(struct loop *l, struct listener *listener, int fd, const union socket_address *peer,
+                    struct connection_address *address);
 /* Drops the connection; it is freed when no request is in work any more. */
 void connection_close(struct connection *c);
 /* A request is done: its reply (in rq->reply) is sent when those before it are, or the connection closed. Frees rq

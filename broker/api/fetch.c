@@ -134,8 +134,8 @@ static bool open_full(struct fetch *f, const struct fetch_request *in, bool with
 {
     if (!take_request(f, in)) return false;
     if (!with_session || f->items_count == 0) return true;
-    struct fetch_session *s =
-        fetch_session_create(f->rq->broker->fetch_sessions, f->rq->version >= VERSION_OF_IDS, f->rq->now_ms);
+    struct fetch_session *s = fetch_session_create(f->rq->broker->fetch_sessions, f->rq->version >= VERSION_OF_IDS,
+                                                   (uint32_t)f->items_count, f->rq->now_ms);
     if (!s) return true;
     if (!remember(s, in)) {
         fetch_session_close(s);
