@@ -12,16 +12,16 @@ const struct option broker_options[] = {
     /* identity and network */
     {"node.id", OPTION_INT, NULL, "1", 0, INT_MAX_BOUND, NULL, 0, FIELD(node_id),
      "Id of this broker. Kept in the data directory, which refuses another one."},
-    {"listeners", OPTION_LIST, NULL, "PLAINTEXT://127.0.0.1:9092", ANY, NULL, 0, FIELD(listeners),
+    {"listeners", OPTION_STRING, NULL, "PLAINTEXT://127.0.0.1:9092", ANY, NULL, 0, FIELD(listeners),
      "Addresses to listen on, NAME://HOST:PORT; an empty host is every address, port 0 any free one. Kafka's default "
      "is every address."},
-    {"advertised.listeners", OPTION_LIST, NULL, NULL, ANY, NULL, 0, FIELD(advertised_listeners),
+    {"advertised.listeners", OPTION_STRING, NULL, NULL, ANY, NULL, 0, FIELD(advertised_listeners),
      "Addresses told to clients, by name of the listener. Not set: each client is told the address on which it reached "
      "us."},
-    {"listener.security.protocol.map", OPTION_LIST, NULL,
+    {"listener.security.protocol.map", OPTION_STRING, NULL,
      "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", ANY, NULL, 0,
      FIELD(listener_security_protocol_map), "Security protocol of each name of a listener; PLAINTEXT is served."},
-    {"log.dirs", OPTION_LIST, NULL, NULL, ANY, NULL, 0, FIELD(log_dirs), "The data directory (one; before log.dir)."},
+    {"log.dirs", OPTION_STRING, NULL, NULL, ANY, NULL, 0, FIELD(log_dirs), "The data directory (one; before log.dir)."},
     {"log.dir", OPTION_STRING, NULL, "./ottla-data", ANY, NULL, 0, FIELD(log_dir),
      "The data directory when log.dirs is not set. Kafka's default is /tmp/kafka-logs."},
     {"num.network.threads", OPTION_INT, NULL, "0", 0, 64, NULL, 0, FIELD(num_network_threads),

@@ -108,9 +108,22 @@ void broker_config_free(struct broker_config *c)
     free(c);
 }
 
+/* 0 lies between the bounds, but is no level. */
+static bool gzip_level_check(const struct option *row, const char *text, struct err *err)
+{
+    char *end;
+    long level = strtol(text, &end, 10);
+
+    if (strcmp(row->name, "compression.gzip.level") != 0 || *end || level == -1 || (level >= 1 && level <= 9))
+        return true;
+    err_set(err, -EINVAL, "Invalid value %s for configuration %s: Value must be between 1 and 9 or equal to -1", text,
+            row->name);
+    return false;
+}
+
 bool broker_option_check(const struct option *row, const char *text, struct err *err)
 {
-    if (!option_check(row, text, err)) return false;
+    if (!gzip_level_check(row, text, err) || !option_check(row, text, err)) return false;
     if (strcmp(row->name, "max.connections.per.ip.overrides") == 0) return connection_overrides_check(text, err) == 0;
     if (strcmp(row->name, "authorizer.class.name") == 0 && *text && !strstr(text, "StandardAuthorizer")) {
         err_set(err, -EINVAL, "%s=%s: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is there", row->name,
@@ -216,6 +229,42 @@ const struct topic_option *topic_option_find(const char *name)
     for (size_t i = 0; i < topic_options_count; i++)
         if (strcmp(topic_options[i].option.name, name) == 0) return &topic_options[i];
     return NULL;
+}
+
+/* "*" or "PARTITION:BROKER,..." */
+static bool is_replica_list(const char *text)
+{
+    struct slice element;
+
+    if (strcmp(text, "*") == 0) return true;
+    for (const char *p = text; option_list_next(&p, &element);) {
+        AUTO_FREE char *pair = slice_strdup(element);
+        size_t partition = strspn(pair, "0123456789");
+        const char *broker = pair + partition + 1;
+        if (partition == 0 || pair[partition] != ':' || !*broker || broker[strspn(broker, "0123456789")]) return false;
+    }
+    return true;
+}
+
+bool topic_option_check(const struct option *row, const char *text, struct err *err)
+{
+    const char *name = row->name;
+
+    if (!gzip_level_check(row, text, err) || !option_check(row, text, err)) return false;
+    if (strcmp(name, "remote.storage.enable") == 0 && strcasecmp(text, "true") == 0) {
+        err_set(err, -EINVAL,
+                "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log "
+                "storage.");
+        return false;
+    }
+    if (strstr(name, ".replication.throttled.replicas") && !is_replica_list(text)) {
+        err_set(err, -EINVAL,
+                "Invalid value [%s] for configuration %s: %s must be the literal '*' or a list of replicas in the "
+                "following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                text, name, name);
+        return false;
+    }
+    return true;
 }
 
 /* The value that a topic inherits, to be freed; NULL: none of its synonyms is set. */

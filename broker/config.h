@@ -29,6 +29,7 @@ enum config_source {
     CONFIG_SOURCE_DYNAMIC_DEFAULT = 3,
     CONFIG_SOURCE_STATIC = 4, /* file or --override */
     CONFIG_SOURCE_DEFAULT = 5,
+    CONFIG_SOURCE_CLIENT_METRICS = 7,
     CONFIG_SOURCE_GROUP = 8,
 };
 
@@ -200,6 +201,8 @@ struct topic_option {
 extern const struct topic_option topic_options[];
 extern const size_t topic_options_count;
 const struct topic_option *topic_option_find(const char *name);
+/* Whether text is a value of a topic's option, by its row and by what rows cannot say. */
+bool topic_option_check(const struct option *row, const char *text, struct err *err);
 
 /* The options that a log obeys, from the topic's own list and the broker's. */
 void topic_config_resolve(const struct config_list *own, const struct broker_config *config,

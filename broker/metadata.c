@@ -146,21 +146,28 @@ int16_t metadata_feature_level(const struct metadata *m, const char *name)
 
 /* -- names -- */
 
+#define TOPIC_NAME_SHOWN 300 /* of a name that is too long, in the text of its refusal */
+
 enum kafka_error topic_name_check(struct slice name, struct err *err)
 {
-    if (name.len == 0) return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "the topic name is empty");
+    if (name.len == 0)
+        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "Topic name is invalid: the empty string is not allowed");
     if (name.len > TOPIC_NAME_BYTES_MAX)
-        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "the topic name is longer than %d characters",
-                       TOPIC_NAME_BYTES_MAX);
+        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION,
+                       "Topic name is invalid: the length of '" SLICE_FMT "' is longer than the max allowed length %d",
+                       (int)MIN(name.len, TOPIC_NAME_SHOWN), (const char *)name.ptr, TOPIC_NAME_BYTES_MAX);
     if (slice_eq_text(name, ".") || slice_eq_text(name, ".."))
-        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "a topic cannot be named '.' or '..'");
+        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "Topic name is invalid: '" SLICE_FMT "' is not allowed",
+                       SLICE_ARG(name));
     for (uint32_t i = 0; i < name.len; i++) {
         uint8_t c = name.ptr[i];
         bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
                        c == '_' || c == '-';
         if (!allowed)
             return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION,
-                           "the topic name contains a character other than ASCII alphanumerics, '.', '_' and '-'");
+                           "Topic name is invalid: '" SLICE_FMT "' contains one or more characters other than ASCII "
+                           "alphanumerics, '.', '_' and '-'",
+                           SLICE_ARG(name));
     }
     return KAFKA_NONE;
 }

@@ -12,6 +12,7 @@
 #include "broker/metadata_edit.h"
 #include "broker/metadata_log.h"
 #include "broker/quota.h"
+#include "broker/resource_options.h"
 #include "broker/security.h"
 #include "broker/state.h"
 #include "storage/log_dir.h"
@@ -151,7 +152,7 @@ static enum kafka_error check_topic_config(const char *name, const char *value, 
     const struct topic_option *o = topic_option_find(name);
 
     if (!o) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown topic config name: %s", name);
-    if (!option_check(&o->option, value, err)) {
+    if (!topic_option_check(&o->option, value, err)) {
         if (err) err->code = KAFKA_INVALID_CONFIG;
         return KAFKA_INVALID_CONFIG;
     }
@@ -363,9 +364,12 @@ static enum kafka_error check_broker_config(struct metadata_change *c, struct sl
     if (resource.len > 0) {
         char id[24];
         snprintf(id, sizeof id, "%lld", (long long)c->broker->config->node_id);
+        for (uint32_t i = 0; i < resource.len; i++)
+            if (resource.ptr[i] < '0' || resource.ptr[i] > '9')
+                return err_set(err, KAFKA_INVALID_REQUEST, "Node id must be an integer, but it is: " SLICE_FMT,
+                               SLICE_ARG(resource));
         if (!slice_eq_text(resource, id))
-            return err_set(err, KAFKA_INVALID_REQUEST,
-                           "Unexpected broker id, expected %s or empty, but received " SLICE_FMT, id,
+            return err_set(err, KAFKA_INVALID_REQUEST, "Unexpected broker id, expected %s, but received " SLICE_FMT, id,
                            SLICE_ARG(resource));
     }
     if (!row) return KAFKA_NONE; /* kept, as Kafka keeps custom configs of its plug-ins */
@@ -375,8 +379,8 @@ static enum kafka_error check_broker_config(struct metadata_change *c, struct sl
     if ((row->flags & OPTION_UNUSED) && promises_protection(name))
         return err_set(err, KAFKA_INVALID_CONFIG, "%s has no effect here", name);
     if (value && !broker_option_check(row, value, err)) {
-        if (err) err->code = KAFKA_INVALID_CONFIG;
-        return KAFKA_INVALID_CONFIG;
+        if (err) err->code = KAFKA_INVALID_REQUEST; /* so does Kafka: unlike with topics */
+        return KAFKA_INVALID_REQUEST;
     }
     return KAFKA_NONE;
 }
@@ -393,6 +397,11 @@ enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t ty
     if (type == CONFIG_RESOURCE_TOPIC) return set_topic_config(c, resource, name, value, validate_only, err);
     if (type == CONFIG_RESOURCE_BROKER) {
         enum kafka_error error = check_broker_config(c, resource, name, value, err);
+        if (error != KAFKA_NONE) return error;
+    }
+    if (type == CONFIG_RESOURCE_GROUP || type == CONFIG_RESOURCE_CLIENT_METRICS) {
+        enum kafka_error error =
+            resource_option_check(c->broker->config, (enum config_resource_type)type, resource, name, value, err);
         if (error != KAFKA_NONE) return error;
     }
     const char *before = config_list_get(metadata_resource_config(c->next, type, resource), name);

@@ -13,14 +13,21 @@ const struct config_list *config_edits_list(struct request *rq, int8_t type, str
 
 static enum kafka_error check(struct request *rq, const struct config_edits *e, struct err *err)
 {
-    bool topic = e->type == CONFIG_RESOURCE_TOPIC;
-    if (!topic && e->type != CONFIG_RESOURCE_BROKER)
-        return err_set(err, KAFKA_INVALID_REQUEST, "Unsupported resource type: %d", e->type);
-    if (topic ? !request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_TOPIC, e->name)
-              : !request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
-        enum kafka_error error = topic ? KAFKA_TOPIC_AUTHORIZATION_FAILED : KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+    bool topic = e->type == CONFIG_RESOURCE_TOPIC, group = e->type == CONFIG_RESOURCE_GROUP;
+    if (!topic && !group && e->type != CONFIG_RESOURCE_BROKER && e->type != CONFIG_RESOURCE_CLIENT_METRICS)
+        return err_set(err, KAFKA_INVALID_REQUEST, "Unknown resource type %d", e->type);
+    bool allowed = topic   ? request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_TOPIC, e->name)
+                   : group ? request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_GROUP, e->name)
+                           : request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
+    if (!allowed) {
+        enum kafka_error error = topic   ? KAFKA_TOPIC_AUTHORIZATION_FAILED
+                                 : group ? KAFKA_GROUP_AUTHORIZATION_FAILED
+                                         : KAFKA_CLUSTER_AUTHORIZATION_FAILED;
         return err_set(err, error, "%s", kafka_error_text(error));
     }
+    if (topic && e->name.len == 0)
+        return err_set(err, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
+    if (topic && topic_name_check(e->name, err) != KAFKA_NONE) return (enum kafka_error)err->code;
     if (topic && !metadata_topic(request_metadata(rq), e->name))
         return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
                        SLICE_ARG(e->name));

@@ -2,6 +2,7 @@
  * the values with their sources. */
 #include "broker/api.h"
 #include "broker/broker.h"
+#include "broker/resource_options.h"
 #include "protocol/api_handlers.h"
 
 #include <stdio.h>
@@ -30,7 +31,10 @@ static bool fill_value(struct request *rq, const struct describe_configs_request
     o->config_source = (int8_t)v->source;
     o->is_sensitive = v->sensitive;
     o->config_type = type_numbers[v->option->type];
-    if (in->include_documentation) o->documentation = slice_of(v->option->doc);
+    o->documentation = SLICE_NULL;
+    if (in->include_documentation)
+        o->documentation =
+            v->option->doc ? slice_of(v->option->doc) : SLICE("An option of Kafka that has no effect here.");
     if (!in->include_synonyms) return true;
     o->synonyms = arena_calloc(&rq->arena, v->synonyms_count + 1, sizeof o->synonyms[0]);
     if (!o->synonyms) return false;
@@ -40,6 +44,18 @@ static bool fill_value(struct request *rq, const struct describe_configs_request
             .value = v->sensitive ? SLICE_NULL : slice_of(v->synonyms[i].value),
             .source = (int8_t)v->synonyms[i].source};
     return true;
+}
+
+/* A group or a subscription of client metrics: one that nobody has set anything on has the defaults. */
+static enum kafka_error read_resource(struct request *rq, const struct describe_configs_request_resource *r,
+                                      const char *nameless, struct config_value **ret_values, int32_t *ret_count,
+                                      struct err *err)
+{
+    if (!r->resource_name.len) return err_set(err, KAFKA_INVALID_REQUEST, "%s", nameless);
+    *ret_count =
+        config_describe_resource(broker_config(rq->broker), request_metadata(rq),
+                                 (enum config_resource_type)r->resource_type, r->resource_name, &rq->arena, ret_values);
+    return KAFKA_NONE;
 }
 
 /* Finds the values of a resource. *ret_count -1: memory is out. */
@@ -60,9 +76,17 @@ static enum kafka_error read_values(struct request *rq, const struct describe_co
         *ret_count = config_describe_topic(m, t, &rq->arena, ret_values);
         return KAFKA_NONE;
     }
+    if (r->resource_type == CONFIG_RESOURCE_GROUP) {
+        if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_GROUP, r->resource_name))
+            return err_set(err, KAFKA_GROUP_AUTHORIZATION_FAILED, "%s",
+                           kafka_error_text(KAFKA_GROUP_AUTHORIZATION_FAILED));
+        return read_resource(rq, r, "Group name must not be empty", ret_values, ret_count, err);
+    }
     if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster")))
         return err_set(err, KAFKA_CLUSTER_AUTHORIZATION_FAILED, "%s",
                        kafka_error_text(KAFKA_CLUSTER_AUTHORIZATION_FAILED));
+    if (r->resource_type == CONFIG_RESOURCE_CLIENT_METRICS)
+        return read_resource(rq, r, "Client metrics subscription name must not be empty", ret_values, ret_count, err);
     if (r->resource_type != CONFIG_RESOURCE_BROKER)
         return err_set(err, KAFKA_INVALID_REQUEST, "Unsupported resource type: %d", r->resource_type);
     if (!r->resource_name.len) {

@@ -29,8 +29,8 @@ def fails(tmp_path, *arguments, text=None):
 @pytest.mark.parametrize("override, told", [
     ("num.partition=3", "unknown option num.partition"),
     ("num.partitions=three", "num.partitions=three"),
-    ("num.partitions=0", "num.partitions=0: must be at least 1"),
-    ("auto.create.topics.enable=yes", "auto.create.topics.enable=yes: must be true or false"),
+    ("num.partitions=0", "Invalid value 0 for configuration num.partitions: Value must be at least 1"),
+    ("auto.create.topics.enable=yes", "Invalid value yes for configuration auto.create.topics.enable: Expected value to be either true or false"),
     ("log.cleanup.policy=remove", "log.cleanup.policy=remove"),
     ("listeners=127.0.0.1:9092", "listeners=127.0.0.1:9092: must be NAME://HOST:PORT"),
     ("listeners=PLAINTEXT://127.0.0.1:99999", "the port must be a number from 0 to 65535"),
