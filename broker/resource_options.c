@@ -1,8 +1,7 @@
 #include "broker/resource_options.h"
 
 #include "broker/metadata.h"
-
-#include <regex.h>
+#include "broker/regex.h"
 
 #define INT_MAX_BOUND 2147483647.0
 #define ANY           0, -1
@@ -193,15 +192,13 @@ int client_match_find(struct slice pattern, struct slice *ret_expression)
 static bool is_pattern(struct slice pattern)
 {
     struct slice expression;
-    regex_t compiled;
 
     if (client_match_find(pattern, &expression) < 0 || expression.len == 0 ||
         memchr(expression.ptr, '=', expression.len))
         return false;
-    AUTO_FREE char *text = slice_strdup(expression);
-    if (regcomp(&compiled, text, REG_EXTENDED | REG_NOSUB)) return false;
-    regfree(&compiled);
-    return true;
+    struct regex *r = regex_compile(expression, NULL);
+    regex_free(r);
+    return r != NULL;
 }
 
 static enum kafka_error check_client_metrics_option(const char *name, const char *value, struct err *err)

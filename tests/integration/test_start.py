@@ -28,10 +28,10 @@ def fails(tmp_path, *arguments, text=None):
 
 @pytest.mark.parametrize("override, told", [
     ("num.partition=3", "unknown option num.partition"),
-    ("num.partitions=three", "num.partitions=three"),
+    ("num.partitions=three", "Invalid value three for configuration num.partitions: Not a number of type INT"),
     ("num.partitions=0", "Invalid value 0 for configuration num.partitions: Value must be at least 1"),
     ("auto.create.topics.enable=yes", "Invalid value yes for configuration auto.create.topics.enable: Expected value to be either true or false"),
-    ("log.cleanup.policy=remove", "log.cleanup.policy=remove"),
+    ("log.cleanup.policy=remove", "Invalid value remove for configuration log.cleanup.policy: String must be one of: compact, delete"),
     ("listeners=127.0.0.1:9092", "listeners=127.0.0.1:9092: must be NAME://HOST:PORT"),
     ("listeners=PLAINTEXT://127.0.0.1:99999", "the port must be a number from 0 to 65535"),
     ("listeners=SSL://127.0.0.1:9093", "this version serves PLAINTEXT"),
