@@ -109,7 +109,6 @@ def test_a_kafka_configuration_starts(tmp_path):
                 "listeners": "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0",
                 "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"}) as o:
         assert "option has no effect here name=num.io.threads" in o.log()
-        assert "option has no effect here name=log.cleaner.enable" in o.log()
 
 
 def test_the_manual_lists_every_option():
