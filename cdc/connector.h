@@ -76,6 +76,10 @@ uint32_t cdc_connector_validate(const struct cdc_pair *pairs, uint32_t pairs_cou
  *   ret_lsn          the end of what is durable: not before the offset's event */
 bool cdc_offsets_get(struct cdc *cdc, const char *name, const char *topic_prefix, char **ret_offset_json,
                      uint64_t *ret_lsn);
+/* Sets the position: the next start streams from lsn on, without a snapshot. Transactions that committed before lsn do not come;
+ * one that lsn lies in comes whole. What was there before is forgotten. Blocks for the disk. -EBUSY: it runs; -errno. */
+int cdc_offsets_set(struct cdc *cdc, const char *name, const char *topic_prefix, uint64_t lsn,
+                    struct err *err) WARN_UNUSED;
 /* Forgets the position, so that the next start begins with a snapshot. -EBUSY: it runs. */
 int cdc_offsets_delete(struct cdc *cdc, const char *name, const char *topic_prefix) WARN_UNUSED;
 

@@ -59,3 +59,16 @@ int cdc_offsets_delete(struct cdc *cdc, const char *name, const char *topic_pref
     int r = journal_store_reset(cdc->store, name, topic_prefix);
     return r == -ENOENT ? 0 : r;
 }
+
+int cdc_offsets_set(struct cdc *cdc, const char *name, const char *topic_prefix, uint64_t lsn, struct err *err)
+{
+    struct stored_journal *stored;
+
+    int r = cdc_offsets_delete(cdc, name, topic_prefix);
+    if (r < 0) return err_set(err, r, "the former position cannot be forgotten: %s", strerror(-r));
+    r = journal_store_take(cdc->store, name, topic_prefix, &stored, err);
+    if (r < 0) return r;
+    r = journal_snapshot_end(stored->journal, lsn); /* durable when it returns */
+    journal_store_give(cdc->store, stored);
+    return r < 0 ? err_set(err, r, "the journal could not be written: %s", strerror(-r)) : 0;
+}

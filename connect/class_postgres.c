@@ -7,6 +7,8 @@
 #include "cdc/connector_config.h"
 #include "http/json.h"
 
+#include <errno.h>
+
 struct instance {
     struct cdc_connector *connector;
     struct connector_callbacks callbacks;
@@ -175,6 +177,23 @@ static int postgres_offsets_delete(void *context, const char *name, const json_t
     return prefix ? cdc_offsets_delete(p->cdc, name, prefix) : 0;
 }
 
+/* As Debezium's: lsn, of the last event; that of a snapshot under way is none. */
+static int postgres_offsets_set(void *context, const char *name, const json_t *config, const json_t *offset,
+                                struct err *err)
+{
+    struct class_postgres *p = context;
+    const char *prefix = config_get(config, "topic.prefix");
+    const json_t *lsn = json_object_get(offset, "lsn");
+    bool snapshot = json_object_get(offset, "snapshot") && !json_is_true(json_object_get(offset, "snapshot_completed"));
+
+    if (!prefix) return err_set(err, -EINVAL, "the configuration has no topic.prefix");
+    if (!json_is_integer(lsn) || json_integer_value(lsn) <= 0)
+        return err_set(err, -EINVAL, "an offset needs a member \"lsn\", the position in PostgreSQL's log as a number");
+    if (snapshot)
+        return err_set(err, -EINVAL, "an unfinished snapshot cannot be gone on with: a null offset begins a new one");
+    return cdc_offsets_set(p->cdc, name, prefix, (uint64_t)json_integer_value(lsn), err);
+}
+
 struct connector_class class_postgres(struct class_postgres *context)
 {
     return (struct connector_class){
@@ -195,5 +214,6 @@ struct connector_class class_postgres(struct class_postgres *context)
         .partition = postgres_partition,
         .offsets_get = postgres_offsets_get,
         .offsets_delete = postgres_offsets_delete,
+        .offsets_set = postgres_offsets_set,
     };
 }

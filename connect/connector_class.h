@@ -83,6 +83,8 @@ struct connector_class {
     json_t *(*offsets_get)(void *context, const char *name, const json_t *config, const json_t *stored);
     /* Forgets it. Blocks for the disk; not while an instance runs. 0 or -errno. */
     int (*offsets_delete)(void *context, const char *name, const json_t *config);
+    /* Sets it: the next instance goes on from there. As offsets_delete(). -EINVAL: no position of this class; err says why. */
+    int (*offsets_set)(void *context, const char *name, const json_t *config, const json_t *offset, struct err *err);
 };
 
 /* By full class name, simple name, or simple name without "Connector" (the aliases of Connect). NULL: none. */

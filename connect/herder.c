@@ -345,37 +345,40 @@ int herder_offsets_check(struct herder *h, const char *name, struct err *err)
     return ok ? 0 : err->code;
 }
 
-/* Forgets the position. Lock held; released meanwhile, as it blocks. The connector is marked as being worked on: nothing
- * starts it, and it is not freed. */
-static int offsets_delete(struct connector *c, struct err *err)
+/* Forgets the position, or sets it when offset is given. Lock held; released meanwhile, as it blocks. The connector is marked as
+ * being worked on: nothing starts it, and it is not freed. */
+static int offsets_change(struct connector *c, const json_t *offset, struct err *err)
 {
     struct herder *h = c->herder;
     const struct connector_class *class = connector_class_of(h, c->config);
-    json_t *partition, *offset, *config;
+    json_t *partition = class ? class->partition(class->context, c->config) : NULL, *config;
+    struct err cause = ERR_NONE;
 
-    if (!connector_offsets_of(c, c->config, &partition, &offset)) return 0;
+    if (!partition) return offset ? err_set(err, 400, "The configuration of connector %s names no source", c->name) : 0;
     config = json_deep_copy(c->config);
     c->working = true;
     pthread_mutex_unlock(&h->lock);
-    int r = class->offsets_delete(class->context, c->name, config);
+    int r = offset ? class->offsets_set(class->context, c->name, config, offset, &cause)
+                   : class->offsets_delete(class->context, c->name, config);
     pthread_mutex_lock(&h->lock);
     c->working = false;
     pthread_cond_broadcast(&h->idle);
-    if (r < 0) err_set(err, 500, "The offsets of connector %s could not be reset: %s", c->name, strerror(-r));
-    else connector_offsets_forget(c, partition);
+    if (r < 0)
+        err_set(err, r == -EINVAL ? 400 : 500, "The offsets of connector %s could not be %s: %s", c->name,
+                offset ? "altered" : "reset", *cause.text ? cause.text : strerror(-r));
+    else connector_offset_put(c, partition, offset);
     json_decref(partition);
-    json_decref(offset);
     json_decref(config);
     connector_schedule(c); /* what was wanted meanwhile */
     connector_free_if_gone(c);
-    return r < 0 ? 500 : 0;
+    return r < 0 ? err->code : 0;
 }
 
-int herder_offsets_reset(struct herder *h, const char *name, struct err *err)
+int herder_offsets_change(struct herder *h, const char *name, const json_t *offset, struct err *err)
 {
     pthread_mutex_lock(&h->lock);
     struct connector *c = stopped_connector(h, name, err);
-    int r = c ? offsets_delete(c, err) : err->code;
+    int r = c ? offsets_change(c, offset, err) : err->code;
     pthread_mutex_unlock(&h->lock);
     herder_outbox_flush(h);
     return r;

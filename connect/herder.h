@@ -62,9 +62,10 @@ int herder_restart(struct herder *h, const char *name, bool include_tasks, bool 
                    struct err *err) WARN_UNUSED;
 int herder_restart_task(struct herder *h, const char *name, const char *task, struct err *err) WARN_UNUSED;
 int herder_topics_reset(struct herder *h, const char *name, struct err *err) WARN_UNUSED;
-/* Forgets the position of a stopped connector. 400: not STOPPED; 404. */
-int herder_offsets_reset(struct herder *h, const char *name, struct err *err) WARN_UNUSED;
-/* 0, or as herder_offsets_reset() would refuse. Waits for a stop under way. */
+/* Sets the position of a stopped connector; offset NULL: forgets it. Waits for a stop under way. 400: not STOPPED, or no position
+ * of its class; 404. */
+int herder_offsets_change(struct herder *h, const char *name, const json_t *offset, struct err *err) WARN_UNUSED;
+/* 0, or as herder_offsets_change() would refuse the connector. */
 int herder_offsets_check(struct herder *h, const char *name, struct err *err) WARN_UNUSED;
 
 /* -- reads: new objects; NULL: no such connector (or no status yet) -- */
@@ -77,6 +78,8 @@ json_t *herder_info(struct herder *h, const char *name);
 json_t *herder_status(struct herder *h, const char *name);
 json_t *herder_tasks(struct herder *h, const char *name);
 json_t *herder_task_status(struct herder *h, const char *name, const char *task);
+/* The partition that its configuration names; NULL: none. */
+json_t *herder_partition(struct herder *h, const char *name);
 /* {"offsets":[...]} */
 json_t *herder_offsets(struct herder *h, const char *name);
 /* {"X":{"topics":[...]}}; never NULL. */

@@ -109,8 +109,8 @@ void connector_topics_collect(struct connector *c);
 bool connector_offsets_of(struct connector *c, const json_t *config, json_t **ret_partition, json_t **ret_offset);
 /* Puts the instance's position into the outbox when it has moved. */
 void connector_offsets_collect(struct connector *c);
-/* There is none any more: puts the tombstone. */
-void connector_offsets_forget(struct connector *c, const json_t *partition);
+/* This is it from now on; offset NULL: there is none any more. */
+void connector_offset_put(struct connector *c, const json_t *partition, const json_t *offset);
 void connector_offsets_clear(struct connector *c);
 /* Makes known what connect-offsets had for a configuration, unless it is known already; takes over o (may be NULL). */
 void connector_offset_known(struct connector *c, struct known_offset *o);

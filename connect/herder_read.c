@@ -131,6 +131,18 @@ json_t *herder_expanded(struct herder *h, bool info, bool status)
     return all;
 }
 
+static json_t *partition_json(struct connector *c)
+{
+    const struct connector_class *class = connector_class_of(c->herder, c->config);
+
+    return class ? class->partition(class->context, c->config) : NULL;
+}
+
+json_t *herder_partition(struct herder *h, const char *name)
+{
+    return look(h, name, partition_json);
+}
+
 static json_t *offsets_json(struct connector *c)
 {
     json_t *list = json_array(), *partition, *offset;

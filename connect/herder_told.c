@@ -211,9 +211,9 @@ void connector_offsets_collect(struct connector *c)
     json_decref(offset);
 }
 
-void connector_offsets_forget(struct connector *c, const json_t *partition)
+void connector_offset_put(struct connector *c, const json_t *partition, const json_t *offset)
 {
-    offset_put(c, record_of_offset(c->name, partition, NULL));
+    offset_put(c, record_of_offset(c->name, partition, offset));
 }
 
 /* Writes what is in the outbox; store_lock held, lock not. Statuses are for readers: a lost one is told by the log. */

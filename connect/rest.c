@@ -488,47 +488,50 @@ static void delete_offsets(struct http_request *rq, struct http_reply *reply)
 {
     struct err err;
 
-    if (herder_offsets_reset(rest_of(rq)->herder, http_param(rq, 0), &err)) reply_err(reply, &err);
+    if (herder_offsets_change(rest_of(rq)->herder, http_param(rq, 0), NULL, &err)) reply_err(reply, &err);
     else reply_offsets_changed(reply, "reset");
 }
 
-/* A position is where our journal is, and cannot be set from outside: what can be asked for is to keep it or to forget
- * it. */
+/* The one offset that a connector of ours has: of the partition that its configuration names. false: err says what is wrong. */
+static bool asked_offset(struct herder *h, const char *name, const json_t *asked, const json_t **ret_offset,
+                         struct err *err)
+{
+    json_t *partition = herder_partition(h, name);
+    const json_t *item = json_array_get(asked, 0);
+    const json_t *offset = json_object_get(item, "offset");
+    bool ok = false;
+
+    if (json_array_size(asked) != 1 || !json_equal(json_object_get(item, "partition"), partition)) {
+        AUTO_FREE char *text = partition ? json_dumps(partition, JSON_COMPACT) : xstrdup("none");
+        err_set(err, 400, "Offsets of one partition are expected, the one that the connector reads: %s", text);
+    } else if (!json_is_object(offset) && !json_is_null(offset)) {
+        err_set(err, 400, "The member offset must be an object, or null to forget the position");
+    } else {
+        ok = true;
+    }
+    *ret_offset = offset;
+    json_decref(partition);
+    return ok;
+}
+
 static void patch_offsets(struct http_request *rq, struct http_reply *reply)
 {
     struct herder *h = rest_of(rq)->herder;
     const char *name = http_param(rq, 0);
     struct err err;
-    json_t *body = json_parse(rq->body, &err), *item;
+    json_t *body = json_parse(rq->body, &err);
     json_t *asked = json_object_get(body, "offsets");
-    bool forget = false, other = false;
-    size_t i;
+    const json_t *offset;
 
     if (!body) {
         reply_err(reply, &err);
-        return;
-    }
-    if (!json_is_array(asked) || json_array_size(asked) == 0) {
+    } else if (!json_is_array(asked) || json_array_size(asked) == 0) {
         reply_error(reply, 400, "Partitions / offsets need to be provided for an alter offsets request");
-    } else if (herder_offsets_check(h, name, &err)) {
+    } else if (herder_offsets_check(h, name, &err) || !asked_offset(h, name, asked, &offset, &err) ||
+               herder_offsets_change(h, name, json_is_null(offset) ? NULL : offset, &err)) {
         reply_err(reply, &err);
     } else {
-        json_t *now = herder_offsets(h, name);
-        json_t *stored = json_array_get(json_object_get(now, "offsets"), 0);
-        json_array_foreach(asked, i, item)
-        {
-            json_t *offset = json_object_get(item, "offset");
-            if (!stored || !json_equal(json_object_get(item, "partition"), json_object_get(stored, "partition")))
-                other = true;
-            else if (json_is_null(offset)) forget = true;
-            else if (!json_equal(offset, json_object_get(stored, "offset"))) other = true;
-        }
-        json_decref(now);
-        if (other)
-            reply_error(reply, 400,
-                        "The position of a connector can only be kept or, with a null offset, be reset here");
-        else if (forget && herder_offsets_reset(h, name, &err)) reply_err(reply, &err);
-        else reply_offsets_changed(reply, "altered");
+        reply_offsets_changed(reply, "altered");
     }
     json_decref(body);
 }

@@ -86,3 +86,62 @@ def test_the_last_event_is_told_over_restarts(fresh_ottla, postgres, connector, 
     assert ottla.rest("DELETE", "/connectors/c/offsets")[0] == 200
     assert told(ottla) is None
     assert stored(ottla)[key] is None
+
+
+def ids(ottla, topic):
+    """Of all records: [(op, id)]."""
+    c = confluent_kafka.Consumer({"bootstrap.servers": ottla.bootstrap, "group.id": "r", "enable.partition.eof": True})
+    try:
+        if topic not in c.list_topics(timeout=10).topics:
+            return []
+        c.assign([confluent_kafka.TopicPartition(topic, 0, confluent_kafka.OFFSET_BEGINNING)])
+        out = []
+        while True:
+            m = c.poll(10)
+            assert m is not None
+            if m.error():
+                return out
+            payload = json.loads(m.value())["payload"]
+            out.append((payload["op"], payload["after"]["id"]))
+    finally:
+        c.close()
+
+
+def test_a_position_is_taken_over_from_another_worker(fresh_ottla, postgres, connector, database):
+    """As people move from Kafka Connect: the connector is made stopped, gets the offsets of the old one, and goes on with its slot."""
+    ottla = fresh_ottla()
+    postgres.psql("create table t(id int primary key); create publication dbz_publication for all tables;"
+                  "select pg_create_logical_replication_slot('%s', 'pgoutput')" % database, database)
+    postgres.psql("insert into t values (1)", database)
+    postgres.psql("insert into t values (2)", database)
+    lsn = int(postgres.psql("select pg_current_wal_lsn() - '0/0'", database))
+    postgres.psql("insert into t values (3)", database)
+    assert ottla.rest("POST", "/connectors", {"name": "c", "config": connector("moved"), "initial_state": "STOPPED"})[0] == 201
+    assert told(ottla) is None
+    offset = {"lsn_proc": lsn, "messageType": "INSERT", "lsn_commit": lsn, "lsn": lsn, "txId": 7, "ts_usec": 1}
+
+    def patch(offset, prefix="moved"):
+        return ottla.rest("PATCH", "/connectors/c/offsets", {"offsets": [{"partition": {"server": prefix}, "offset": offset}]})
+    assert patch(offset, "other")[0] == 400
+    status, body = patch({"position": 5})
+    assert status == 400 and '"lsn"' in body["message"], body
+    assert patch({"lsn": lsn, "snapshot": "INITIAL", "snapshot_completed": False})[0] == 400
+    assert told(ottla) is None
+    assert patch(offset)[0] == 200
+    assert told(ottla) == offset
+    ottla.kill()
+    ottla.start()
+    assert told(ottla) == offset, "it was durable when it was answered"
+    resume(ottla, postgres, database)
+    until("the row behind it", lambda: ids(ottla, "moved.public.t") == [("c", 3)], 10, 0.1)
+    postgres.psql("insert into t values (4)", database)
+    until("the stream", lambda: ids(ottla, "moved.public.t") == [("c", 3), ("c", 4)], 10, 0.1)
+
+    # Set back by hand: what came since comes again.
+    assert patch(offset)[0] == 400, "it runs"
+    stop(ottla)
+    now = told(ottla)
+    assert now["messageType"] == "INSERT" and now["lsn"] > lsn
+    assert patch(now)[0] == 200 and told(ottla) == now
+    assert ottla.rest("PATCH", "/connectors/c/offsets", {"offsets": [{"partition": {"server": "moved"}, "offset": None}]})[0] == 200
+    assert told(ottla) is None

@@ -106,6 +106,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct fake_instance *instances[INSTANCES_MAX];
 static int starts, hanging;
+static int starts_counted; /* of the position, more than starts */
 static bool released;
 static bool position_forgotten, position_unknown, delete_hangs;
 
@@ -277,7 +278,7 @@ static json_t *fake_partition(void *context, const json_t *config)
 static json_t *fake_offsets_get(void *context, const char *name, const json_t *config, const json_t *stored)
 {
     pthread_mutex_lock(&lock);
-    json_t *offset = starts > 0 && !position_forgotten ? json_pack("{s:i}", "n", starts) : NULL;
+    json_t *offset = starts > 0 && !position_forgotten ? json_pack("{s:i}", "n", starts + starts_counted) : NULL;
     if (offset && position_unknown) {
         json_decref(offset);
         offset = stored ? json_deep_copy(stored) : json_pack("{s:s}", "stored", "nothing");
@@ -309,6 +310,20 @@ static int fake_offsets_delete(void *context, const char *name, const json_t *co
     return busy ? -EBUSY : 0;
 }
 
+/* {"n":N} makes the next position N + starts from then on. */
+static int fake_offsets_set(void *context, const char *name, const json_t *config, const json_t *offset,
+                            struct err *err)
+{
+    const json_t *n = json_object_get(offset, "n");
+
+    if (!json_is_integer(n)) return err_set(err, -EINVAL, "n must be a number");
+    pthread_mutex_lock(&lock);
+    starts_counted = (int)json_integer_value(n) - starts;
+    position_forgotten = false;
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
 struct connector_class fake_class(void)
 {
     return (struct connector_class){
@@ -328,6 +343,7 @@ struct connector_class fake_class(void)
         .partition = fake_partition,
         .offsets_get = fake_offsets_get,
         .offsets_delete = fake_offsets_delete,
+        .offsets_set = fake_offsets_set,
     };
 }
 

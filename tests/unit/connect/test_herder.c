@@ -310,11 +310,11 @@ Test(herder, offsets_are_changed_only_when_stopped)
     fixture_start(&f);
     cr_assert_eq(create(&f, "c", "", TARGET_RUNNING), 0);
     cr_assert(state_becomes(&f, "c", "RUNNING/RUNNING"));
-    cr_expect_eq(herder_offsets_reset(f.herder, "c", &err), 400);
+    cr_expect_eq(herder_offsets_change(f.herder, "c", NULL, &err), 400);
     cr_expect(strstr(err.text, "STOPPED"));
-    cr_expect_eq(herder_offsets_reset(f.herder, "x", &err), 404);
+    cr_expect_eq(herder_offsets_change(f.herder, "x", NULL, &err), 404);
     cr_assert_eq(herder_set_target(f.herder, "c", TARGET_STOPPED, &err), 0);
-    cr_expect_eq(herder_offsets_reset(f.herder, "c", &err), 0, "it waits for the stop"); /* at once */
+    cr_expect_eq(herder_offsets_change(f.herder, "c", NULL, &err), 0, "it waits for the stop"); /* at once */
     expect_stored(&f, "[\"c\",{\"server\":\"c\"}]", NULL);
     json_t *offsets = herder_offsets(f.herder, "c");
     char *text = json_dumps(offsets, JSON_COMPACT);
@@ -368,7 +368,7 @@ static void *reset_offsets(void *arg)
     struct fixture *f = arg;
     struct err err;
 
-    cr_assert_eq(herder_offsets_reset(f->herder, "c", &err), 0, "%s", err.text);
+    cr_assert_eq(herder_offsets_change(f->herder, "c", NULL, &err), 0, "%s", err.text);
     return NULL;
 }
 

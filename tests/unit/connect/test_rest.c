@@ -103,8 +103,19 @@ Test(rest, the_life_of_a_connector)
            "{\"name\":\"c\",\"connector\":" STATE("STOPPED") ",\"tasks\":[],\"type\":\"source\"}");
     expect("PATCH", "/connectors/c/offsets", "{}", 400,
            ERROR(400, "Partitions / offsets need to be provided for an alter offsets request"));
+    expect(
+        "PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"d\"},\"offset\":{\"n\":77}}]}",
+        400,
+        ERROR(400,
+              "Offsets of one partition are expected, the one that the connector reads: {\\\"server\\\":\\\"c\\\"}"));
+    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"x\":1}}]}",
+           400, ERROR(400, "The offsets of connector c could not be altered: n must be a number"));
+    expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":5}]}", 400,
+           "~object, or null");
     expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":77}}]}",
-           400, NULL);
+           200, "~altered successfully");
+    expect("GET", "/connectors/c/offsets", NULL, 200,
+           "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":77}}]}");
     expect("PATCH", "/connectors/c/offsets", "{\"offsets\":[{\"partition\":{\"server\":\"c\"},\"offset\":{\"n\":5}}]}",
            200,
            "{\"message\":\"The Connect framework-managed offsets for this connector have been altered successfully. "
