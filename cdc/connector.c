@@ -9,6 +9,7 @@
 #include "base/uuid.h"
 #include "broker/broker.h"
 #include "cdc/failpoint.h"
+#include "cdc/former_config.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -86,7 +87,7 @@ int connector_hold(struct cdc_connector *c, struct pg_error *err)
                                {.fd = c->stored->io->wake_fd, .events = POLLIN},
                                {.fd = c->stream ? pg_conn_socket(c->stream) : -1, .events = POLLRDHUP},
                                {.fd = c->catalog ? pg_conn_socket(c->catalog) : -1, .events = POLLRDHUP}};
-        if (poll(fds, countof(fds), HOLD_TICK_MS) < 0 && errno != EINTR) return -errno;
+        if (poll(fds, countof(fds), HOLD_TICK_MS) < 0) continue;
         if (fds[0].revents) connector_bell_read(c);
         journal_io_deliver(c->stored->io);
         r = fds[2].revents || fds[3].revents ? database_hung_up(err) : session_hold_tick(c, err);
@@ -201,6 +202,70 @@ static void run_id_make(char ret_text[37])
     }
 }
 
+static enum compression_codec override_codec(const struct pg_connector_config *config)
+{
+    static const struct {
+        const char *name;
+        enum compression_codec codec;
+    } codecs[] = {{"gzip", COMPRESSION_GZIP},
+                  {"snappy", COMPRESSION_SNAPPY},
+                  {"lz4", COMPRESSION_LZ4},
+                  {"zstd", COMPRESSION_ZSTD}};
+    const char *given = connector_config_get(config, "producer.override.compression.type");
+
+    for (uint32_t i = 0; given && i < countof(codecs); i++)
+        if (strcmp(given, codecs[i].name) == 0) return codecs[i].codec;
+    return COMPRESSION_NONE;
+}
+
+/* Takes a configuration into force, with what works by it. */
+static void connector_equip(struct cdc_connector *c, struct pg_connector_config *config)
+{
+    ingest_free(c->ingest);
+    change_encoder_free(c->encoder);
+    pthread_mutex_lock(&c->cdc->lock);
+    c->config = config;
+    pthread_mutex_unlock(&c->cdc->lock);
+    c->stored->io->codec = override_codec(config);
+    c->encoder = change_encoder_new(config, c->run_id);
+    c->ingest = ingest_new(&(struct ingest_env){.broker = c->cdc->broker,
+                                                .config = config,
+                                                .encoder = c->encoder,
+                                                .catalog = ingest_catalog,
+                                                .topic_used = topic_used,
+                                                .arg = c},
+                           c->stored);
+}
+
+/* The former configuration, so that it finishes its replay; the posted one when that is done. */
+static int config_exchange(struct cdc_connector *c, struct pg_error *err)
+{
+    struct pg_connector_config *former = c->config;
+
+    *err = (struct pg_error){0};
+    if (former != c->posted) {
+        connector_equip(c, c->posted);
+        connector_config_free(former);
+        log_info("cdc", "the new configuration is in force connector=%s", c->config->name);
+        return 0;
+    }
+    if (former_config_find(c->stored->journal, c->posted, &former) < 0) {
+        snprintf(
+            err->text, sizeof err->text,
+            "The configuration was changed while changes that were begun with the former one are still to be "
+            "finished, and the former one is not known. Put the former configuration back (connection properties, "
+            "credentials, timeouts and sizes may differ), let the connector run until it has caught up, then change "
+            "it. Or stop the connector, delete its offsets (DELETE /connectors/%s/offsets) and resume it: it begins "
+            "anew as its snapshot.mode says.",
+            c->posted->name);
+        return -EREMOTEIO;
+    }
+    log_info("cdc", "changes that were begun with the former configuration are finished with it first connector=%s",
+             c->config->name);
+    connector_equip(c, former);
+    return 0;
+}
+
 /* A failed journal is recovered anew before the next session. */
 static int journal_mend(struct cdc_connector *c, struct pg_error *err)
 {
@@ -233,6 +298,10 @@ static int connector_run(struct cdc_connector *c, struct pg_error *ret_error)
         if (r == 0) r = session_run(c, ret_error);
         session_end(c);
         if (r == -ECANCELED || connector_is_unwanted(c)) return 0;
+        if (r == -ERESTART) {
+            if ((r = config_exchange(c, ret_error)) < 0) return r;
+            continue;
+        }
         if (!is_retriable(r, ret_error)) return r;
         /* A session that came further than all before, or that lasted, ends a row of failures; to have begun is not enough. */
         struct journal_position at = journal_position(c->stored->journal);
@@ -289,7 +358,8 @@ static void connector_free(struct cdc_connector *c)
     if (c->stored) journal_store_give(c->cdc->store, c->stored);
     ingest_free(c->ingest);
     change_encoder_free(c->encoder);
-    connector_config_free(c->config);
+    if (c->config != c->posted) connector_config_free(c->config);
+    connector_config_free(c->posted);
     for (uint32_t i = 0; i < c->topics_count; i++) free(c->topics[i]);
     free(c->topics);
     if (c->wish_fd >= 0) close(c->wish_fd);
@@ -302,39 +372,13 @@ static void warn_ignored(void *arg, const char *name)
     log_warn("cdc", "property is accepted without effect connector=%s property=%s", (const char *)arg, name);
 }
 
-static enum compression_codec override_codec(const struct pg_connector_config *config)
-{
-    static const struct {
-        const char *name;
-        enum compression_codec codec;
-    } codecs[] = {{"gzip", COMPRESSION_GZIP},
-                  {"snappy", COMPRESSION_SNAPPY},
-                  {"lz4", COMPRESSION_LZ4},
-                  {"zstd", COMPRESSION_ZSTD}};
-    const char *given = connector_config_get(config, "producer.override.compression.type");
-
-    for (uint32_t i = 0; given && i < countof(codecs); i++)
-        if (strcmp(given, codecs[i].name) == 0) return codecs[i].codec;
-    return COMPRESSION_NONE;
-}
-
 /* Takes the journal and makes what the thread needs. */
 static int connector_prepare(struct cdc_connector *c, struct err *err)
 {
-    char run_id[37];
-
     int r = journal_store_take(c->cdc->store, c->config->name, c->config->topic_prefix, &c->stored, err);
     if (r < 0) return r;
-    c->stored->io->codec = override_codec(c->config);
-    run_id_make(run_id);
-    c->encoder = change_encoder_new(c->config, run_id);
-    c->ingest = ingest_new(&(struct ingest_env){.broker = c->cdc->broker,
-                                                .config = c->config,
-                                                .encoder = c->encoder,
-                                                .catalog = ingest_catalog,
-                                                .topic_used = topic_used,
-                                                .arg = c},
-                           c->stored);
+    run_id_make(c->run_id);
+    connector_equip(c, c->posted);
     c->durable_lsn = journal_has_position(c->stored->journal) ? journal_confirmed(c->stored->journal) : 0;
     return 0;
 }
@@ -352,8 +396,9 @@ int cdc_connector_start(struct cdc *cdc, const char *name, const struct cdc_pair
     atomic_init(&c->wish, paused ? WISH_PAUSE : WISH_RUN);
     pthread_mutex_init(&c->lock, NULL);
 
-    int r = connector_config_parse(pairs, pairs_count, version, &c->config, err);
-    if (r == 0 && !c->config->name) c->config->name = xstrdup(name);
+    int r = connector_config_parse(pairs, pairs_count, version, &c->posted, err);
+    if (r == 0 && !c->posted->name) c->posted->name = xstrdup(name);
+    c->config = c->posted;
     if (r == 0) r = connector_prepare(c, err);
     if (r == 0) connector_config_each_ignored(c->config, warn_ignored, c->config->name);
     if (r == 0 && thread_start(&c->thread, name, connector_main, c) < 0)

@@ -21,7 +21,10 @@ enum connector_wish { WISH_RUN, WISH_PAUSE, WISH_STOP };
 struct cdc_connector {
     struct cdc *cdc;
     struct cdc_connector *next; /* guarded by cdc->lock */
-    struct pg_connector_config *config;
+    struct pg_connector_config *posted;
+    struct pg_connector_config
+        *config; /* in force: posted, or the former one while a replay needs it; changed under cdc->lock */
+    char run_id[37];
     struct cdc_callbacks callbacks;
     pthread_t thread;
     atomic_int wish; /* enum connector_wish */
@@ -55,7 +58,8 @@ struct pg_params connector_params(const struct pg_connector_config *config, bool
 /* The ordinary connection, opened when there is none. */
 int connector_catalog(struct cdc_connector *c, struct pg_conn **ret_conn, struct pg_error *err) WARN_UNUSED;
 
-/* Runs until the stream ends, one way or another; -ECANCELED: the wish changed. */
+/* Runs until the stream ends, one way or another; -ECANCELED: the wish changed; -ERESTART: another configuration must be in force,
+ * the former one if posted is, else posted. */
 int session_run(struct cdc_connector *c, struct pg_error *err) WARN_UNUSED;
 /* Ends the unit, makes everything durable, tells PostgreSQL, hangs up. */
 void session_end(struct cdc_connector *c);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/broker.h"
+#include "cdc/former_config.h"
 #include "cdc/pg_lsn.h"
 #include "cdc/pgoutput.h"
 #include "cdc/server.h"
@@ -200,20 +201,24 @@ static int plan_snapshot(struct cdc_connector *c, struct plan *p, struct pg_erro
 }
 
 /* A replay must be finished with the configuration it began with: another one may route its rows elsewhere, so that the logs
- * would be skipped wrongly. */
+ * would be skipped wrongly. So the journal keeps what decides the records. -ERESTART: the former one is needed. */
 static int config_apply(struct cdc_connector *c, struct pg_error *err)
 {
-    int r = journal_config_change(c->stored->journal, connector_config_output_hash(c->config));
+    struct journal *j = c->stored->journal;
 
-    if (r == -EBUSY)
-        return fail(err, -EREMOTEIO,
-                    "The configuration was changed while changes that were begun with the former one are still to be "
-                    "finished. Put the former "
-                    "configuration back (connection properties, credentials, timeouts and sizes may differ), let the "
-                    "connector run until it has "
-                    "caught up, then change it. Or stop the connector and delete its offsets: it then begins anew with "
-                    "a snapshot.");
+    if (c->config != c->posted) return 0;
+    int r = journal_config_change(j, connector_config_output_hash(c->posted));
+    if (r == -EBUSY) return -ERESTART;
+    if (r == 0) r = former_config_remember(j, c->posted);
     return r < 0 ? fail(err, -EIO, "the journal could not be written") : 0;
+}
+
+/* Is what the former configuration had begun finished? Then the posted one applies from here on. */
+static int config_return(struct cdc_connector *c)
+{
+    if (c->config == c->posted || !ingest_is_quiet(c->ingest)) return 0;
+    int r = journal_config_change(c->stored->journal, connector_config_output_hash(c->posted));
+    return r == -EBUSY ? 0 : r == 0 ? -ERESTART : r;
 }
 
 static bool is_streaming_wanted(const struct pg_connector_config *config)
@@ -498,7 +503,9 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
         if (r == 0 && ingest_is_quiet(c->ingest) && journal_store_wants_checkpoint(c->cdc->store, c->stored))
             r = journal_checkpoint(j);
         position_show(c);
+        if (r == 0) r = config_return(c);
     }
+    if (r == -ERESTART) return r;
     if (r == 0) r = journal_failed(j);
     if (r < 0) return journal_broke(c, r, err);
     if (idle && c->keepalive_lsn && now_us - c->idle_us >= IDLE_POSITION_US && ingest_is_quiet(c->ingest)) {

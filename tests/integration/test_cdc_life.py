@@ -235,3 +235,23 @@ def test_a_paused_snapshot_goes_on_where_it_was(fresh_ottla, postgres, connector
     assert end_offset(ottla, "snap.public.a") == 200000
     assert ids(read_all(ottla, "snap.public.b")) == [1]
     assert ottla.log(1 << 20).count("snapshot reads table connector=snap table=public.a") == 1
+
+
+# -- memory --
+
+@pytest.mark.slow    # its memory is measured
+def test_a_snapshot_over_many_partitions_takes_little_memory(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    postgres.psql("create table t(id int primary key, a text);"
+                  "insert into t select g, repeat('y', 2000) from generate_series(1, 40000) g", database)
+    before_kb = ottla.rss_kb()
+    status, body = ottla.rest("POST", "/connectors", {"name": "many", "config": connector("many", **{
+        "topic.creation.default.partitions": "250", "topic.creation.default.replication.factor": "1",
+        "value.converter.schemas.enable": "false", "key.converter.schemas.enable": "false"})})
+    assert status == 201, body
+    until("the snapshot", lambda: "snapshot complete" in ottla.log(1 << 20), 60)
+    assert ottla.connector_state("many") == "RUNNING"
+    with open("/proc/%d/status" % ottla.process.pid) as f:
+        peak_kb = int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1))
+    print("snapshot of 80 MB over 250 partitions: %d MiB more at the most" % ((peak_kb - before_kb) // 1024))
+    assert peak_kb - before_kb < 32 * 1024
