@@ -112,13 +112,6 @@ void buf_unreserve(struct buf *b, uint32_t size)
     }
 }
 
-void buf_append(struct buf *b, const void *bytes, uint32_t size)
-{
-    if (!size) return;
-    uint8_t *room = buf_reserve(b, size);
-    if (room) memcpy(room, bytes, size);
-}
-
 void buf_append_slice(struct buf *b, struct slice s, struct block *block)
 {
     if (!s.len) return;

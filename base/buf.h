@@ -64,8 +64,6 @@ void buf_done(struct buf *b);
 uint8_t *buf_reserve(struct buf *b, uint32_t size);
 /* Gives the last size bytes of the latest buf_reserve() back; nothing may have been added since. */
 void buf_unreserve(struct buf *b, uint32_t size);
-/* Copies. */
-void buf_append(struct buf *b, const void *bytes, uint32_t size);
 /* Points into block, taking a reference of its own (block may be NULL when the bytes live longer than the chain). */
 void buf_append_slice(struct buf *b, struct slice s, struct block *block);
 /* A range of a file, taking a reference of its own. */

@@ -339,35 +339,23 @@ void json_write_float(struct bytes *b, float value)
 
 /* Near the smallest numbers one digit may be enough where Java looks for two: those are read and written the long way.
  */
-#define DOUBLE_EXPONENT_PLAIN (-300)
-#define FLOAT_EXPONENT_PLAIN  (-36)
-#define NUMBER_TEXT_MAX       64
+#define FLOAT_EXPONENT_PLAIN (-36)
+#define NUMBER_TEXT_MAX      64
 
-static bool decimal_text_write(struct bytes *b, struct slice text, bool as_float)
+bool json_write_float_text(struct bytes *b, struct slice text)
 {
     struct decimal d;
     char copy[NUMBER_TEXT_MAX];
     if (!decimal_parse(&d, text)) return false;
-    if (d.exponent > (as_float ? FLOAT_EXPONENT_PLAIN : DOUBLE_EXPONENT_PLAIN) || d.count == 0) {
+    if (d.exponent > FLOAT_EXPONENT_PLAIN || d.count == 0) {
         decimal_write(b, &d);
         return true;
     }
     if (text.len >= sizeof copy) return false;
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
-    if (as_float) json_write_float(b, strtof(copy, NULL));
-    else json_write_double(b, strtod(copy, NULL));
+    json_write_float(b, strtof(copy, NULL));
     return true;
-}
-
-bool json_write_double_text(struct bytes *b, struct slice text)
-{
-    return decimal_text_write(b, text, false);
-}
-
-bool json_write_float_text(struct bytes *b, struct slice text)
-{
-    return decimal_text_write(b, text, true);
 }
 
 /* -- base64 -- */

@@ -30,10 +30,9 @@ static inline void json_write_null(struct bytes *b)
 /* 100.0, 1.0E10, -1.5E-5. NaN and the infinities are the caller's: JSON has none, Connect quotes them. */
 void json_write_double(struct bytes *b, double value);
 void json_write_float(struct bytes *b, float value);
-/* The same for a number that is already in its shortest digits, in any notation, as PostgreSQL sends float8 and float4
+/* The same for a number that is already in its shortest digits, in any notation, as PostgreSQL sends float4
  * (extra_float_digits >= 1): it is only laid out anew, ten times faster. false: text is no finite number; nothing
  * written. */
-bool json_write_double_text(struct bytes *b, struct slice text) WARN_UNUSED;
 bool json_write_float_text(struct bytes *b, struct slice text) WARN_UNUSED;
 
 /* Bytes as a string in quotes: base64 with padding (RFC 4648, section 4). A null slice is written as null. */

@@ -98,15 +98,11 @@ void broker_reader_free(struct broker_reader *r);
 /* The next whole batches, up to about size_max bytes (one batch at least), in r's buffer until the next call; iterate
  * them with protocol/record.h. Empty slice: none within timeout_ms (0: do not wait), or broker_reader_wake() was
  * called. The first batch may begin before the reader's offset: skip those records. Returns KAFKA_NONE,
- * OFFSET_OUT_OF_RANGE (then seek), KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
+ * OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
 enum kafka_error broker_reader_next(struct broker_reader *r, uint32_t size_max, int timeout_ms,
                                     struct slice *ret_batches) WARN_UNUSED;
 int64_t broker_reader_offset(const struct broker_reader *r); /* of the first record that next() has not returned */
-void broker_reader_seek(struct broker_reader *r, int64_t offset);
 /* Ends a wait of broker_reader_next() from another thread. */
 void broker_reader_wake(struct broker_reader *r);
-/* For readers with a loop: wake(arg) is called (any thread; may only post mail) when there is more, after next() with
- * timeout 0 returned nothing. */
-void broker_reader_on_data(struct broker_reader *r, void (*wake)(void *arg), void *arg);
 
 #endif

@@ -19,8 +19,6 @@ struct broker_reader {
     pthread_cond_t changed;
     bool data;  /* the waiter fired; guarded by lock */
     bool woken; /* broker_reader_wake(); guarded by lock */
-    void (*on_data)(void *arg);
-    void *on_data_arg;
 };
 
 static void wake(struct log_waiter *w) /* any thread, the log's lock held */
@@ -29,11 +27,8 @@ static void wake(struct log_waiter *w) /* any thread, the log's lock held */
 
     pthread_mutex_lock(&r->lock);
     r->data = true;
-    void (*on_data)(void *arg) = r->on_data;
-    void *arg = r->on_data_arg;
     pthread_cond_signal(&r->changed);
     pthread_mutex_unlock(&r->lock);
-    if (on_data) on_data(arg);
 }
 
 struct broker_reader *broker_reader_new(struct broker *b, struct partition_log *log, int64_t offset,
@@ -78,25 +73,11 @@ int64_t broker_reader_offset(const struct broker_reader *r)
     return r->offset;
 }
 
-void broker_reader_seek(struct broker_reader *r, int64_t offset)
-{
-    stop_waiting(r);
-    r->offset = offset;
-}
-
 void broker_reader_wake(struct broker_reader *r)
 {
     pthread_mutex_lock(&r->lock);
     r->woken = true;
     pthread_cond_signal(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-}
-
-void broker_reader_on_data(struct broker_reader *r, void (*on_data)(void *arg), void *arg)
-{
-    pthread_mutex_lock(&r->lock);
-    r->on_data = on_data;
-    r->on_data_arg = arg;
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -176,9 +157,8 @@ enum kafka_error broker_reader_next(struct broker_reader *r, uint32_t size_max, 
     for (;;) {
         enum kafka_error error = read_now(r, size_max, ret_batches, &mark);
         if (error != KAFKA_NONE || ret_batches->len > 0) return error;
-        if (timeout_ms == 0 && !r->on_data) return KAFKA_NONE;
+        if (timeout_ms == 0) return KAFKA_NONE;
         begin_waiting(r, mark);
-        if (timeout_ms == 0) return KAFKA_NONE; /* on_data() tells */
         if (!await(r, &deadline)) {
             stop_waiting(r);
             return KAFKA_NONE;

@@ -6,11 +6,10 @@
 
 /* Most bytes that a record needs besides key, value and headers: its length, attributes, two deltas, three counts. */
 #define RECORD_OVERHEAD_MAX (VARINT_BYTES_MAX + 1 + VARLONG_BYTES_MAX + 4 * VARINT_BYTES_MAX)
-#define SIZE_ROOM_FIRST     2 /* a length of 64 to 8191, the usual one of an event */
 
 void batch_builder_init(struct batch_builder *b)
 {
-    *b = (struct batch_builder){.record_size_room = SIZE_ROOM_FIRST, .value_size_room = SIZE_ROOM_FIRST};
+    *b = (struct batch_builder){0};
     batch_builder_reset(b);
 }
 
@@ -23,7 +22,6 @@ void batch_builder_reset(struct batch_builder *b)
     b->base_timestamp_ms = RECORD_BATCH_NO_TIMESTAMP;
     b->base_given = false;
     b->max_timestamp_ms = RECORD_BATCH_NO_TIMESTAMP;
-    b->value_at = 0;
 }
 
 void batch_builder_set_base(struct batch_builder *b, int64_t base_timestamp_ms)
@@ -42,7 +40,6 @@ void batch_builder_done(struct batch_builder *b)
 /* Room for a record, and before the first one for the header. */
 static uint8_t *record_room(struct batch_builder *b, int64_t timestamp_ms, size_t size)
 {
-    assert(!b->value_at);
     if (b->records_count == 0 && !b->base_given) b->base_timestamp_ms = timestamp_ms;
     if (b->bytes.len == 0) {
         if (!bytes_room(&b->bytes, RECORD_BATCH_HEADER_BYTES + size)) return NULL;
@@ -133,74 +130,8 @@ void batch_builder_copy(struct batch_builder *b, int32_t offset_delta, const str
     if (p && record->headers.len) memcpy(p, record->headers.ptr, record->headers.len);
 }
 
-/* The lengths of the record and of its value stand before bytes that are not written yet. They get as much room as the
- * last record's needed, which is nearly always right; end moves what follows when it was not. */
-void batch_builder_begin(struct batch_builder *b, int64_t timestamp_ms, struct slice key)
-{
-    uint8_t *p = record_room(b, timestamp_ms, key.len + RECORD_OVERHEAD_MAX);
-    if (!p) {
-        b->value_at = 0;
-        return;
-    }
-    uint8_t *begin = p;
-    b->record_at = b->bytes.len;
-    p += b->record_size_room;
-    *p++ = 0; /* attributes */
-    p += varlong_write(p, timestamp_delta(b, timestamp_ms));
-    p += varint_write(p, b->last_offset_delta + 1);
-    p = field_write(p, key);
-    p += b->value_size_room;
-    b->bytes.len += (uint32_t)(p - begin);
-    b->value_at = b->bytes.len;
-    b->open_timestamp_ms = timestamp_ms;
-}
-
-/* Makes the hole of *room bytes that ends at `at` as long as value needs, and writes value there. Returns where the
- * bytes behind it begin now. There is room for a longest varint behind the bytes. */
-static uint32_t hole_fill(struct bytes *bytes, uint32_t at, uint8_t *room, uint32_t value)
-{
-    int needed = varint_size((int32_t)value);
-    uint32_t moved_to = at - *room + (uint32_t)needed;
-    if (moved_to != at) {
-        memmove(bytes->ptr + moved_to, bytes->ptr + at, bytes->len - at);
-        bytes->len += moved_to - at;
-        *room = (uint8_t)needed;
-    }
-    varint_write(bytes->ptr + moved_to - needed, (int32_t)value);
-    return moved_to;
-}
-
-void batch_builder_end(struct batch_builder *b, const struct record_header *headers, int32_t headers_count)
-{
-    struct bytes *bytes = &b->bytes;
-    size_t more = headers_size(headers, headers_count) + 3 * VARINT_BYTES_MAX;
-    uint8_t *p;
-    if (!b->value_at || bytes->failed || !(p = bytes_room(bytes, more))) {
-        bytes->failed = true;
-        b->value_at = 0;
-        return;
-    }
-
-    hole_fill(bytes, b->value_at, &b->value_size_room, bytes->len - b->value_at);
-    uint8_t *begin = p = bytes->ptr + bytes->len;
-    p += varint_write(p, headers_count);
-    p = headers_write(p, headers, headers_count);
-    bytes->len += (uint32_t)(p - begin);
-    uint32_t content_at = b->record_at + b->record_size_room;
-    hole_fill(bytes, content_at, &b->record_size_room, bytes->len - content_at);
-    b->value_at = 0;
-    record_done(b, b->last_offset_delta + 1, b->open_timestamp_ms);
-}
-
-void batch_builder_cancel(struct batch_builder *b)
-{
-    if (b->value_at) b->bytes.len = b->record_at;
-    b->value_at = 0;
-}
-
 int batch_builder_finish(struct batch_builder *b, const struct batch_fields *fields, struct slice *ret_batch)
 {
-    assert(!b->value_at);
     struct bytes *batch = &b->bytes;
     if (batch->failed) return -ENOMEM;
     if (b->records_count == 0) {

@@ -12,19 +12,13 @@
  * nothing is copied again unless a codec is asked for.
  * Failure of memory is sticky: append as you like, batch_builder_finish() tells. */
 struct batch_builder {
-    struct bytes bytes;  /* header room and records; between begin and end the caller appends the value here */
+    struct bytes bytes;  /* header room and records */
     struct bytes packed; /* the finished batch when compressed */
     int32_t records_count;
     int32_t last_offset_delta; /* -1: empty; may be raised before finish, where compaction took the last records */
     int64_t base_timestamp_ms; /* of the first record, or as given */
     bool base_given;
     int64_t max_timestamp_ms;
-    /* The record between begin and end. */
-    int64_t open_timestamp_ms;
-    uint32_t record_at;       /* its length field [bytes] */
-    uint32_t value_at;        /* behind its value's length field; 0: none is open */
-    uint8_t record_size_room; /* bytes kept for the length field, as long as the last record needed */
-    uint8_t value_size_room;
 };
 
 /* What the header says beyond the records. */
@@ -62,11 +56,6 @@ void batch_builder_append_at(struct batch_builder *b, int32_t offset_delta, int6
 void batch_builder_set_base(struct batch_builder *b, int64_t base_timestamp_ms);
 /* Copies a record that was read, headers and all. */
 void batch_builder_copy(struct batch_builder *b, int32_t offset_delta, const struct record *record);
-
-/* A value written in place: after begin the caller appends it to b->bytes (see base/bytes.h), then ends or cancels. */
-void batch_builder_begin(struct batch_builder *b, int64_t timestamp_ms, struct slice key);
-void batch_builder_end(struct batch_builder *b, const struct record_header *headers, int32_t headers_count);
-void batch_builder_cancel(struct batch_builder *b);
 
 /* The batch so far, uncompressed [bytes]; header included. */
 static inline uint32_t batch_builder_size(const struct batch_builder *b)

@@ -251,13 +251,13 @@ static const struct codec {
     const char *name;
     int (*compress)(int32_t level, struct slice in, struct bytes *out);
     int (*decompress)(struct slice in, uint64_t limit, struct bytes *out);
-    int32_t level_min, level_max, level_default; /* as Kafka's topic options say; all 0: no levels */
+    int32_t level_default; /* as Kafka's topic options say */
 } codecs[COMPRESSION_CODECS] = {
-    [COMPRESSION_NONE] = {"none", none_compress, none_decompress, 0, 0, 0},
-    [COMPRESSION_GZIP] = {"gzip", gzip_compress, gzip_decompress, -1, 9, -1},
-    [COMPRESSION_SNAPPY] = {"snappy", snappy_compress_framed, snappy_decompress, 0, 0, 0},
-    [COMPRESSION_LZ4] = {"lz4", lz4_compress, lz4_decompress, 1, 17, LZ4_LEVEL_FAST},
-    [COMPRESSION_ZSTD] = {"zstd", zstd_compress, zstd_decompress, -131072, 22, 3},
+    [COMPRESSION_NONE] = {"none", none_compress, none_decompress, 0},
+    [COMPRESSION_GZIP] = {"gzip", gzip_compress, gzip_decompress, -1},
+    [COMPRESSION_SNAPPY] = {"snappy", snappy_compress_framed, snappy_decompress, 0},
+    [COMPRESSION_LZ4] = {"lz4", lz4_compress, lz4_decompress, LZ4_LEVEL_FAST},
+    [COMPRESSION_ZSTD] = {"zstd", zstd_compress, zstd_decompress, 3},
 };
 
 static const struct codec *codec_find(int codec)
@@ -280,16 +280,6 @@ bool compression_parse(const char *name, enum compression_codec *ret_codec)
         return true;
     }
     return false;
-}
-
-bool compression_levels(enum compression_codec codec, int32_t *ret_min, int32_t *ret_max, int32_t *ret_default)
-{
-    const struct codec *c = codec_find((int)codec);
-    if (!c || c->level_min == c->level_max) return false;
-    *ret_min = c->level_min;
-    *ret_max = c->level_max;
-    *ret_default = c->level_default;
-    return true;
 }
 
 int compress_append(enum compression_codec codec, int32_t level, struct slice in, struct bytes *out)

@@ -26,8 +26,6 @@ enum compression_codec {
 const char *compression_name(int codec);
 /* Takes these names, and "uncompressed" as topics say it. false: another word. */
 bool compression_parse(const char *name, enum compression_codec *ret_codec);
-/* The range of compression.<codec>.level. false: the codec has no levels. */
-bool compression_levels(enum compression_codec codec, int32_t *ret_min, int32_t *ret_max, int32_t *ret_default);
 
 /* Appends in, compressed, to out. COMPRESSION_NONE copies. level: in the codec's range, or COMPRESSION_LEVEL_DEFAULT.
  * Returns 0; -ENOMEM (also when out is or becomes failed); -EINVAL: no such codec. */

@@ -154,7 +154,5 @@ const char *kafka_error_name(int code);
 /* A sentence for people, without a full stop. */
 const char *kafka_error_text(int code);
 bool kafka_error_retriable(int code);
-/* What to answer when an operation of base or storage failed with this errno (either sign; 0 is KAFKA_NONE). */
-enum kafka_error kafka_error_from_errno(int error);
 
 #endif

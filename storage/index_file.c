@@ -4,11 +4,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-void index_file_init(struct index_file *f)
-{
-    *f = (struct index_file){0};
-}
-
 void index_file_done(struct index_file *f)
 {
     free(f->entries);

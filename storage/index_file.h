@@ -29,7 +29,6 @@ struct index_view {
     uint32_t entry_bytes;
 };
 
-void index_file_init(struct index_file *f);
 /* Frees the memory; entries not written are lost. */
 void index_file_done(struct index_file *f);
 /* Returns 0 or -ENOMEM. */

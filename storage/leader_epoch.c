@@ -30,13 +30,6 @@ int32_t leader_epochs_latest(const struct leader_epochs *e)
     return e->count ? e->entries[e->count - 1].epoch : -1;
 }
 
-int32_t leader_epochs_at(const struct leader_epochs *e, int64_t offset)
-{
-    for (uint32_t i = e->count; i > 0; i--)
-        if (e->entries[i - 1].start_offset <= offset) return e->entries[i - 1].epoch;
-    return -1;
-}
-
 void leader_epochs_end(const struct leader_epochs *e, int32_t epoch, int64_t log_end, int32_t *ret_epoch,
                        int64_t *ret_end_offset)
 {

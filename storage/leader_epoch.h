@@ -27,8 +27,6 @@ void leader_epochs_done(struct leader_epochs *e);
 bool leader_epochs_assign(struct leader_epochs *e, int32_t epoch, int64_t start_offset);
 /* -1: none. */
 int32_t leader_epochs_latest(const struct leader_epochs *e);
-/* Of the record at offset; -1: unknown. */
-int32_t leader_epochs_at(const struct leader_epochs *e, int64_t offset);
 /* OffsetForLeaderEpoch: the largest known epoch <= epoch and where it ends; -1, -1. */
 void leader_epochs_end(const struct leader_epochs *e, int32_t epoch, int64_t log_end, int32_t *ret_epoch,
                        int64_t *ret_end_offset);

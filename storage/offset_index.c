@@ -44,14 +44,6 @@ int offset_index_floor_position(const struct index_view *v, uint32_t position, s
     return floor_of(v, position_not_above, position, ret_entry);
 }
 
-uint32_t offset_index_count_below(const struct index_file *f, uint32_t position)
-{
-    uint32_t count = f->count;
-    while (count > 0 && decode(f->entries + (size_t)(count - 1) * OFFSET_INDEX_ENTRY_BYTES).position >= position)
-        count--;
-    return count;
-}
-
 bool offset_index_is_sane(const struct index_file *f, uint32_t size)
 {
     for (uint32_t i = 0; i < f->count; i++) {

@@ -22,8 +22,6 @@ int offset_index_floor(const struct index_view *v, uint32_t relative_offset,
 /* Of the last entry whose position is <= the given one. None: 0, 0. */
 int offset_index_floor_position(const struct index_view *v, uint32_t position,
                                 struct offset_entry *ret_entry) WARN_UNUSED;
-/* How many leading entries lie below position. */
-uint32_t offset_index_count_below(const struct index_file *f, uint32_t position);
 /* Rising, and all positions below size? What recovery asks before it trusts a file. */
 bool offset_index_is_sane(const struct index_file *f, uint32_t size);
 

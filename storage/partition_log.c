@@ -86,11 +86,6 @@ const char *partition_log_name(const struct partition_log *log)
     return log->name;
 }
 
-struct uuid partition_log_topic_id(const struct partition_log *log)
-{
-    return log->topic_id;
-}
-
 uint64_t partition_log_size(struct partition_log *log)
 {
     return atomic_load_explicit(&log->size, memory_order_relaxed);

@@ -230,8 +230,7 @@ int partition_log_sync(struct partition_log *const *logs, uint32_t count) WARN_U
 struct partition_log *partition_log_ref(struct partition_log *log);
 void partition_log_unref(struct partition_log *log);
 const char *partition_log_name(const struct partition_log *log); /* "topic-0" */
-struct uuid partition_log_topic_id(const struct partition_log *log);
-uint64_t partition_log_size(struct partition_log *log); /* of all segments [bytes] */
+uint64_t partition_log_size(struct partition_log *log);          /* of all segments [bytes] */
 void partition_log_configure(struct partition_log *log, const struct log_config *config);
 
 #endif

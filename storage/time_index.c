@@ -46,15 +46,6 @@ int time_index_last(const struct index_view *v, struct time_entry *ret_entry)
     return r;
 }
 
-uint32_t time_index_count_below(const struct index_file *f, uint32_t relative_offset)
-{
-    uint32_t count = f->count;
-    while (count > 0 &&
-           decode(f->entries + (size_t)(count - 1) * TIME_INDEX_ENTRY_BYTES).relative_offset >= relative_offset)
-        count--;
-    return count;
-}
-
 bool time_index_is_sane(const struct index_file *f, uint32_t relative_end_offset)
 {
     for (uint32_t i = 0; i < f->count; i++) {

@@ -22,8 +22,6 @@ int time_index_append(struct index_file *f, struct time_entry e) WARN_UNUSED;
 int time_index_floor(const struct index_view *v, int64_t timestamp_ms, struct time_entry *ret_entry) WARN_UNUSED;
 /* The last entry. None: -1, 0. */
 int time_index_last(const struct index_view *v, struct time_entry *ret_entry) WARN_UNUSED;
-/* How many leading entries name an offset below this one. */
-uint32_t time_index_count_below(const struct index_file *f, uint32_t relative_offset);
 /* Rising, and all offsets below end? */
 bool time_index_is_sane(const struct index_file *f, uint32_t relative_end_offset);
 

@@ -141,8 +141,6 @@ Test(json_writer, doubles_are_javas)
         memcpy(&value, &rows[i].bits, sizeof value);
         json_write_double(&b, value);
         cr_assert(wrote(&b, rows[i].text));
-        cr_assert(json_write_double_text(&b, slice_of(rows[i].text)));
-        cr_assert(wrote(&b, rows[i].text));
     }
     json_write_double(&b, 0.0);
     cr_assert(wrote(&b, "0.0"));
@@ -233,8 +231,6 @@ Test(json_writer, the_texts_of_postgresql_are_laid_out_anew)
         {"0.001", "0.001"},
         {"0.0001", "1.0E-4"},
         {"1e+22", "1.0E22"},
-        {"5e-324", "4.9E-324"},
-        {"1e-323", "9.9E-324"},
         {"-1.5e-05", "-1.5E-5"},
         {"10000000", "1.0E7"},
         {"1230000", "1230000.0"},
@@ -246,13 +242,13 @@ Test(json_writer, the_texts_of_postgresql_are_laid_out_anew)
                                           "1e+", "12x", "-",        ".",         "e5"};
     struct bytes b = {0};
     for (size_t i = 0; i < countof(rows); i++) {
-        cr_assert(json_write_double_text(&b, slice_of(rows[i][0])));
+        cr_assert(json_write_float_text(&b, slice_of(rows[i][0])));
         cr_assert(wrote(&b, rows[i][1]));
     }
     cr_assert(json_write_float_text(&b, SLICE("1e-45")));
     cr_assert(wrote(&b, "1.4E-45"));
     for (size_t i = 0; i < countof(refused); i++) {
-        cr_assert(!json_write_double_text(&b, slice_of(refused[i])), "%s", refused[i]);
+        cr_assert(!json_write_float_text(&b, slice_of(refused[i])), "%s", refused[i]);
         cr_assert_eq(b.len, 0);
     }
     bytes_done(&b);

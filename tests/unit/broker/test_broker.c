@@ -161,10 +161,12 @@ Test(broker, a_reader_reads_waits_and_is_woken)
     broker_reader_wake(r);
     cr_assert_eq(broker_reader_next(r, 1 << 20, 10000, &batches), KAFKA_NONE);
     cr_assert_eq(batches.len, 0, "somebody wanted the thread back");
-    broker_reader_seek(r, 1);
+    broker_reader_free(r);
+    r = broker_reader_new(s.broker, log, 1, READ_UNCOMMITTED);
     cr_assert_eq(broker_reader_next(r, 1, 0, &batches), KAFKA_NONE);
     cr_assert_gt(batches.len, 0, "one batch at least, however small the limit");
-    broker_reader_seek(r, 99);
+    broker_reader_free(r);
+    r = broker_reader_new(s.broker, log, 99, READ_UNCOMMITTED);
     cr_assert_eq(broker_reader_next(r, 1 << 20, 0, &batches), KAFKA_OFFSET_OUT_OF_RANGE);
     broker_reader_free(r);
     partition_log_unref(log);

@@ -87,39 +87,6 @@ Test(record, every_codec_gives_back_what_was_appended)
     batch_builder_done(&b);
 }
 
-Test(record, a_value_written_in_place_gives_the_same_bytes)
-{
-    static const uint32_t lengths[] = {0, 1, 63, 64, 65, 3400, 8191, 8192, 5, 0, 100000, 2000000, 70};
-    struct batch_builder whole, pieces;
-    batch_builder_init(&whole);
-    batch_builder_init(&pieces);
-    uint8_t *value = malloc(2000000);
-    for (size_t i = 0; i < 2000000; i++) value[i] = (uint8_t)(i ^ i >> 8);
-
-    for (size_t i = 0; i < countof(lengths); i++) {
-        struct record_header header = {SLICE("a header"), SLICE("b")};
-        int64_t now = 1700000000000 + (int64_t)i * 1000;
-        batch_builder_append(&whole, now, SLICE("key"), slice_make(value, lengths[i]), &header, i % 2);
-
-        batch_builder_begin(&pieces, now, SLICE("given up"));
-        bytes_append(&pieces.bytes, value, 100);
-        batch_builder_cancel(&pieces);
-        batch_builder_begin(&pieces, now, SLICE("key"));
-        bytes_append(&pieces.bytes, value, lengths[i] / 2);
-        bytes_append(&pieces.bytes, value + lengths[i] / 2, lengths[i] - lengths[i] / 2);
-        batch_builder_end(&pieces, &header, i % 2);
-        cr_assert_eq(batch_builder_size(&whole), batch_builder_size(&pieces), "after a value of %u bytes", lengths[i]);
-    }
-    struct slice a, b;
-    struct batch_fields fields = BATCH_FIELDS_PLAIN;
-    cr_assert_eq(batch_builder_finish(&whole, &fields, &a), 0);
-    cr_assert_eq(batch_builder_finish(&pieces, &fields, &b), 0);
-    cr_assert(slice_eq(a, b));
-    free(value);
-    batch_builder_done(&whole);
-    batch_builder_done(&pieces);
-}
-
 Test(record, offsets_may_have_gaps_and_control_batches_are_marked)
 {
     struct batch_builder b;

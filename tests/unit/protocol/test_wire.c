@@ -193,7 +193,7 @@ Test(wire, what_a_window_does_not_use_goes_back)
         wire_put_int32(&w, 0x01020304);
         cr_assert(wire_writer_done(&w));
         cr_assert_eq(b.size, 4 + size + 4);
-        buf_append(&b, "end", 3);
+        memcpy(buf_reserve(&b, 3), "end", 3);
         AUTO_FREE uint8_t *bytes = flatten(&b);
         cr_assert_eq(be32_load(bytes), size);
         cr_assert_eq(memcmp(bytes + 4, text, size), 0);
@@ -448,8 +448,4 @@ Test(kafka_error, names_numbers_and_retriability)
         cr_expect_str_neq(kafka_error_name(code), "UNKNOWN");
         cr_expect_gt(strlen(kafka_error_text(code)), 5);
     }
-    cr_expect_eq(kafka_error_from_errno(0), KAFKA_NONE);
-    cr_expect_eq(kafka_error_from_errno(-ENOSPC), KAFKA_STORAGE_ERROR);
-    cr_expect_eq(kafka_error_from_errno(EIO), KAFKA_STORAGE_ERROR);
-    cr_expect_eq(kafka_error_from_errno(-ENOMEM), KAFKA_UNKNOWN_SERVER_ERROR);
 }
