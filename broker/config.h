@@ -119,6 +119,8 @@ struct broker_config {
     int64_t log_flush_interval_ms;
     int64_t log_flush_scheduler_interval_ms;
     int64_t log_retention_check_interval_ms;
+    int64_t metadata_log_max_record_bytes_between_snapshots;
+    int64_t metadata_log_max_snapshot_interval_ms;
     int64_t log_flush_offset_checkpoint_interval_ms;
     char *ottla_durability; /* "bounded" or "strict" */
     /* producers */

@@ -96,16 +96,7 @@ static void add_partition_record(struct metadata_change *c, struct uuid topic_id
     struct uuid directory_id = log_dir_directory_id(c->broker->dir);
     struct partition_record p;
 
-    partition_record_init(&p);
-    p.partition_id = index;
-    p.topic_id = topic_id;
-    p.replicas = p.isr = &node_id;
-    p.replicas_count = p.isr_count = 1;
-    p.leader = node_id;
-    p.leader_epoch = 0;
-    p.partition_epoch = 0;
-    p.directories = &directory_id;
-    p.directories_count = 1;
+    metadata_log_partition(&p, topic_id, index, &node_id, &directory_id);
     add_record(c, METADATA_PARTITION, &p);
 }
 
@@ -578,6 +569,7 @@ static void change_publish(struct metadata_change *c)
         tell(b, n);
         if (n->event == TOPIC_DELETED) delete_logs(b, n->topic);
     }
+    metadata_log_published(b->metadata_log, b->metadata);
     if (c->done) c->done(c->arg, KAFKA_NONE);
     change_free(c);
 }

@@ -1,25 +1,42 @@
 #include "broker/metadata_log.h"
 
+#include "broker/metadata_snapshot.h"
 #include "broker/quota_store.h"
 #include "broker/security.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "protocol/record_batch.h"
 #include "storage/log_dir.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 
-#define FRAME_VERSION         1
-#define REPLAY_READ_BYTES     (1u << 20)
-#define REPLAY_ARENA_BYTES    (64u << 20) /* of one record: a partition's arrays */
-#define CONTROL_LEADER_CHANGE 2
-#define CONTROL_KRAFT_VERSION 5
-#define CONTROL_VOTERS        6
-#define CONTROLLER_LISTENER   "CONTROLLER"
+#define FRAME_VERSION           1
+#define REPLAY_READ_BYTES       (1u << 20)
+#define REPLAY_ARENA_BYTES      (64u << 20) /* of one record: a partition's arrays */
+#define CONTROL_LEADER_CHANGE   2
+#define CONTROL_SNAPSHOT_HEADER 3
+#define CONTROL_SNAPSHOT_FOOTER 4
+#define CONTROL_KRAFT_VERSION   5
+#define CONTROL_VOTERS          6
+#define CONTROLLER_LISTENER     "CONTROLLER"
 
 struct metadata_log {
     struct partition_log *log;
     const struct clock *clock;
+    int32_t node_id;
+    struct uuid directory_id;
+
+    /* snapshots: control thread */
+    int64_t snapshot_bytes, snapshot_interval_ms; /* of the log between two */
+    int64_t bytes_since;                          /* the last one, or the begin of the log */
+    int64_t snapshot_at_ms;                       /* monotonic: when it was begun, or the start */
+    bool only_in_log; /* records that no snapshot of ours would hold: the log is kept whole */
+    bool writing;     /* a thread was started and not joined */
+    atomic_bool written;
+    pthread_t writer;
+    const struct metadata *writing_state;
 };
 
 static const struct uuid metadata_topic_id = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
@@ -79,6 +96,7 @@ static enum kafka_error append_batch(struct metadata_log *ml, struct batch_build
     struct log_append a = {.origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};
     enum kafka_error error = partition_log_append(ml->log, &a);
     batch_builder_reset(builder);
+    if (error == KAFKA_NONE) ml->bytes_since += a.size;
     if (error == KAFKA_NONE) *ret_end = a.last_offset + 1;
     return error;
 }
@@ -119,15 +137,13 @@ static void append_leader_change(struct batch_builder *builder, int64_t now_ms, 
     append_control(builder, now_ms, CONTROL_LEADER_CHANGE, "LeaderChangeMessage", 0, &change);
 }
 
-/* What the first epoch of a dynamic quorum begins with, so that Kafka finds itself as the only voter. */
-static void append_quorum(struct batch_builder *builder, int64_t now_ms, int32_t node_id, struct uuid directory_id)
+/* What makes Kafka find itself as the only voter of a dynamic quorum. */
+static void append_voters(struct batch_builder *builder, int64_t now_ms, int32_t node_id, struct uuid directory_id)
 {
     struct k_raft_version_record kraft;
     struct voters_record voters;
     struct voters_record_voter voter;
     struct voters_record_endpoint endpoint;
-
-    append_leader_change(builder, now_ms, node_id);
 
     k_raft_version_record_init(&kraft);
     kraft.k_raft_version = 1;
@@ -150,12 +166,46 @@ static void append_quorum(struct batch_builder *builder, int64_t now_ms, int32_t
     append_control(builder, now_ms, CONTROL_VOTERS, "VotersRecord", 0, &voters);
 }
 
+void metadata_log_snapshot_header(struct batch_builder *builder, int64_t now_ms, int32_t node_id,
+                                  struct uuid directory_id)
+{
+    struct snapshot_header_record header;
+    snapshot_header_record_init(&header);
+    header.last_contained_log_timestamp = now_ms;
+    append_control(builder, now_ms, CONTROL_SNAPSHOT_HEADER, "SnapshotHeaderRecord", 0, &header);
+    append_voters(builder, now_ms, node_id, directory_id);
+}
+
+void metadata_log_snapshot_footer(struct batch_builder *builder, int64_t now_ms)
+{
+    struct snapshot_footer_record footer;
+    snapshot_footer_record_init(&footer);
+    append_control(builder, now_ms, CONTROL_SNAPSHOT_FOOTER, "SnapshotFooterRecord", 0, &footer);
+}
+
+void metadata_log_partition(struct partition_record *r, struct uuid topic_id, int32_t index, int32_t *node_id,
+                            struct uuid *directory_id)
+{
+    partition_record_init(r);
+    r->partition_id = index;
+    r->topic_id = topic_id;
+    r->replicas = r->isr = node_id;
+    r->replicas_count = r->isr_count = 1;
+    r->leader = *node_id;
+    r->leader_epoch = 0;
+    r->partition_epoch = 0;
+    r->directories = directory_id;
+    r->directories_count = 1;
+}
+
 /* -- reading -- */
 
 struct replay {
     struct metadata *state;
     struct arena arena;
     struct err *err;
+    const char *snapshot; /* the file that is read; NULL: the log */
+    bool only_in_log;     /* see struct metadata_log */
     bool in_transaction;
     struct batch_builder held; /* records of an open metadata transaction, their values copied */
     int64_t last_offset;
@@ -164,8 +214,8 @@ struct replay {
 
 static int damaged(struct replay *r, const char *what)
 {
-    return err_set(r->err, -EBADMSG, "%s-0: record at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, r->last_offset,
-                   what);
+    return err_set(r->err, -EBADMSG, "%s-0%s%s: record at offset %" PRId64 ": %s", METADATA_LOG_TOPIC,
+                   r->snapshot ? "/" : "", r->snapshot ? r->snapshot : "", r->last_offset, what);
 }
 
 static struct metadata_topic *known_topic(struct replay *r, struct uuid id)
@@ -271,7 +321,8 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
         return 0;
     }
     case METADATA_CLIENT_QUOTA: return quota_replay(r->state, message) ? 0 : damaged(r, "a quota that is not valid");
-    default: return 0; /* registrations, delegation tokens: known, valid, and without meaning for this state */
+    case METADATA_DELEGATION_TOKEN: r->only_in_log = true; return 0;
+    default: return 0; /* registrations and the like: known, valid, and without meaning for this state */
     }
 }
 
@@ -391,11 +442,11 @@ static int replay_log(struct metadata_log *ml, struct replay *r)
     int64_t offset = MAX(marks.log_start, r->state->version); /* goes on where an earlier call ended */
     int result = 0;
 
-    if (marks.log_start > 0)
-        return err_set(r->err, -ENOTSUP,
-                       "%s-0 begins at offset %" PRId64 ": what came before is in a snapshot of Kafka, which this "
-                       "version of ottla does not read",
-                       METADATA_LOG_TOPIC, marks.log_start);
+    if (marks.log_start > r->state->version || marks.log_end < r->state->version)
+        return err_set(r->err, -EBADMSG,
+                       "%s-0 holds offsets %" PRId64 " to %" PRId64 " and its newest snapshot ends at %" PRId64
+                       ": what lies between is lost; restore the folder from a backup",
+                       METADATA_LOG_TOPIC, marks.log_start, marks.log_end, r->state->version);
     while (result == 0 && offset < marks.log_end) {
         struct log_read read = {0};
         enum kafka_error error = partition_log_read(ml->log, offset, REPLAY_READ_BYTES, true, READ_LOG_END, &read);
@@ -409,24 +460,182 @@ static int replay_log(struct metadata_log *ml, struct replay *r)
             err_set(r->err, result, "%s-0 cannot be read at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, offset,
                     strerror(-result));
         else result = replay_batches(r, slice_make(bytes, read.length), &offset);
+        ml->bytes_since += read.length;
         log_read_done(&read);
     }
     r->state->version = offset;
     return result;
 }
 
-/* -- opening -- */
+/* -- snapshots -- */
 
-/* The first two batches of a new log, each when it is missing: nobody waits for them to be on disk, and a power cut may leave
- * the first alone. */
-static int begin_quorum(struct metadata_log *ml, int32_t node_id, struct uuid directory_id, struct err *err)
+struct newest {
+    bool found;
+    struct metadata_snapshot_id id;
+};
+
+static int look_for_newest(void *arg, const char *name)
 {
-    struct batch_builder builder;
+    struct newest *n = arg;
+    struct metadata_snapshot_id id;
+    if (metadata_snapshot_parse(name, &id) && (!n->found || id.end_offset > n->id.end_offset)) {
+        n->found = true;
+        n->id = id;
+    }
+    return 0;
+}
+
+/* Whether the last batch is the footer: a file that was cut between two batches has none. */
+static bool has_footer(struct slice bytes)
+{
+    struct record_batch batch = {0};
+    struct record_reader reader;
+    struct record record;
+    struct bytes scratch = {0};
+    int32_t count = 0;
+    while (record_batch_next(&bytes, &batch) == RECORD_BATCH_OK) count++;
+    bool ok = count > 0 && record_batch_is_control(&batch) &&
+              record_reader_open(&reader, &batch, METADATA_BATCH_BYTES_MAX, &scratch) == 0 &&
+              record_reader_next(&reader, &record) > 0 && record.key.len >= 4 &&
+              be16_load(record.key.ptr + 2) == CONTROL_SNAPSHOT_FOOTER;
+    bytes_done(&scratch);
+    return ok;
+}
+
+/* The newest snapshot becomes the state. Without one the state stays empty. */
+static int replay_snapshot(struct metadata_log *ml, struct replay *r)
+{
+    struct newest n = {0};
+    char name[METADATA_SNAPSHOT_NAME_BYTES];
+    AUTO_FREE char *bytes = NULL;
+    size_t size;
     int64_t end;
 
+    int result = partition_log_list_files(ml->log, look_for_newest, &n);
+    if (result < 0) return err_set(r->err, result, "%s-0 cannot be listed: %s", METADATA_LOG_TOPIC, strerror(-result));
+    if (!n.found || n.id.end_offset == 0) return 0; /* at offset 0: Kafka's of an empty state, when it formats */
+    metadata_snapshot_name(n.id, name);
+    result = partition_log_read_file(ml->log, name, METADATA_SNAPSHOT_BYTES_MAX, &bytes, &size);
+    if (result < 0)
+        return err_set(r->err, result, "%s-0/%s cannot be read: %s", METADATA_LOG_TOPIC, name, strerror(-result));
+    r->snapshot = name;
+    struct slice content = slice_make(bytes, (uint32_t)size);
+    if (!has_footer(content)) result = damaged(r, "it is cut short");
+    else result = replay_batches(r, content, &end);
+    r->snapshot = NULL;
+    r->state->version = n.id.end_offset;
+    return result;
+}
+
+struct older {
+    struct metadata_log *ml;
+    int64_t end_offset;
+};
+
+static int remove_older(void *arg, const char *name)
+{
+    const struct older *o = arg;
+    struct metadata_snapshot_id id;
+    if (!metadata_snapshot_parse(name, &id) || id.end_offset >= o->end_offset) return 0;
+    int r = partition_log_remove_file(o->ml->log, name);
+    if (r < 0) log_warn("metadata", "an old snapshot is left name=%s error=%s", name, strerror(-r));
+    return 0;
+}
+
+/* Only when the snapshot is durable may go what it replaces. */
+static int write_snapshot(struct metadata_log *ml, const struct metadata *m, size_t *ret_size)
+{
+    struct metadata_snapshot_id id = {.end_offset = m->version, .epoch = partition_log_marks(ml->log).leader_epoch};
+    char name[METADATA_SNAPSHOT_NAME_BYTES];
+    struct bytes bytes = {0};
+    int64_t log_start;
+
+    metadata_snapshot_name(id, name);
+    int r = -ENOMEM;
+    if (metadata_snapshot_write(m, ml->node_id, ml->directory_id, id.epoch, clock_wall_ms(ml->clock), &bytes))
+        r = bytes.len > METADATA_SNAPSHOT_BYTES_MAX ? -EFBIG
+                                                    : partition_log_write_file(ml->log, name, bytes.ptr, bytes.len);
+    *ret_size = bytes.len;
+    bytes_done(&bytes);
+    if (r < 0) return r;
+    if (partition_log_delete_records(ml->log, id.end_offset, &log_start) != KAFKA_NONE) return -EIO;
+    return partition_log_list_files(ml->log, remove_older, &(struct older){.ml = ml, .end_offset = id.end_offset});
+}
+
+static void *snapshot_run(void *arg)
+{
+    struct metadata_log *ml = arg;
+    size_t size;
+    int64_t start_ms = clock_mono_ms(ml->clock);
+    int r = write_snapshot(ml, ml->writing_state, &size);
+    if (r < 0) log_warn("metadata", "no snapshot could be written, the log is kept error=%s", strerror(-r));
+    else
+        log_info("metadata", "snapshot written end_offset=%" PRId64 " bytes=%zu ms=%" PRId64,
+                 ml->writing_state->version, size, clock_mono_ms(ml->clock) - start_ms);
+    atomic_store(&ml->written, true);
+    return NULL;
+}
+
+static void snapshot_join(struct metadata_log *ml)
+{
+    if (!ml->writing) return;
+    pthread_join(ml->writer, NULL);
+    metadata_unref(ml->writing_state);
+    ml->writing = false;
+}
+
+void metadata_log_published(struct metadata_log *ml, const struct metadata *m)
+{
+    int64_t now_ms = clock_mono_ms(ml->clock);
+    if (ml->bytes_since < ml->snapshot_bytes && now_ms - ml->snapshot_at_ms < ml->snapshot_interval_ms) return;
+    if (ml->only_in_log || (ml->writing && !atomic_load(&ml->written))) return;
+    snapshot_join(ml);
+    ml->bytes_since = 0;
+    ml->snapshot_at_ms = now_ms;
+    ml->writing_state = metadata_ref(m);
+    atomic_store(&ml->written, false);
+    int r = thread_start(&ml->writer, "snapshot", snapshot_run, ml);
+    ml->writing = r == 0;
+    if (r == 0) return;
+    log_warn("metadata", "no snapshot could be written, the log is kept error=%s", strerror(-r));
+    metadata_unref(m);
+}
+
+/* -- opening -- */
+
+/* Every life of the broker is a raft epoch, so that a Kafka that takes the folder over, or comes back, sees it grow. The
+ * first batch of a new log makes the quorum too. Nobody waits for it to be on disk, and a power cut may leave it alone:
+ * the records that follow it in a new log are written when they are missing. */
+static int begin_epoch(struct metadata_log *ml, struct err *err)
+{
+    bool is_new = partition_log_marks(ml->log).log_end == 0;
+    int64_t now_ms = clock_wall_ms(ml->clock), end;
+    struct batch_builder builder;
+
+    (void)partition_log_begin_epoch(ml->log);
     batch_builder_init(&builder);
-    append_quorum(&builder, clock_wall_ms(ml->clock), node_id, directory_id);
+    append_leader_change(&builder, now_ms, ml->node_id);
+    if (is_new) append_voters(&builder, now_ms, ml->node_id, ml->directory_id);
     enum kafka_error error = append_batch(ml, &builder, RECORD_BATCH_CONTROL, &end);
+    batch_builder_done(&builder);
+    return error == KAFKA_NONE
+               ? 0
+               : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
+}
+
+/* Who wrote the begin of a transaction is gone: what follows must not count as part of it. Kafka's controller does the
+ * same when it becomes active. */
+static int abort_open_transaction(struct metadata_log *ml, struct err *err)
+{
+    struct batch_builder builder;
+    struct abort_transaction_record abort_record;
+    int64_t end;
+
+    abort_transaction_record_init(&abort_record);
+    abort_record.reason = SLICE("the broker was restarted");
+    batch_builder_init(&builder);
+    metadata_log_record(&builder, clock_wall_ms(ml->clock), METADATA_ABORT_TRANSACTION, &abort_record);
+    enum kafka_error error = append_batch(ml, &builder, 0, &end);
     batch_builder_done(&builder);
     return error == KAFKA_NONE
                ? 0
@@ -467,7 +676,13 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
     int result;
 
     ml->clock = clock;
+    ml->node_id = (int32_t)file->node_id;
+    ml->directory_id = log_dir_directory_id(dir);
+    ml->snapshot_bytes = file->metadata_log_max_record_bytes_between_snapshots;
+    ml->snapshot_interval_ms = file->metadata_log_max_snapshot_interval_ms;
+    ml->snapshot_at_ms = clock_mono_ms(clock);
     log_config_default(&log_config);
+    log_config.segment_bytes = METADATA_SEGMENT_BYTES;
     log_config.retention_ms = log_config.retention_bytes = -1;
     result = log_dir_open_log(dir, METADATA_LOG_TOPIC, 0, metadata_topic_id, &log_config, &ml->log, err);
     if (result < 0) {
@@ -478,12 +693,13 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
 
     arena_init(&r.arena, REPLAY_ARENA_BYTES);
     batch_builder_init(&r.held);
-    if (partition_log_marks(ml->log).log_end == 0)
-        result = begin_quorum(ml, (int32_t)file->node_id, log_dir_directory_id(dir), err);
-    if (result == 0) {
-        r.state = metadata_new(config);
-        result = replay_log(ml, &r);
-    }
+    r.state = metadata_new(config);
+    result = replay_snapshot(ml, &r);
+    if (result == 0) result = replay_log(ml, &r);
+    /* What cannot be read is not written to. */
+    if (result == 0) result = begin_epoch(ml, err);
+    if (result == 0 && r.in_transaction) result = abort_open_transaction(ml, err);
+    if (result == 0) result = replay_log(ml, &r);
     if (result == 0 && r.records_count == 0) {
         result = begin_records(ml, err);
         if (result == 0) result = replay_log(ml, &r);
@@ -497,6 +713,7 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
         metadata_log_close(ml);
         return result;
     }
+    ml->only_in_log = r.only_in_log;
     *ret_log = ml;
     *ret_state = r.state;
     return 0;
@@ -505,6 +722,7 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
 void metadata_log_close(struct metadata_log *ml)
 {
     if (!ml) return;
+    snapshot_join(ml);
     partition_log_unref(ml->log);
     free(ml);
 }

@@ -2,8 +2,12 @@
  *
  * Format: docs/format-metadata.md. Each record value is a frame: uvarint 1, uvarint record type, uvarint version, message.
  * One operation is one batch. The first batch of a new log holds the control records of a quorum of one (leader change,
- * kraft.version, voters), the second the level of metadata.version, without which Kafka does not load a log.
- * Threads: open on the main thread before the control thread runs; append on the control thread. */
+ * kraft.version, voters), the second the level of metadata.version, without which Kafka does not load a log. Each open
+ * begins a raft epoch with a leader change. After every so many bytes a snapshot is written in the background
+ * (metadata_snapshot.h) and the log before it removed.
+ * Invariant: the log begins at offset 0, or at or before the end of a durable snapshot.
+ * Threads: open and close on the main thread while the control thread does not run; the rest on the control thread; a
+ * snapshot is written on a thread of its own, one at a time. */
 #ifndef OTTLA_METADATA_LOG_H
 #define OTTLA_METADATA_LOG_H
 
@@ -12,12 +16,14 @@
 #include "protocol/messages.h"
 #include "protocol/batch_builder.h"
 
-#define METADATA_LOG_TOPIC        "__cluster_metadata"
-#define METADATA_VERSION_MIN      7            /* 3.3-IV3, the first of KRaft in production */
-#define METADATA_VERSION_MAX      27           /* 4.1-IV1 */
-#define TRANSACTION_VERSION_MAX   2            /* KIP-890, both parts */
-#define METADATA_BATCH_BYTES_MAX  (8u << 20)   /* Kafka's own limit of one batch of this log */
-#define METADATA_RECORD_BYTES_MAX (256u << 10) /* more than any record of names (32 KiB each) takes */
+#define METADATA_LOG_TOPIC          "__cluster_metadata"
+#define METADATA_VERSION_MIN        7            /* 3.3-IV3, the first of KRaft in production */
+#define METADATA_VERSION_MAX        27           /* 4.1-IV1 */
+#define TRANSACTION_VERSION_MAX     2            /* KIP-890, both parts */
+#define METADATA_BATCH_BYTES_MAX    (8u << 20)   /* Kafka's own limit of one batch of this log */
+#define METADATA_SEGMENT_BYTES      (16 << 20)   /* the log goes by whole segments: small ones */
+#define METADATA_SNAPSHOT_BYTES_MAX (1u << 30)   /* a million partitions take about 100 MiB */
+#define METADATA_RECORD_BYTES_MAX   (256u << 10) /* more than any record of names (32 KiB each) takes */
 
 /* Types of metadata records. */
 enum metadata_record_type {
@@ -25,6 +31,7 @@ enum metadata_record_type {
     METADATA_PARTITION = 3,
     METADATA_CONFIG = 4,
     METADATA_REMOVE_TOPIC = 9,
+    METADATA_DELEGATION_TOKEN = 10, /* read only */
     METADATA_SCRAM = 11,
     METADATA_FEATURE_LEVEL = 12,
     METADATA_CLIENT_QUOTA = 14,
@@ -44,12 +51,24 @@ struct metadata_log;
 int metadata_log_open(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
                       struct broker_config_ref *config, struct metadata_log **ret_log, struct metadata **ret_state,
                       struct err *err) WARN_UNUSED;
+/* Waits for the snapshot in work. */
 void metadata_log_close(struct metadata_log *ml);
 struct log_marks metadata_log_marks(const struct metadata_log *ml);
 
 /* Adds a record to the builder: its frame and message, in the version that Kafka 4.1 writes. */
 void metadata_log_record(struct batch_builder *builder, int64_t now_ms, enum metadata_record_type type,
                          const void *message);
+
+/* Fills the record of a partition whose only replica is this node; r borrows node_id and directory_id. */
+void metadata_log_partition(struct partition_record *r, struct uuid topic_id, int32_t index, int32_t *node_id,
+                            struct uuid *directory_id);
+/* The control records around a snapshot. */
+void metadata_log_snapshot_header(struct batch_builder *builder, int64_t now_ms, int32_t node_id,
+                                  struct uuid directory_id);
+void metadata_log_snapshot_footer(struct batch_builder *builder, int64_t now_ms);
+
+/* m was published, so it is durable: begins a snapshot of it if one is due. */
+void metadata_log_published(struct metadata_log *ml, const struct metadata *m);
 
 /* Appends what the builder holds as one batch and empties it. *ret_end: offset behind it. */
 enum kafka_error metadata_log_append(struct metadata_log *ml, struct batch_builder *builder,

@@ -188,6 +188,21 @@ static bool set(struct metadata *m, const struct quota_entity *e, enum quota_key
 
 /* -- changes and replay -- */
 
+/* value NULL: the key is removed. entity takes what r points to. */
+static void record_fill(struct client_quota_record *r, struct client_quota_record_entity_data entity[QUOTA_TYPES],
+                        const struct quota_entity *e, enum quota_key key, const double *value)
+{
+    client_quota_record_init(r);
+    r->entity = entity;
+    for (int t = 0; t < QUOTA_TYPES; t++)
+        if (e->has[t])
+            entity[r->entity_count++] = (struct client_quota_record_entity_data){.entity_type = slice_of(type_names[t]),
+                                                                                 .entity_name = e->name[t]};
+    r->key = slice_of(keys[key].name);
+    r->value = value ? *value : 0;
+    r->remove = !value;
+}
+
 enum kafka_error quota_change_set(struct metadata_change *c, const struct quota_entity *e, enum quota_key key,
                                   const double *value, struct err *err)
 {
@@ -196,17 +211,25 @@ enum kafka_error quota_change_set(struct metadata_change *c, const struct quota_
 
     if (!metadata_change_room(c)) return err_set(err, KAFKA_POLICY_VIOLATION, "the request makes too large a change");
     if (!set(metadata_change_next(c), e, key, value)) return KAFKA_NONE;
-    client_quota_record_init(&r);
-    r.entity = entity;
-    for (int t = 0; t < QUOTA_TYPES; t++)
-        if (e->has[t])
-            entity[r.entity_count++] = (struct client_quota_record_entity_data){.entity_type = slice_of(type_names[t]),
-                                                                                .entity_name = e->name[t]};
-    r.key = slice_of(keys[key].name);
-    r.value = value ? *value : 0;
-    r.remove = !value;
+    record_fill(&r, entity, e, key, value);
     metadata_change_record(c, METADATA_CLIENT_QUOTA, &r);
     return KAFKA_NONE;
+}
+
+void quota_records(const struct shared_set *quotas, void (*put)(void *arg, const struct client_quota_record *r),
+                   void *arg)
+{
+    struct client_quota_record_entity_data entity[QUOTA_TYPES];
+    struct client_quota_record r;
+
+    for (int32_t i = 0; quotas && i < quotas->count; i++) {
+        const struct quota *q = quota_at(quotas, i);
+        for (int key = 0; key < QUOTA_KEYS; key++) {
+            if (!q->has[key]) continue;
+            record_fill(&r, entity, &q->entity, (enum quota_key)key, &q->value[key]);
+            put(arg, &r);
+        }
+    }
 }
 
 bool quota_replay(struct metadata *m, const struct client_quota_record *r)

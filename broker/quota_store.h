@@ -73,6 +73,9 @@ enum kafka_error quota_value_check(const struct quota_entity *e, struct slice ke
 enum kafka_error quota_change_set(struct metadata_change *c, const struct quota_entity *e, enum quota_key key,
                                   const double *value, struct err *err) WARN_UNUSED;
 
+/* The set as records, one per key. */
+void quota_records(const struct shared_set *quotas, void (*put)(void *arg, const struct client_quota_record *r),
+                   void *arg);
 /* Replay of the log into a snapshot that nobody else holds. false: the record makes no sense. */
 bool quota_replay(struct metadata *m, const struct client_quota_record *r);
 

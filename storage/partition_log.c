@@ -81,6 +81,50 @@ void partition_log_unref(struct partition_log *log)
     log_dir_unref(dir);
 }
 
+int32_t partition_log_begin_epoch(struct partition_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    int32_t epoch = MAX(MAX(leader_epochs_latest(&log->epochs) + 1, 1), atomic_load(&log->leader_epoch));
+    atomic_store(&log->leader_epoch, epoch);
+    pthread_mutex_unlock(&log->lock);
+    return epoch;
+}
+
+/* The path of a file in the log's folder, for the caller to free. */
+static char *file_path(struct partition_log *log, const char *name)
+{
+    pthread_mutex_lock(&log->lock); /* a deletion renames the folder */
+    char *path = xasprintf("%s/%s", log_folder(log), name);
+    pthread_mutex_unlock(&log->lock);
+    return path;
+}
+
+int partition_log_write_file(struct partition_log *log, const char *name, const void *bytes, size_t size)
+{
+    AUTO_FREE char *path = file_path(log, name);
+    AUTO_FREE char *folder = file_path(log, "");
+    return io_replace_file(log->dir->io, log->dir->fd, folder, path, bytes, size, true);
+}
+
+int partition_log_read_file(struct partition_log *log, const char *name, size_t size_max, char **ret_bytes,
+                            size_t *ret_size)
+{
+    AUTO_FREE char *path = file_path(log, name);
+    return io_read_file(log->dir->io, log->dir->fd, path, size_max, ret_bytes, ret_size);
+}
+
+int partition_log_remove_file(struct partition_log *log, const char *name)
+{
+    AUTO_FREE char *path = file_path(log, name);
+    return log->dir->io->unlinkat(log->dir->fd, path, 0);
+}
+
+int partition_log_list_files(struct partition_log *log, int (*each)(void *arg, const char *name), void *arg)
+{
+    AUTO_FREE char *folder = file_path(log, "");
+    return log->dir->io->list(log->dir->fd, folder, each, arg);
+}
+
 const char *partition_log_name(const struct partition_log *log)
 {
     return log->name;

@@ -225,7 +225,22 @@ void partition_log_sync_async(struct partition_log *log, int64_t end_offset, voi
 /* The same for several logs, waiting; in parallel. Returns 0 or the first -errno. */
 int partition_log_sync(struct partition_log *const *logs, uint32_t count) WARN_UNUSED;
 
+/* -- files beside the segments: snapshots of a log's fold -- */
+
+/* Writes a file into the log's folder: whole, and durable when it returns. The name is no segment's. 0 or -errno. */
+int partition_log_write_file(struct partition_log *log, const char *name, const void *bytes, size_t size) WARN_UNUSED;
+/* malloc'd with a NUL behind it. -EFBIG: larger than size_max. */
+int partition_log_read_file(struct partition_log *log, const char *name, size_t size_max, char **ret_bytes,
+                            size_t *ret_size) WARN_UNUSED;
+int partition_log_remove_file(struct partition_log *log, const char *name) WARN_UNUSED;
+/* Calls each for every file of the folder until it returns other than 0, which is then returned. */
+int partition_log_list_files(struct partition_log *log, int (*each)(void *arg, const char *name),
+                             void *arg) WARN_UNUSED;
+
 /* -- life -- */
+
+/* What is appended from now on is of a leader epoch above those of all records, 1 at least. Returns it. */
+int32_t partition_log_begin_epoch(struct partition_log *log);
 
 struct partition_log *partition_log_ref(struct partition_log *log);
 void partition_log_unref(struct partition_log *log);

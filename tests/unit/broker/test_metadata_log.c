@@ -1,6 +1,7 @@
 /* The promises of metadata_log.h: what is written is Kafka's form, what is read is folded or refused with a reason. */
 #include "base/log.h"
 #include "broker/metadata_log.h"
+#include "broker/metadata_snapshot.h"
 #include "storage/log_dir.h"
 
 #include <criterion/criterion.h>
@@ -8,6 +9,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct scratch {
     char path[64];
@@ -127,8 +129,12 @@ Test(metadata_log, a_new_log_begins_with_a_quorum_of_one_and_its_features)
     cr_assert_eq(s.state->features[0].level, METADATA_VERSION_MAX);
     cr_assert_str_eq(s.state->features[1].name, "transaction.version");
     cr_assert_eq(s.state->features[1].level, TRANSACTION_VERSION_MAX);
+    cr_assert_eq(metadata_log_marks(s.log).leader_epoch, 1, "Kafka's first");
     scratch_reopen(&s);
-    cr_assert_eq(s.state->version, 5, "the second start adds nothing");
+    cr_assert_eq(s.state->version, 6, "a leader change");
+    cr_assert_eq(metadata_log_marks(s.log).leader_epoch, 2);
+    scratch_reopen(&s);
+    cr_assert_eq(metadata_log_marks(s.log).leader_epoch, 3, "every start is an epoch");
     scratch_close(&s);
     scratch_done(&s);
 }
@@ -187,6 +193,12 @@ Test(metadata_log, a_transaction_counts_whole_or_not_at_all)
     scratch_reopen(&s);
     cr_assert_eq(s.state->topics_count, 1);
     cr_assert_eq(metadata_topic(s.state, SLICE("kept"))->partitions_count, 1);
+
+    add_topic(&s, "later", 4);
+    append(&s);
+    scratch_reopen(&s);
+    cr_assert(metadata_topic(s.state, SLICE("later")), "the open transaction was aborted when the log was opened");
+    cr_assert_null(metadata_topic(s.state, SLICE("open")));
     scratch_close(&s);
     scratch_done(&s);
 }
@@ -212,7 +224,7 @@ Test(metadata_log, a_power_cut_behind_the_first_batch_is_no_damage)
     }
     cr_assert_eq(scratch_open(&s), 0, "%s", s.err.text);
     cr_assert_eq(s.state->features_count, 2);
-    cr_assert_eq(s.state->version, 5);
+    cr_assert_eq(s.state->version, 6, "and a leader change");
     scratch_close(&s);
     scratch_done(&s);
 }
@@ -267,4 +279,170 @@ Test(metadata_log, records_that_contradict_the_state_are_refused)
     batch_builder_append(&s.builder, 1, SLICE_NULL, SLICE("\x02\x02\x00"), NULL, 0);
     append(&s);
     expect_refused(&s, -EBADMSG, "not a frame of version 1");
+}
+
+/* -- snapshots -- */
+
+/* One of each thing that the state knows. */
+static void add_everything(struct scratch *s)
+{
+    add_topic(s, "b", 2);
+    add_config(s, CONFIG_RESOURCE_TOPIC, "b", "retention.ms", "5");
+    add_partition(s, 2, 0);
+    add_partition(s, 2, 1);
+    add_topic(s, "a", 1);
+    add_partition(s, 1, 0);
+    add_config(s, CONFIG_RESOURCE_BROKER, "", "message.max.bytes", "99");
+    add_config(s, CONFIG_RESOURCE_GROUP, "g", "consumer.session.timeout.ms", "50000");
+    struct producer_ids_record ids = {.next_producer_id = 5000};
+    metadata_log_record(&s->builder, 1, METADATA_PRODUCER_IDS, &ids);
+    struct client_quota_record_entity_data entity = {.entity_type = SLICE("client-id"), .entity_name = SLICE("c")};
+    struct client_quota_record quota = {
+        .entity = &entity, .entity_count = 1, .key = SLICE("producer_byte_rate"), .value = 1024.5};
+    metadata_log_record(&s->builder, 1, METADATA_CLIENT_QUOTA, &quota);
+    struct access_control_entry_record acl = {.id = {{7}},
+                                              .resource_type = 2,
+                                              .resource_name = SLICE("b"),
+                                              .pattern_type = 3,
+                                              .principal = SLICE("User:x"),
+                                              .host = SLICE("*"),
+                                              .operation = 3,
+                                              .permission_type = 3};
+    metadata_log_record(&s->builder, 1, METADATA_ACL, &acl);
+    struct user_scram_credential_record scram = {.name = SLICE("x"),
+                                                 .mechanism = 1,
+                                                 .salt = SLICE("salt"),
+                                                 .stored_key = SLICE("stored"),
+                                                 .server_key = SLICE("server"),
+                                                 .iterations = 4096};
+    metadata_log_record(&s->builder, 1, METADATA_SCRAM, &scram);
+    append(s);
+}
+
+static struct bytes state_bytes(const struct scratch *s)
+{
+    struct bytes b = {0};
+    cr_assert(metadata_snapshot_write(s->state, 1, (struct uuid){{9}}, 1, 1, &b));
+    return b;
+}
+
+/* The log is opened so that the first published state becomes a snapshot. */
+static void snapshot_now(struct scratch *s)
+{
+    s->file->metadata_log_max_record_bytes_between_snapshots = 1;
+    scratch_reopen(s);
+    metadata_log_published(s->log, s->state);
+    s->file->metadata_log_max_record_bytes_between_snapshots = 20 << 20;
+}
+
+static void snapshot_path(const struct scratch *s, int64_t end_offset, int32_t epoch, char ret_path[200])
+{
+    char name[METADATA_SNAPSHOT_NAME_BYTES];
+    metadata_snapshot_name((struct metadata_snapshot_id){end_offset, epoch}, name);
+    snprintf(ret_path, 200, "%s/__cluster_metadata-0/%s", s->path, name);
+}
+
+Test(metadata_log, a_snapshot_holds_the_whole_state_and_the_log_before_it_goes)
+{
+    struct scratch s;
+    char path[200];
+
+    scratch_new(&s);
+    add_everything(&s);
+    snapshot_now(&s);
+    struct bytes before = state_bytes(&s);
+    int64_t end = s.state->version;
+    scratch_close(&s);
+    snapshot_path(&s, end, 2, path);
+    cr_assert_eq(access(path, R_OK), 0, "%s", path);
+
+    cr_assert_eq(scratch_open(&s), 0, "%s", s.err.text);
+    cr_expect_eq(metadata_log_marks(s.log).log_start, end);
+    cr_expect_eq(s.state->version, end + 1, "what the snapshot has, and the leader change");
+    struct bytes after = state_bytes(&s);
+    cr_expect(slice_eq(bytes_slice(&before), bytes_slice(&after)));
+    cr_expect_eq(metadata_topic(s.state, SLICE("b"))->partitions_count, 2);
+    cr_expect_eq(s.state->partitions_count, 3);
+    bytes_done(&before), bytes_done(&after);
+
+    add_topic(&s, "c", 3);
+    append(&s);
+    snapshot_now(&s);
+    scratch_close(&s);
+    cr_expect_neq(access(path, R_OK), 0, "the older one is gone");
+    cr_assert_eq(scratch_open(&s), 0, "%s", s.err.text);
+    cr_expect_eq(s.state->topics_count, 3);
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
+Test(metadata_log, a_snapshot_is_due_after_bytes_or_time_and_not_before)
+{
+    struct scratch s;
+
+    scratch_new(&s);
+    add_everything(&s);
+    metadata_log_published(s.log, s.state);
+    scratch_reopen(&s);
+    cr_expect_eq(metadata_log_marks(s.log).log_start, 0);
+    s.file->metadata_log_max_snapshot_interval_ms = 0;
+    scratch_reopen(&s);
+    metadata_log_published(s.log, s.state);
+    int64_t end = s.state->version;
+    scratch_reopen(&s);
+    cr_expect_eq(metadata_log_marks(s.log).log_start, end);
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
+Test(metadata_log, a_damaged_or_missing_snapshot_is_told)
+{
+    for (int missing = 0; missing < 2; missing++) {
+        struct scratch s;
+        char path[200], text[100];
+
+        scratch_new(&s);
+        add_everything(&s);
+        snapshot_now(&s);
+        int64_t end = s.state->version;
+        snapshot_path(&s, end, 2, path);
+        scratch_reopen(&s);
+        if (missing) cr_assert_eq(unlink(path), 0);
+        else cr_assert_eq(truncate(path, 300), 0);
+        if (missing) snprintf(text, sizeof text, "holds offsets %lld", (long long)end);
+        expect_refused(&s, -EBADMSG, missing ? text : "-0000000002.checkpoint");
+    }
+}
+
+Test(metadata_log, what_only_the_log_holds_keeps_the_log)
+{
+    struct scratch s;
+    struct delegation_token_record token;
+
+    scratch_new(&s);
+    delegation_token_record_init(&token);
+    token.token_id = SLICE("t");
+    metadata_log_record(&s.builder, 1, METADATA_DELEGATION_TOKEN, &token);
+    append(&s);
+    snapshot_now(&s);
+    scratch_reopen(&s);
+    cr_expect_eq(metadata_log_marks(s.log).log_start, 0);
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
+Test(metadata_log, only_names_of_finished_snapshots_are_taken)
+{
+    struct metadata_snapshot_id id;
+    cr_expect(metadata_snapshot_parse("00000000000000000123-0000000004.checkpoint", &id));
+    cr_expect(id.end_offset == 123 && id.epoch == 4);
+    static const char *const others[] = {"00000000000000000123-0000000004.checkpoint.part",
+                                         "00000000000000000123-0000000004.checkpoint.deleted",
+                                         "123-4.checkpoint",
+                                         "leader-epoch-checkpoint",
+                                         "-0000000000000000123-0000000004.checkpoint",
+                                         "00000000000000000123.log",
+                                         ""};
+    for (size_t i = 0; i < countof(others); i++)
+        cr_expect_not(metadata_snapshot_parse(others[i], &id), "%s", others[i]);
 }
