@@ -512,6 +512,7 @@ static int replay_snapshot(struct metadata_log *ml, struct replay *r)
     int64_t end;
 
     int result = partition_log_list_files(ml->log, look_for_newest, &n);
+    if (result == -ENOENT) return 0; /* nothing was written yet */
     if (result < 0) return err_set(r->err, result, "%s-0 cannot be listed: %s", METADATA_LOG_TOPIC, strerror(-result));
     if (!n.found || n.id.end_offset == 0) return 0; /* at offset 0: Kafka's of an empty state, when it formats */
     metadata_snapshot_name(n.id, name);
