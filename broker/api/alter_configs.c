@@ -31,7 +31,7 @@ static enum kafka_error plan(struct request *rq, const struct alter_configs_requ
     struct doubles_key *names = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *names);
     if (!e->edits || !names) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
     for (int32_t i = 0; i < count; i++) names[i].name = r->configs[i].name;
-    const bool *doubles = doubles_find(&rq->arena, names, count);
+    const uint8_t *doubles = doubles_find(&rq->arena, names, count);
     if (!doubles) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
     for (int32_t i = 0; i < count; i++) {
         const char *name = arena_slice_str(&rq->arena, r->configs[i].name);

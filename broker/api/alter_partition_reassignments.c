@@ -1,28 +1,9 @@
 /* AlterPartitionReassignments, key 45 (KIP-455). Control thread. One broker: a partition may be "moved" onto the broker on
  * which it is, which is done at once; a move that could be cancelled is never under way. */
 #include "broker/api.h"
+#include "broker/api/replicas.h"
 #include "broker/broker.h"
 #include "protocol/api_handlers.h"
-
-static enum kafka_error check_replicas(const int32_t *replicas, int32_t count, int32_t node_id, struct err *err)
-{
-    if (count < 0)
-        return err_set(err, KAFKA_NO_REASSIGNMENT_IN_PROGRESS, "%s",
-                       kafka_error_text(KAFKA_NO_REASSIGNMENT_IN_PROGRESS));
-    if (count == 0)
-        return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                       "The manual partition assignment includes an empty replica list.");
-    for (int32_t i = 0; i < count; i++) {
-        if (replicas[i] != node_id)
-            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                           "The manual partition assignment includes broker %d, but no such broker is registered.",
-                           replicas[i]);
-        if (i > 0)
-            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                           "The manual partition assignment includes the broker %d more than once.", node_id);
-    }
-    return KAFKA_NONE;
-}
 
 static bool add_topic(struct request *rq, const struct alter_partition_reassignments_request_reassignable_topic *in,
                       struct alter_partition_reassignments_response_reassignable_topic_response *o)
@@ -36,17 +17,21 @@ static bool add_topic(struct request *rq, const struct alter_partition_reassignm
     for (int32_t i = 0; i < count; i++) {
         int32_t index = in->partitions[i].partition_index;
         struct err err = ERR_NONE;
-        if (!t || index < 0 || index >= t->partitions_count)
+        if (!t)
+            err_set(&err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "Unable to find a topic named " SLICE_FMT ".",
+                    SLICE_ARG(in->name));
+        else if (index < 0 || index >= t->partitions_count)
             err_set(&err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "Unable to find partition " SLICE_FMT ":%d.",
                     SLICE_ARG(in->name), index);
+        else if (in->partitions[i].replicas_count < 0) err_set(&err, KAFKA_NO_REASSIGNMENT_IN_PROGRESS, "%s", "");
         else
-            (void)check_replicas(in->partitions[i].replicas, in->partitions[i].replicas_count,
+            (void)replicas_check(in->partitions[i].replicas, in->partitions[i].replicas_count,
                                  (int32_t)broker_config(rq->broker)->node_id, &err);
         o->partitions[o->partitions_count++] =
             (struct alter_partition_reassignments_response_reassignable_partition_response){
                 .partition_index = index,
                 .error_code = (int16_t)err.code,
-                .error_message = err.code ? slice_of(arena_strdup(&rq->arena, err.text)) : SLICE_NULL};
+                .error_message = *err.text ? slice_of(arena_strdup(&rq->arena, err.text)) : SLICE_NULL};
     }
     return true;
 }

@@ -39,7 +39,7 @@ bool config_edits_check(struct request *rq, struct config_edits *all, int32_t co
     struct doubles_key *names = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *names);
     if (!names) return false;
     for (int32_t i = 0; i < count; i++) names[i] = (struct doubles_key){.kind = all[i].type, .name = all[i].name};
-    const bool *doubles = doubles_find(&rq->arena, names, count);
+    const uint8_t *doubles = doubles_find(&rq->arena, names, count);
     if (!doubles) return false;
     for (int32_t i = 0; i < count; i++)
         if (doubles[i]) err_set(&all[i].err, KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");

@@ -1,5 +1,6 @@
 /* CreatePartitions, key 37. Control thread (owns topics). Each topic by itself; what succeeds is one change. */
 #include "broker/api/doubles.h"
+#include "broker/api/replicas.h"
 #include "broker/api/wait.h"
 #include "broker/broker.h"
 #include "protocol/api_handlers.h"
@@ -29,10 +30,11 @@ static enum kafka_error check_assignments(const struct create_partitions_request
         return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                        "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.",
                        t->count - now, t->assignments_count);
-    for (int32_t i = 0; i < t->assignments_count; i++)
-        if (t->assignments[i].broker_ids_count != 1 || t->assignments[i].broker_ids[0] != node_id)
-            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                           "The manual partition assignment must name the one broker, %d, once.", node_id);
+    for (int32_t i = 0; i < t->assignments_count; i++) {
+        enum kafka_error error =
+            replicas_check(t->assignments[i].broker_ids, t->assignments[i].broker_ids_count, node_id, err);
+        if (error != KAFKA_NONE) return error;
+    }
     return KAFKA_NONE;
 }
 
@@ -42,7 +44,8 @@ static enum kafka_error grow(struct request *rq, struct metadata_change *c,
     if (!request_authorize(rq, ACL_ALTER, RESOURCE_TOPIC, t->name))
         return err_set(err, KAFKA_TOPIC_AUTHORIZATION_FAILED, "%s", kafka_error_text(KAFKA_TOPIC_AUTHORIZATION_FAILED));
     const struct metadata_topic *now = metadata_topic(metadata_change_view(c), t->name);
-    if (now && t->count > now->partitions_count) {
+    if (!now) return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "%s", ""); /* so does Kafka: without a text */
+    if (t->count > now->partitions_count) {
         enum kafka_error error =
             check_assignments(t, now->partitions_count, (int32_t)broker_config(rq->broker)->node_id, err);
         if (error != KAFKA_NONE) return error;
@@ -61,19 +64,20 @@ API_HANDLER(create_partitions)
     struct doubles_key *names = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof *names);
     if (!g || !w || !out->results || !names) return API_CLOSE;
     for (int32_t i = 0; i < in->topics_count; i++) names[i].name = in->topics[i].name;
-    const bool *doubles = doubles_find(&rq->arena, names, MAX(in->topics_count, 0));
+    const uint8_t *doubles = doubles_find(&rq->arena, names, MAX(in->topics_count, 0));
     if (!doubles) return API_CLOSE;
     *g = (struct growth){.wait = w, .out = out};
 
     struct metadata_change *c = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < in->topics_count; i++) {
+        if (doubles[i] == STANDS_AGAIN) continue;
         struct err err = ERR_NONE;
         struct create_partitions_response_topic_result *o = &out->results[out->results_count++];
         create_partitions_response_topic_result_init(o);
         o->name = in->topics[i].name;
         o->error_code = (int16_t)(doubles[i] ? err_set(&err, KAFKA_INVALID_REQUEST, "Duplicate topic name.")
                                              : grow(rq, c, &in->topics[i], in->validate_only, &err));
-        if (o->error_code != KAFKA_NONE) o->error_message = slice_of(arena_strdup(&rq->arena, err.text));
+        if (o->error_code != KAFKA_NONE && *err.text) o->error_message = slice_of(arena_strdup(&rq->arena, err.text));
     }
     if (in->validate_only) {
         metadata_change_abort(c);

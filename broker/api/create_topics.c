@@ -2,6 +2,7 @@
  * new topic's configs (KIP-525). Texts are Kafka's, as tools print them. */
 #include "broker/api.h"
 #include "broker/api/doubles.h"
+#include "broker/api/replicas.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/state.h"
@@ -25,7 +26,7 @@ static int32_t check_assignments(struct request *rq, const struct create_topics_
     if (asked->num_partitions != -1 || asked->replication_factor != -1)
         return err_set(err, KAFKA_INVALID_REQUEST,
                        "A manual partition assignment was specified, but %s was not set to -1.",
-                       asked->num_partitions != -1 ? "numPartitions" : "replication factor"),
+                       asked->replication_factor != -1 ? "replication factor" : "numPartitions"),
                -1;
     if (count > PARTITIONS_PER_CHANGE_MAX)
         return err_set(err, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request."), -1;
@@ -42,11 +43,7 @@ static int32_t check_assignments(struct request *rq, const struct create_topics_
                            "Found multiple manual partition assignments for partition %d", a->partition_index),
                    -1;
         seen[a->partition_index] = true;
-        if (a->broker_ids_count != 1 || a->broker_ids[0] != rq->broker->node_id)
-            return err_set(err, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                           "The manual partition assignment must name broker %d, the only one, once.",
-                           rq->broker->node_id),
-                   -1;
+        if (replicas_check(a->broker_ids, a->broker_ids_count, rq->broker->node_id, err) != KAFKA_NONE) return -1;
     }
     return count;
 }
@@ -118,7 +115,7 @@ static void create_one(struct request *rq, struct metadata_change *change, const
     }
     spec.config = config;
     spec.config_count = (uint32_t)asked->configs_count;
-    if (asked->assignments_count > 0) {
+    if (asked->assignments_count > 0 && !metadata_topic(metadata_change_view(change), asked->name)) {
         spec.partitions_count = check_assignments(rq, asked, &err);
         spec.replication_factor = -1;
         if (spec.partitions_count < 0) {
@@ -159,14 +156,16 @@ enum api_result api_handle_create_topics(struct request *rq, const struct create
     struct doubles_key *names = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *names);
     if (!out->topics || !names) return API_CLOSE;
     for (int32_t i = 0; i < in->topics_count; i++) names[i].name = in->topics[i].name;
-    const bool *doubles = doubles_find(&rq->arena, names, in->topics_count);
+    const uint8_t *doubles = doubles_find(&rq->arena, names, in->topics_count);
     if (!doubles) return API_CLOSE;
-    out->topics_count = in->topics_count;
 
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < in->topics_count; i++) {
-        create_topics_response_creatable_topic_result_init(&out->topics[i]);
-        create_one(rq, change, in, &in->topics[i], doubles[i], &out->topics[i]);
+        if (doubles[i] == STANDS_AGAIN) continue;
+        struct create_topics_response_creatable_topic_result *o = &out->topics[out->topics_count++];
+        create_topics_response_creatable_topic_result_init(o);
+        o->error_message = SLICE_NULL;
+        create_one(rq, change, in, &in->topics[i], doubles[i] != STANDS_ONCE, o);
     }
     if (in->validate_only) {
         metadata_change_abort(change);

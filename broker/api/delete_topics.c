@@ -1,5 +1,6 @@
 /* DeleteTopics, key 20. Control thread; the answer waits until the metadata is on disk. v6: by name or id (KIP-516). */
 #include "broker/api.h"
+#include "broker/api/doubles.h"
 #include "broker/metadata.h"
 #include "protocol/api_handlers.h"
 
@@ -23,6 +24,10 @@ static void delete_one(struct request *rq, struct metadata_change *change, struc
     out->topic_id = id;
     if (!slice_is_null(name) && !uuid_is_zero(id)) {
         set_error(rq, out, KAFKA_INVALID_REQUEST, "You may not specify both topic name and topic id.");
+        return;
+    }
+    if (slice_is_null(name) && uuid_is_zero(id)) {
+        set_error(rq, out, KAFKA_INVALID_REQUEST, "Neither topic name nor id were specified.");
         return;
     }
     const struct metadata_topic *t = slice_is_null(name) ? metadata_topic_by_id(view, id) : metadata_topic(view, name);
@@ -62,20 +67,41 @@ static void committed(void *arg, enum kafka_error error)
     request_complete(rq, API_REPLY);
 }
 
+/* What is named twice is not deleted: names and ids are of different kinds. */
+static struct doubles_key key_of(struct request *rq, const struct delete_topics_request *in, int32_t i)
+{
+    if (rq->version < 6) return (struct doubles_key){.name = in->topic_names[i]};
+    const struct delete_topics_request_delete_topic_state *t = &in->topics[i];
+    if (!slice_is_null(t->name)) return (struct doubles_key){.name = t->name};
+    return (struct doubles_key){.kind = 1, .name = slice_make(t->topic_id.bytes, sizeof t->topic_id.bytes)};
+}
+
 enum api_result api_handle_delete_topics(struct request *rq, const struct delete_topics_request *in,
                                          struct delete_topics_response *out)
 {
     int32_t count = rq->version >= 6 ? in->topics_count : in->topic_names_count;
 
+    struct doubles_key *keys = arena_calloc(&rq->arena, (size_t)MAX(count, 0) + 1, sizeof *keys);
     out->responses = arena_calloc(&rq->arena, (size_t)MAX(count, 1), sizeof *out->responses);
-    if (!out->responses) return API_CLOSE;
-    out->responses_count = count;
+    if (!out->responses || !keys) return API_CLOSE;
+    for (int32_t i = 0; i < count; i++) keys[i] = key_of(rq, in, i);
+    const uint8_t *doubles = doubles_find(&rq->arena, keys, MAX(count, 0));
+    if (!doubles) return API_CLOSE;
 
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < count; i++) {
-        delete_topics_response_deletable_topic_result_init(&out->responses[i]);
-        if (rq->version >= 6) delete_one(rq, change, in->topics[i].name, in->topics[i].topic_id, &out->responses[i]);
-        else delete_one(rq, change, in->topic_names[i], (struct uuid){{0}}, &out->responses[i]);
+        struct slice name = rq->version >= 6 ? in->topics[i].name : in->topic_names[i];
+        struct uuid id = rq->version >= 6 ? in->topics[i].topic_id : (struct uuid){{0}};
+        if (doubles[i] == STANDS_AGAIN) continue;
+        struct delete_topics_response_deletable_topic_result *o = &out->responses[out->responses_count++];
+        delete_topics_response_deletable_topic_result_init(o);
+        if (doubles[i] == STANDS_ONCE) {
+            delete_one(rq, change, name, id, o);
+            continue;
+        }
+        o->name = name;
+        o->topic_id = id;
+        set_error(rq, o, KAFKA_INVALID_REQUEST, slice_is_null(name) ? "Duplicate topic id." : "Duplicate topic name.");
     }
     metadata_change_commit(change, committed, rq);
     return API_PENDING;

@@ -7,14 +7,13 @@ enum endpoint_type { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };
 
 API_HANDLER(describe_cluster)
 {
-    out->endpoint_type = in->endpoint_type;
     if (in->endpoint_type != ENDPOINT_BROKERS) {
         bool known = in->endpoint_type == ENDPOINT_CONTROLLERS;
         out->error_code = known ? KAFKA_MISMATCHED_ENDPOINT_TYPE : KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
         out->error_message =
             known ? SLICE("The request was sent to an endpoint of type BROKER, but we wanted an endpoint of "
                           "type CONTROLLER")
-                  : SLICE("Unsupported endpoint type.");
+                  : slice_of(arena_printf(&rq->arena, "Unsupported endpoint type %d", in->endpoint_type));
         return API_REPLY;
     }
     out->brokers = arena_calloc(&rq->arena, 1, sizeof out->brokers[0]);

@@ -48,8 +48,9 @@ API_HANDLER(describe_producers)
             }
             struct partition_log *log = partition_of(topic, from->partition_indexes[p], &o->error_code);
             if (log) o->error_code = (int16_t)fill(rq, log, o);
-            if (o->error_code != KAFKA_NONE)
-                o->error_message = slice_of(kafka_error_text((enum kafka_error)o->error_code));
+            if (o->error_code == KAFKA_NONE || (topic && !log)) continue;
+            o->error_message = topic ? slice_of(kafka_error_text((enum kafka_error)o->error_code))
+                                     : SLICE("This server does not host this topic-partition.");
         }
     }
     return API_REPLY;

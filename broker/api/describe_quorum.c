@@ -47,6 +47,7 @@ API_HANDLER(describe_quorum)
     }
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof out->topics[0]);
     if (!out->topics) return API_CLOSE;
+    bool any = false;
     for (int32_t t = 0; t < in->topics_count; t++) {
         const struct describe_quorum_request_topic_data *from = &in->topics[t];
         struct describe_quorum_response_topic_data *to = &out->topics[out->topics_count++];
@@ -59,9 +60,12 @@ API_HANDLER(describe_quorum)
                 slice_eq_text(from->topic_name, METADATA_LOG_TOPIC) && from->partitions[p].partition_index == 0;
             describe_quorum_response_partition_data_init(o);
             o->partition_index = from->partitions[p].partition_index;
-            if (!known) o->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-            else if (!fill_quorum(rq, o)) return API_CLOSE;
+            any |= known;
+            if (!known) {
+                o->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+                o->error_message = SLICE("This server does not host this topic-partition.");
+            } else if (!fill_quorum(rq, o)) return API_CLOSE;
         }
     }
-    return fill_nodes(rq, out) ? API_REPLY : API_CLOSE;
+    return !any || fill_nodes(rq, out) ? API_REPLY : API_CLOSE;
 }

@@ -97,6 +97,15 @@ static bool read_names(struct request *rq, const struct describe_topic_partition
     return true;
 }
 
+/* A cursor is what an earlier answer gave: of a topic that is asked for, when topics are named. */
+static bool cursor_is_valid(const struct describe_topic_partitions_request *in, const struct slice *names,
+                            int32_t count)
+{
+    return in->cursor->partition_index >= 0 &&
+           (in->topics_count <= 0 ||
+            bsearch(&in->cursor->topic_name, names, (size_t)count, sizeof *names, slice_order) != NULL);
+}
+
 API_HANDLER(describe_topic_partitions)
 {
     struct slice *names;
@@ -109,6 +118,14 @@ API_HANDLER(describe_topic_partitions)
     out->topics = arena_calloc(&rq->arena, (size_t)count + 1, sizeof out->topics[0]);
     if (!out->topics) return API_CLOSE;
 
+    if (in->cursor && !cursor_is_valid(in, names, count)) {
+        for (; out->topics_count < count; out->topics_count++) {
+            describe_topic_partitions_response_topic_init(&out->topics[out->topics_count]);
+            out->topics[out->topics_count].name = names[out->topics_count];
+            out->topics[out->topics_count].error_code = KAFKA_INVALID_REQUEST;
+        }
+        return API_REPLY;
+    }
     bool failed = false;
     for (int32_t i = 0; i < count; i++) {
         int32_t first = 0;

@@ -31,9 +31,6 @@ API_HANDLER(describe_transactions)
         describe_transactions_response_transaction_state_init(o);
         o->transactional_id = id;
         o->transaction_state = SLICE_EMPTY;
-        o->transaction_start_time_ms = -1;
-        o->producer_id = -1;
-        o->producer_epoch = -1;
         struct txns *ts = txns_for(rq, id, ACL_DESCRIBE, &error);
         const struct txn *t = ts ? txns_find(ts, id) : NULL;
         if (error == KAFKA_NONE && (!t || t->data.epoch < 0)) error = KAFKA_TRANSACTIONAL_ID_NOT_FOUND;

@@ -13,9 +13,15 @@ struct doubles_key {
     int32_t index; /* in the request; filled by doubles_find() */
 };
 
-/* Sorts keys, which are given in the order of the request, and returns for each index whether its key stands elsewhere
- * too. In the arena; NULL: it is full. */
-bool *doubles_find(struct arena *a, struct doubles_key *keys, int32_t count) WARN_UNUSED;
+enum doubles_place {
+    STANDS_ONCE = 0,
+    STANDS_FIRST, /* of several equal ones */
+    STANDS_AGAIN, /* answers that name each topic once leave it out */
+};
+
+/* Sorts keys, which are given in the order of the request, and returns for each index its doubles_place. In the arena; NULL:
+ * it is full. */
+uint8_t *doubles_find(struct arena *a, struct doubles_key *keys, int32_t count) WARN_UNUSED;
 /* Is one of the sorted keys, of kind 0, this name? */
 bool doubles_has(const struct doubles_key *keys, int32_t count, struct slice name);
 

@@ -4,6 +4,20 @@
 #include "broker/broker.h"
 #include "protocol/api_handlers.h"
 
+enum election_type { ELECT_PREFERRED = 0, ELECT_UNCLEAN = 1 };
+
+static enum kafka_error check(const struct metadata_topic *t, struct slice topic, int32_t index, int8_t type,
+                              struct err *err)
+{
+    if (type != ELECT_PREFERRED && type != ELECT_UNCLEAN)
+        return err_set(err, KAFKA_INVALID_REQUEST, "Unknown election type %d", type);
+    if (!t) return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "No such topic as " SLICE_FMT, SLICE_ARG(topic));
+    if (index < 0 || index >= t->partitions_count)
+        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "No such partition as " SLICE_FMT "-%d", SLICE_ARG(topic),
+                       index);
+    return err_set(err, KAFKA_ELECTION_NOT_NEEDED, "Leader election not needed for topic partition.");
+}
+
 API_HANDLER(elect_leaders)
 {
     const struct metadata *m = request_metadata(rq);
@@ -11,6 +25,8 @@ API_HANDLER(elect_leaders)
         out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
         return API_REPLY;
     }
+    if (rq->version >= 1 && in->election_type != ELECT_PREFERRED && in->election_type != ELECT_UNCLEAN)
+        out->error_code = KAFKA_INVALID_REQUEST;
     bool all = in->topic_partitions_count < 0;
     int32_t size = all ? m->topics_count : in->topic_partitions_count;
     out->replica_election_results = arena_calloc(&rq->arena, (size_t)size + 1, sizeof out->replica_election_results[0]);
@@ -26,12 +42,12 @@ API_HANDLER(elect_leaders)
         if (!o->partition_result) return API_CLOSE;
         for (int32_t p = 0; p < count; p++) {
             int32_t index = in->topic_partitions[i].partitions[p];
-            bool known = t && index >= 0 && index < t->partitions_count;
+            struct err err = ERR_NONE;
+            (void)check(t, o->topic, index, rq->version >= 1 ? in->election_type : 0, &err);
             o->partition_result[o->partition_result_count++] = (struct elect_leaders_response_partition_result){
                 .partition_id = index,
-                .error_code = known ? KAFKA_ELECTION_NOT_NEEDED : KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
-                .error_message = known ? SLICE("Leader election not needed for topic partition.")
-                                       : SLICE("No such topic or partition."),
+                .error_code = (int16_t)err.code,
+                .error_message = slice_of(arena_strdup(&rq->arena, err.text)),
             };
         }
     }

@@ -107,7 +107,7 @@ static enum kafka_error plan(struct request *rq,
     struct doubles_key *names = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *names);
     if (!e->edits || !names) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
     for (int32_t i = 0; i < count; i++) names[i].name = r->configs[i].name;
-    const bool *doubles = doubles_find(&rq->arena, names, count);
+    const uint8_t *doubles = doubles_find(&rq->arena, names, count);
     if (!doubles) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
     for (int32_t i = 0; i < count; i++) {
         if (doubles[i]) return err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");

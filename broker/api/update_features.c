@@ -1,10 +1,12 @@
 /* UpdateFeatures, key 57 (KIP-584, KIP-778). Control thread (owns the metadata). metadata.version may only rise: what was
- * written at a level cannot be taken back. Before v2 each feature has its answer and the others proceed; from v2 on the first
- * error refuses all. */
+ * written at a level cannot be taken back. The first error refuses all;
+ * before v2 each feature has an answer when there is none. */
 #include "broker/api/wait.h"
 #include "broker/feature_levels.h"
 #include "broker/metadata_edit.h"
 #include "protocol/api_handlers.h"
+
+#include <stdio.h>
 
 enum upgrade_type { UPGRADE = 1, SAFE_DOWNGRADE = 2, UNSAFE_DOWNGRADE = 3 };
 
@@ -32,6 +34,7 @@ static enum kafka_error apply(struct metadata_change *c, int16_t version, const 
 {
     const struct update_features_request_feature_update_key *u = &in->feature_updates[index];
     const struct feature_range *f = feature_find(u->feature);
+    int32_t node_id = (int32_t)metadata_change_view(c)->config->node_id;
     int type = version > 0 ? u->upgrade_type : u->allow_downgrade ? SAFE_DOWNGRADE : UPGRADE;
 
     for (int32_t i = 0; i < in->feature_updates_count; i++)
@@ -41,9 +44,16 @@ static enum kafka_error apply(struct metadata_change *c, int16_t version, const 
     if (type < UPGRADE || type > UNSAFE_DOWNGRADE)
         return refuse(err, u, "The controller does not support the given upgrade type.");
     if (u->max_version_level < 0) return refuse(err, u, "A feature version cannot be less than 0.");
-    if (!f) return refuse(err, u, "This broker does not support this feature.");
-    if (u->max_version_level < f->min || u->max_version_level > f->max)
-        return refuse(err, u, "The level is outside what this broker supports.");
+    if (!f) {
+        char text[80];
+        snprintf(text, sizeof text, "Local controller %d does not support this feature.", node_id);
+        return refuse(err, u, text);
+    }
+    if (u->max_version_level < f->min || u->max_version_level > f->max) {
+        char text[80];
+        snprintf(text, sizeof text, "Local controller %d only supports versions %d-%d", node_id, f->min, f->max);
+        return refuse(err, u, text);
+    }
     int16_t now = metadata_feature_level(metadata_change_view(c), f->name);
     if (u->max_version_level < now && type == UPGRADE)
         return refuse(err, u,
@@ -73,16 +83,18 @@ API_HANDLER(update_features)
     for (int32_t i = 0; i < count; i++) {
         struct err err = ERR_NONE;
         enum kafka_error error = apply(c, rq->version, in, i, &err);
-        struct slice text = error == KAFKA_NONE ? SLICE_NULL : slice_of(arena_strdup(&rq->arena, err.text));
-        if (rq->version >= 2 && error != KAFKA_NONE) {
+        if (error != KAFKA_NONE) {
             metadata_change_abort(c);
+            out->results_count = 0;
             out->error_code = (int16_t)error;
-            out->error_message = text;
+            out->error_message = slice_of(arena_printf(
+                &rq->arena, "The update failed for all features since the following feature had an error: %s",
+                err.text));
             return API_REPLY;
         }
         if (rq->version < 2)
             out->results[out->results_count++] = (struct update_features_response_updatable_feature_result){
-                .feature = in->feature_updates[i].feature, .error_code = (int16_t)error, .error_message = text};
+                .feature = in->feature_updates[i].feature, .error_code = KAFKA_NONE, .error_message = SLICE("NONE")};
     }
     if (in->validate_only) {
         metadata_change_abort(c);

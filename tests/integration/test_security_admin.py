@@ -264,7 +264,8 @@ def update_feature(c, name, level, kind, version=2, validate=False):
     r.i32()
     error, text = r.i16(), r.cstring()
     if version < 2:
-        error = r.carray(lambda: (r.cstring(), r.i16(), r.cstring(), r.tags()))[0][1]
+        rows = r.carray(lambda: (r.cstring(), r.i16(), r.cstring(), r.tags()))
+        assert [row[1] for row in rows] == ([] if error else [NONE]), "the first error refuses all"
     r.tags()
     r.end()
     assert text or version < 2 or error == NONE

@@ -681,16 +681,16 @@ Test(handlers, doubles_among_many_are_found_at_once, .timeout = 10)
     struct create_topics_request create = {.topics = created, .topics_count = MANY};
     struct create_topics_response create_out;
     cr_assert(kafka_client_call(&f.c, KAFKA_API_CREATE_TOPICS, 5, &create, &create_out));
-    for (int i = 0; i < MANY; i++)
-        cr_assert_eq(create_out.topics[i].error_code,
-                     i == 0 || i == MANY - 1 ? KAFKA_INVALID_REQUEST : KAFKA_INVALID_TOPIC_EXCEPTION);
+    cr_assert_eq(create_out.topics_count, MANY - 1, "each name is answered once");
+    for (int i = 0; i < MANY - 1; i++)
+        cr_assert_eq(create_out.topics[i].error_code, i == 0 ? KAFKA_INVALID_REQUEST : KAFKA_INVALID_TOPIC_EXCEPTION);
 
     struct create_partitions_request grow = {.topics = grown, .topics_count = MANY};
     struct create_partitions_response grow_out;
     cr_assert(kafka_client_call(&f.c, KAFKA_API_CREATE_PARTITIONS, 3, &grow, &grow_out));
-    for (int i = 0; i < MANY; i++)
-        cr_assert_eq(grow_out.results[i].error_code,
-                     i == 0 || i == MANY - 1 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    cr_assert_eq(grow_out.results_count, MANY - 1);
+    for (int i = 0; i < MANY - 1; i++)
+        cr_assert_eq(grow_out.results[i].error_code, i == 0 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
 
     struct incremental_alter_configs_request edit = {.resources = altered, .resources_count = MANY};
     struct incremental_alter_configs_response edit_out;
