@@ -23,14 +23,6 @@
 
 enum { CLASS_POSTGRES, CLASSES_COUNT };
 
-/* Converters and transforms that the room cdc knows; version NULL: Debezium's. */
-static const struct plugin known_plugins[] = {
-    {"io.debezium.transforms.ExtractNewRecordState", "transformation", NULL},
-    {"org.apache.kafka.connect.transforms.RegexRouter", "transformation", CONNECT_VERSION},
-    {"org.apache.kafka.connect.json.JsonConverter", "converter", CONNECT_VERSION},
-    {"org.apache.kafka.connect.storage.SimpleHeaderConverter", "header_converter", CONNECT_VERSION},
-};
-
 struct connect {
     struct broker *broker;
     struct connect_store *store;
@@ -38,7 +30,7 @@ struct connect {
     struct connector_class classes[CLASSES_COUNT]; /* a row each */
     struct herder_options herder_options;
     struct herder *herder;
-    struct plugin plugins[countof(known_plugins)];
+    struct plugin plugins[PLUGINS_KNOWN_COUNT];
     struct rest rest;
     struct http_server_options http_options;
     struct http_server *http; /* NULL: no listener, or stopped */
@@ -94,8 +86,8 @@ int connect_start(struct connect *c, struct broker *broker, struct cdc *cdc, str
     c->herder = herder_new(&c->herder_options);
     r = herder_restore(c->herder, err);
     if (r < 0) return r;
-    for (size_t i = 0; i < countof(known_plugins); i++) {
-        c->plugins[i] = known_plugins[i];
+    for (size_t i = 0; i < PLUGINS_KNOWN_COUNT; i++) {
+        c->plugins[i] = plugins_known[i];
         if (!c->plugins[i].version) c->plugins[i].version = c->postgres.version_default;
     }
     c->rest = (struct rest){.herder = c->herder,

@@ -99,9 +99,12 @@ static void get_plugins(struct http_request *rq, struct http_reply *reply)
 
 static void get_plugin_config(struct http_request *rq, struct http_reply *reply)
 {
-    const struct connector_class *class = herder_class(rest_of(rq)->herder, http_param(rq, 0));
+    const struct rest *rest = rest_of(rq);
+    const struct connector_class *class = herder_class(rest->herder, http_param(rq, 0));
+    const struct plugin *plugin = plugin_find(rest->plugins, rest->plugins_count, http_param(rq, 0));
 
     if (class) reply_json(reply, 200, definitions_json(class));
+    else if (plugin) reply_json(reply, 200, plugin_definitions_json(plugin->properties, plugin->properties_count));
     else reply_error(reply, 404, "Unknown plugin %s.", http_param(rq, 0));
 }
 

@@ -6,17 +6,13 @@
 #define OTTLA_CONNECT_REST_H
 
 #include "connect/herder.h"
+#include "connect/plugins.h"
 #include "http/server.h"
 
 struct loggers;
 
 /* The version of Kafka Connect whose behaviour this is; clients show it, some compare it. */
 #define CONNECT_VERSION "4.3.1"
-
-/* What a connector's configuration may name besides connectors. */
-struct plugin {
-    const char *class, *type, *version;
-};
 
 /* The context of the handlers. */
 struct rest {

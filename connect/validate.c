@@ -79,6 +79,14 @@ json_t *definitions_json(const struct connector_class *class)
     return list;
 }
 
+json_t *plugin_definitions_json(const struct property_info *properties, size_t properties_count)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < properties_count; i++) json_array_append_new(list, definition_json(&properties[i]));
+    return list;
+}
+
 static json_t *errors_json(const struct problems *p, const char *name)
 {
     json_t *list = json_array();

@@ -23,6 +23,7 @@ char *problems_message(const struct problems *p) WARN_UNUSED;
 
 /* The answers of connector-plugins/P/config and of .../validate. */
 json_t *definitions_json(const struct connector_class *class);
+json_t *plugin_definitions_json(const struct property_info *properties, size_t properties_count);
 json_t *validation_json(const struct connector_class *class, const json_t *config, const struct problems *p);
 
 /* A posted object of scalars as a configuration: values become strings; a null value leaves its name out or, when

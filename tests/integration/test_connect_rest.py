@@ -306,6 +306,13 @@ def test_definitions_and_validation(ottla, rest, connector):
     assert by_name["database.port"]["default_value"] == "5432" and by_name["database.port"]["type"] == "INT"
     assert by_name["database.password"]["type"] == "PASSWORD"
     assert len(by_name) == len(definitions) > 100
+    # The same for everything that connectorsOnly=false lists.
+    names = {p["class"].rsplit(".", 1)[1]: [d["name"] for d in rest.json("GET", "/connector-plugins/%s/config" % p["class"])[1]]
+             for p in rest.json("GET", "/connector-plugins?connectorsOnly=false")[1]}
+    assert names["RegexRouter"] == ["regex", "replacement"] and names["SimpleHeaderConverter"] == []
+    assert names["JsonConverter"][:2] == ["converter.type", "schemas.enable"]
+    assert names["ExtractNewRecordState"][0] == "delete.tombstone.handling.mode"
+    assert rest.call("GET", "/connector-plugins/RegexRouter/config").status == 200
 
     validate = "/connector-plugins/PostgresConnector/config/validate"
     status, result = rest.json("PUT", validate, dict(connector("v"), name="c"))

@@ -402,7 +402,9 @@ int fake_hanging(void)
 
 /* -- everything together -- */
 
-static const struct plugin plugins[] = {{"test.Header", "header_converter", "7"}};
+static const struct property_info header_properties[] = {
+    {"fake.depth", "INT", false, "3", "LOW", "A depth.", NULL, -1, "NONE", NULL, NULL}};
+static const struct plugin plugins[] = {{"test.Header", "header_converter", "7", header_properties, 1}};
 
 void fixture_run(struct fixture *f)
 {

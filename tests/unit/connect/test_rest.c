@@ -259,6 +259,12 @@ Test(rest, plugins_and_validation)
            "[{\"class\":\"test.FakeConnector\",\"type\":\"source\",\"version\":\"1.2.3\"},"
            "{\"class\":\"test.Header\",\"type\":\"header_converter\",\"version\":\"7\"}]");
     expect(
+        "GET", "/connector-plugins/test.Header/config", NULL, 200,
+        "[{\"name\":\"fake.depth\",\"type\":\"INT\",\"required\":false,\"default_value\":\"3\",\"importance\":\"LOW\","
+        "\"documentation\":\"A "
+        "depth.\",\"group\":null,\"width\":\"NONE\",\"display_name\":\"fake.depth\",\"dependents\":[],"
+        "\"order\":-1}]");
+    expect(
         "GET", "/connector-plugins/FakeConnector/config", NULL, 200,
         "~{\"name\":\"name\",\"type\":\"STRING\",\"required\":true,\"default_value\":null,\"importance\":\"HIGH\","
         "\"documentation\":\"Name.\","
