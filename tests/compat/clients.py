@@ -1,0 +1,117 @@
+"""Fetches the clients, each at its first use, from the registry of its language by that language's own tool, into a cache outside the
+tree: $OTTLA_COMPAT_CACHE, or `ottla-compat` in the user's cache folder. What cannot be had raises Missing, which says why."""
+import functools
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CACHE = os.environ.get("OTTLA_COMPAT_CACHE",
+                       os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "ottla-compat"))
+FETCH_TIMEOUT_S = 900
+
+
+class Missing(Exception):
+    """Something that a row needs is not on this machine and cannot be fetched."""
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            raise Missing("needs %s" % program)
+
+
+def call(arguments, folder=None, **more):
+    done = subprocess.run(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          timeout=FETCH_TIMEOUT_S, stdin=subprocess.DEVNULL, env=dict(os.environ, **more))
+    if done.returncode:
+        lines = [line for line in done.stdout.strip().splitlines() if line.strip()]
+        raise Missing("%s: %s" % (" ".join(arguments[:3]), (lines or ["exit status %d" % done.returncode])[-1][:200]))
+    return done.stdout
+
+
+def made(folder, make):
+    """The folder in the cache, made anew unless a whole one is there: an interrupted make leaves no mark."""
+    path = os.path.join(CACHE, folder)
+    mark = os.path.join(path, ".whole")
+    if not os.path.exists(mark):
+        shutil.rmtree(path, ignore_errors=True)
+        os.makedirs(path)
+        make(path)
+        open(mark, "w").close()
+    return path
+
+
+def digest(pattern):
+    """Changes when one of our own sources does, so that what is compiled from them is compiled again."""
+    text = hashlib.sha256()
+    for name in sorted(glob.glob(os.path.join(HERE, pattern), recursive=True)):
+        if os.path.isfile(name):
+            with open(name, "rb") as f:
+                text.update(name.encode() + f.read())
+    return text.hexdigest()[:12]
+
+
+# -- Java --
+
+@functools.lru_cache(None)
+def jars(profile):
+    """The class path of a profile of java/pom.xml."""
+    need("java", "mvn")
+    folder = made("jars-" + profile, lambda path: call(
+        ["mvn", "-q", "-B", "-f", os.path.join(HERE, "java", "pom.xml"), "-P", profile, "dependency:copy-dependencies",
+         "-DincludeScope=runtime", "-DoutputDirectory=" + path]))
+    return os.path.join(folder, "*")
+
+
+@functools.lru_cache(None)
+def java(profile, *sources):
+    """A command that runs a class of java/, compiled against that profile: java("kafka41", "Core") + ["Core", ...]."""
+    path = jars(profile)
+    need("javac")
+    files = [os.path.join(HERE, "java", name + ".java") for name in ("Check",) + sources]
+    classes = made("classes-%s-%s-%s" % (profile, "-".join(sources), digest("java/*.java")), lambda folder: call(
+        ["javac", "-nowarn", "-encoding", "UTF-8", "-d", folder, "-cp", path] + files))
+    return java_program("%s:%s" % (classes, path))
+
+
+def java_program(path, heap="512m"):
+    return ["java", "-Xmx" + heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+            "-Dlog4j2.configurationFile=file:" + os.path.join(HERE, "java", "log4j2.properties"),
+            "-Dlog4j.configuration=file:" + os.path.join(HERE, "java", "log4j.properties"), "-cp", path]
+
+
+# -- Python, Node, Go --
+
+@functools.lru_cache(None)
+def python(folder, *packages):
+    """The interpreter of an environment with those packages."""
+    def make(path):
+        call([sys.executable, "-m", "venv", path])
+        call([os.path.join(path, "bin", "pip"), "-q", "install"] + list(packages))
+    return os.path.join(made(folder, make), "bin", "python")
+
+
+@functools.lru_cache(None)
+def node(folder, *packages):
+    """A folder with those packages below node_modules."""
+    need("node", "npm")
+
+    def make(path):
+        with open(os.path.join(path, "package.json"), "w") as f:
+            f.write('{"name": "compat", "private": true}\n')
+        call(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"] + list(packages), path)
+    return made(folder, make)
+
+
+@functools.lru_cache(None)
+def go(driver):
+    """The program of go/DRIVER, built with the newest versions that go.mod allows."""
+    need("go")
+
+    def make(path):
+        call(["go", "build", "-o", os.path.join(path, driver), "./" + driver], os.path.join(HERE, "go"))
+    return os.path.join(made("go-%s-%s" % (driver, digest("go/**")), make), driver)
