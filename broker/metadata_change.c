@@ -315,14 +315,14 @@ static enum kafka_error set_topic_config(struct metadata_change *c, struct slice
 {
     const struct metadata_topic *now = metadata_topic(c->next, resource);
 
-    if (!now)
-        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
-                       SLICE_ARG(resource));
     if (!topic_option_find(name)) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown topic config name: %s", name);
     if (value) {
         enum kafka_error error = check_topic_config(name, value, err);
         if (error != KAFKA_NONE) return error;
     }
+    if (!now)
+        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
+                       SLICE_ARG(resource));
     const char *before = config_list_get(&now->config, name);
     if (before == value || (before && value && strcmp(before, value) == 0)) return KAFKA_NONE;
 

@@ -63,9 +63,9 @@ static enum kafka_error parse_error(enum record_batch_result result)
     switch (result) {
     case RECORD_BATCH_OK: return KAFKA_NONE;
     case RECORD_BATCH_LEGACY:
-    case RECORD_BATCH_BAD_MAGIC:
-    case RECORD_BATCH_END: return KAFKA_INVALID_RECORD;
     case RECORD_BATCH_PARTIAL:
+    case RECORD_BATCH_END: return KAFKA_INVALID_RECORD;
+    case RECORD_BATCH_BAD_MAGIC:
     case RECORD_BATCH_BAD_LENGTH: break;
     }
     return KAFKA_CORRUPT_MESSAGE;
@@ -80,8 +80,15 @@ static enum kafka_error parse_batches(struct append *p)
     p->batches = &p->one;
     p->count = 1;
     if (!rest.len) return KAFKA_NONE;
-    if (p->request->origin == APPEND_CLIENT)
-        return refuse(p, KAFKA_INVALID_RECORD, "a partition takes one batch per request");
+    if (p->request->origin == APPEND_CLIENT) {
+        struct record_batch other;
+        result = record_batch_next(&rest, &other);
+        if (result == RECORD_BATCH_BAD_LENGTH || result == RECORD_BATCH_BAD_MAGIC)
+            return refuse(p, parse_error(result), "what follows the batch is none");
+        if (result == RECORD_BATCH_OK || result == RECORD_BATCH_LEGACY)
+            return refuse(p, KAFKA_INVALID_RECORD, "a partition takes one batch per request");
+        return KAFKA_NONE; /* a part of one is left out, as by Kafka: only what was parsed is stored */
+    }
 
     uint32_t allocated = 8;
     p->batches = xmalloc(allocated * sizeof *p->batches);
@@ -177,6 +184,17 @@ static enum kafka_error check_producers(struct partition_log *log, struct append
         }
     }
     return KAFKA_NONE;
+}
+
+/* A batch of a transaction that is not open here comes again when the coordinator has been asked: nothing of it may have
+ * been rewritten by then (max_timestamp, the bit of LogAppendTime). */
+static enum kafka_error check_open_first(struct partition_log *log, struct append *p)
+{
+    if (!p->request->txn_must_be_open || !record_batch_is_transactional(&p->one)) return KAFKA_NONE;
+    pthread_mutex_lock(&log->lock);
+    enum kafka_error error = txn_is_open(log, &p->one) ? KAFKA_NONE : check_producers(log, p);
+    pthread_mutex_unlock(&log->lock);
+    return error;
 }
 
 static bool must_roll(struct partition_log *log, const struct append *p, int64_t last_offset)
@@ -299,7 +317,8 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
     enum kafka_error error = parse_batches(&p);
     if (error == KAFKA_NONE && a->origin == APPEND_CLIENT && p.one.producer_id >= LOG_PRODUCER_ID_RESERVED_MIN)
         error = refuse(&p, KAFKA_INVALID_PRODUCER_ID_MAPPING, "producer ids of this range are the broker's own");
-    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = admit(&p);
+    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = check_open_first(log, &p);
+    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT && !a->duplicate) error = admit(&p);
     if (error == KAFKA_NONE) {
         pthread_mutex_lock(&log->lock);
         int64_t unsynced = atomic_load(&log->log_end) - atomic_load(&log->durable_end);

@@ -82,10 +82,9 @@ static bool check_topics(struct request *rq, struct add *a, uint32_t *ret_count)
     return false;
 }
 
-static bool add(struct request *rq, struct add *a, struct txns *ts)
+static bool add(struct request *rq, struct add *a, struct txns *ts, uint32_t count)
 {
-    uint32_t count, at = 0;
-    if (!check_topics(rq, a, &count)) return true;
+    uint32_t at = 0;
     struct txn_add_partition *partitions = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *partitions);
     if (!partitions) return false;
     for (int32_t t = 0; t < a->topics_count; t++)
@@ -109,12 +108,15 @@ static void verify(struct add *a, struct txns *ts)
 static bool begin(struct request *rq, struct add *a, bool verify_only)
 {
     enum kafka_error error;
+    uint32_t count;
     if (!prepare(rq, a)) return false;
     a->call.answer = added;
     struct txns *ts = txns_for(rq, a->who.id, ACL_WRITE, &error);
-    if (!ts) fill_all(a, error);
+    if (!ts && error == KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED) fill_all(a, error);
+    else if (!check_topics(rq, a, &count)) return true; /* before the coordinator is asked, as in Kafka */
+    else if (!ts) fill_all(a, error);
     else if (verify_only) verify(a, ts);
-    else return add(rq, a, ts);
+    else return add(rq, a, ts, count);
     return true;
 }
 

@@ -27,10 +27,7 @@ static enum kafka_error check(struct request *rq, const struct config_edits *e, 
     }
     if (topic && e->name.len == 0)
         return err_set(err, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
-    if (topic && topic_name_check(e->name, err) != KAFKA_NONE) return (enum kafka_error)err->code;
-    if (topic && !metadata_topic(request_metadata(rq), e->name))
-        return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
-                       SLICE_ARG(e->name));
+    if (topic) return topic_name_check(e->name, err);
     return KAFKA_NONE;
 }
 
@@ -54,6 +51,11 @@ static void edit(struct metadata_change *c, struct config_edits *e, bool validat
                                                             validate_only, &e->err);
         e->err.code = error;
     }
+    /* What is wrong with an option is said before that its topic is not there, as by Kafka. */
+    if (e->err.code == KAFKA_NONE && e->type == CONFIG_RESOURCE_TOPIC &&
+        !metadata_topic(metadata_change_view(c), e->name))
+        err_set(&e->err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '" SLICE_FMT "' does not exist.",
+                SLICE_ARG(e->name));
 }
 
 void config_edits_apply(struct request *rq, struct config_edits *all, int32_t count, bool validate_only,

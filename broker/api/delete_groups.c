@@ -18,7 +18,6 @@ static void durable(void *arg, enum kafka_error error)
 static enum kafka_error delete_one(struct request *rq, struct slice id, struct deletion *d)
 {
     enum kafka_error error;
-    if (!id.len) return KAFKA_INVALID_GROUP_ID;
     struct groups *gs = groups_for(rq, id, ACL_DELETE, &error);
     struct group *g = gs ? groups_find(gs, id) : NULL;
     if (!g) return gs ? KAFKA_GROUP_ID_NOT_FOUND : error;

@@ -16,6 +16,7 @@ API_HANDLER(describe_cluster)
                   : slice_of(arena_printf(&rq->arena, "Unsupported endpoint type %d", in->endpoint_type));
         return API_REPLY;
     }
+    out->endpoint_type = in->endpoint_type;
     out->brokers = arena_calloc(&rq->arena, 1, sizeof out->brokers[0]);
     if (!out->brokers) return API_CLOSE;
     describe_cluster_response_broker_init(&out->brokers[0]);

@@ -41,7 +41,7 @@ API_HANDLER(describe_groups)
             continue;
         }
         struct group *g = groups_find(gs, in->groups[i]);
-        if (in->include_authorized_operations)
+        if (in->include_authorized_operations && (g || rq->version < 6))
             o->authorized_operations = authorized_operations(rq, RESOURCE_GROUP, in->groups[i]);
         struct classic_group *c = classic_group_of(g);
         o->group_state = c ? slice_of(g->type->state_name(g)) : SLICE("Dead");

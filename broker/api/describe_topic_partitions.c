@@ -47,6 +47,7 @@ static bool add_topic(struct page *page, struct slice name, int32_t first, bool 
     bool allowed = request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name);
     if (!t || !allowed) {
         o->error_code = allowed ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_TOPIC_AUTHORIZATION_FAILED;
+        if (allowed) o->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, name);
         page->out->topics_count++;
         return true;
     }

@@ -290,6 +290,10 @@ static void item_reset(struct item *i)
 static void item_fail(struct fetch *f, struct item *i, enum kafka_error error)
 {
     item_reset(i);
+    /* Kafka's answer without having looked into a log: empty; with an error of the log: null. */
+    bool known = error != KAFKA_UNKNOWN_TOPIC_ID && error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION &&
+                 error != KAFKA_TOPIC_AUTHORIZATION_FAILED;
+    i->data.aborted_transactions_count = known ? -1 : 0;
     i->data.error_code = (int16_t)error;
     f->has_error = true;
 }

@@ -36,9 +36,11 @@ static const char *value_now(struct request *rq, const struct config_edits *e, c
     const struct metadata *m = request_metadata(rq);
     struct config_value *values;
     int32_t count;
-    if (e->type == CONFIG_RESOURCE_TOPIC)
-        count = config_describe_topic(m, metadata_topic(m, e->name), &rq->arena, &values);
-    else count = config_describe_broker(rq->broker, m, &rq->arena, &values);
+    if (e->type == CONFIG_RESOURCE_TOPIC) {
+        const struct metadata_topic *t = metadata_topic(m, e->name);
+        if (!t) return ""; /* it is told when the values have been checked */
+        count = config_describe_topic(m, t, &rq->arena, &values);
+    } else count = config_describe_broker(rq->broker, m, &rq->arena, &values);
     for (int32_t i = 0; i < count; i++)
         if (strcmp(values[i].option->name, row->name) == 0) return values[i].value ? values[i].value : "";
     return "";

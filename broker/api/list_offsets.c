@@ -74,13 +74,16 @@ static void list_partition(struct listing *l, const struct metadata_topic *t,
                            const struct list_offsets_request_partition *p,
                            struct list_offsets_response_partition_response *out)
 {
+    if (l->rq->version < version_of(p->timestamp)) {
+        out->error_code = KAFKA_UNSUPPORTED_VERSION;
+        return;
+    }
     struct partition_log *log = partition_of(t, p->partition_index, &out->error_code);
     if (!log) return;
 
     struct log_marks marks = partition_log_marks(log);
     int64_t end = l->rq->version >= 2 && l->in->isolation_level == 1 ? marks.last_stable : marks.high_watermark;
     enum kafka_error error = leader_epoch_check(marks.leader_epoch, p->current_leader_epoch);
-    if (error == KAFKA_NONE && l->rq->version < version_of(p->timestamp)) error = KAFKA_UNSUPPORTED_VERSION;
     if (error != KAFKA_NONE) {
         out->error_code = (int16_t)error;
         return;

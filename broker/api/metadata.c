@@ -50,7 +50,8 @@ static bool add_topic(struct request *rq, const struct metadata_request *in, con
     return out->name.ptr && add_partitions(rq, t, out);
 }
 
-static void add_unknown(const struct metadata_request_topic *asked, enum kafka_error error,
+static void add_unknown(struct request *rq, const struct metadata_request *in,
+                        const struct metadata_request_topic *asked, enum kafka_error error,
                         struct metadata_response_topic *out)
 {
     metadata_response_topic_init(out);
@@ -58,6 +59,8 @@ static void add_unknown(const struct metadata_request_topic *asked, enum kafka_e
     out->topic_id = asked->topic_id;
     out->error_code = (int16_t)error;
     out->is_internal = topic_name_is_internal(asked->name);
+    if (in->include_topic_authorized_operations && !slice_is_null(asked->name))
+        out->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, asked->name);
 }
 
 static const struct metadata_topic *asked_topic(const struct metadata *m, const struct metadata_request_topic *asked)
@@ -92,7 +95,7 @@ static bool add_topics(struct request *rq, const struct metadata_request *in, st
         enum kafka_error error = !allowed                     ? KAFKA_TOPIC_AUTHORIZATION_FAILED
                                  : slice_is_null(asked->name) ? KAFKA_UNKNOWN_TOPIC_ID
                                                               : topic_name_check(asked->name, NULL);
-        add_unknown(asked, error == KAFKA_NONE ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : error, o);
+        add_unknown(rq, in, asked, error == KAFKA_NONE ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : error, o);
     }
     return true;
 }

@@ -52,7 +52,8 @@ API_HANDLER(offset_delete)
     enum kafka_error error;
     struct groups *gs = groups_for(rq, in->group_id, ACL_DELETE, &error);
     struct group *g = gs ? groups_find(gs, in->group_id) : NULL;
-    if (gs) error = g ? g->type->check_offset_delete(g) : KAFKA_GROUP_ID_NOT_FOUND;
+    if (gs && !in->group_id.len) error = KAFKA_INVALID_GROUP_ID;
+    else if (gs) error = g ? g->type->check_offset_delete(g) : KAFKA_GROUP_ID_NOT_FOUND;
     if (error != KAFKA_NONE) {
         out->error_code = (int16_t)error;
         return API_REPLY;

@@ -153,6 +153,20 @@ static enum kafka_error check_topic(struct request *rq, const struct produce_req
     return KAFKA_NONE;
 }
 
+/* Kafka names the log start offset with errors of the batch, not with those that its leader could have expected. */
+static bool tells_log_start(enum kafka_error error)
+{
+    switch (error) {
+    case KAFKA_UNKNOWN_TOPIC_OR_PARTITION:
+    case KAFKA_NOT_LEADER_OR_FOLLOWER:
+    case KAFKA_MESSAGE_TOO_LARGE:
+    case KAFKA_RECORD_LIST_TOO_LARGE:
+    case KAFKA_CORRUPT_MESSAGE:
+    case KAFKA_STORAGE_ERROR: return false;
+    default: return true;
+    }
+}
+
 /* Appends one batch and fills out. *ret_not_open: nothing happened, the coordinator is to be asked. */
 static void append_batch(struct request *rq, struct partition_log *log, struct slice records, bool must_be_open,
                          struct produce_response_partition_produce_response *out, int64_t *ret_end, bool *ret_not_open)
@@ -168,6 +182,7 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
     out->error_code = (int16_t)error;
     if (error != KAFKA_NONE) {
         set_text(rq, out, &a);
+        if (tells_log_start(error)) out->log_start_offset = partition_log_marks(log).log_start;
         if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) { /* deleted meanwhile */
             out->current_leader.leader_id = rq->broker->node_id;
             out->current_leader.leader_epoch = partition_log_marks(log).leader_epoch;

@@ -4,6 +4,8 @@
 #include "broker/group_store.h"
 #include "protocol/api_handlers.h"
 
+#define VERSION_OF_PROTOCOL 5 /* names protocol and type (KIP-559) */
+
 struct sync {
     struct classic_sync_call call;
     struct api_wait *wait;
@@ -31,6 +33,10 @@ API_HANDLER(sync_group)
     enum kafka_error error;
     struct groups *gs = groups_for(rq, in->group_id, ACL_READ, &error);
     out->assignment = SLICE_EMPTY;
+    if (rq->version >= VERSION_OF_PROTOCOL && (!in->protocol_type.ptr || !in->protocol_name.ptr)) {
+        out->error_code = KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+        return API_REPLY;
+    }
     if (!gs) {
         out->error_code = (int16_t)error;
         return API_REPLY;

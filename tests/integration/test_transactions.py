@@ -222,3 +222,14 @@ def test_a_batch_outside_a_transaction_is_refused(broker):
     error = struct.unpack(">h", r.take(2))[0]
     assert error == INVALID_PRODUCER_ID_MAPPING, "there is no such id"
     assert read(broker, "hanging", "read_uncommitted") == []
+
+
+def test_a_transaction_writes_into_a_topic_with_the_time_of_the_append(broker):
+    """Its first batch is looked at twice, before and after the coordinator was asked: the first look must not rewrite it."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.create_topics([NewTopic("appended", 1, 1, config={"message.timestamp.type": "LogAppendTime"})])["appended"].result(20)
+    p = producer(broker, "appended")
+    p.begin_transaction()
+    send(p, "appended", ["a", "b"])
+    p.commit_transaction(20)
+    assert read(broker, "appended", "read_committed") == ["a", "b"]
