@@ -58,7 +58,7 @@ def run_seed(seed, requests, apis, versions, ports, verbose, going_on):
     """None, or the text of the first difference."""
     pair = [sides.Side(name, port, apis) for name, port in ports]
     drawn = sequence.Sequence(seed, random.Random(seed), versions)
-    history, found_all, count, number = [], [], 0, 0
+    found_all, count, number = [], 0, 0
     try:
         while count < requests:
             number += 1
@@ -79,9 +79,10 @@ def run_seed(seed, requests, apis, versions, ports, verbose, going_on):
             count += max(1, len(answers[0]))
             if hasattr(step, "learn"):
                 step.learn(pair[0])
-            history.append("%d %s %s" % (number, name, [(a[0], a[1]) for a in answers[0]]))
             if verbose:
-                print(history[-1])
+                print("%d %s %s" % (number, name, [a[:3] for a in answers[0]]))
+                for side, given in zip(pair, answers):
+                    print("    %-8s %.300s" % (side.name, [a[3] for a in given]))
             for api, version, request, path, theirs, ours in found:
                 found_all.append("seed %d, step %d (%s): %s v%d %s\n    request  %.600s\n    Kafka    %.400s\n    ottla    %.400s" % (
                     seed, number, name, api, version, path, request, theirs, ours))
