@@ -208,6 +208,43 @@ static int find_deleted_folder(void *arg, const char *name)
     return 0;
 }
 
+void log_dir_checkpoint_async(struct log_dir *dir, void (*done)(void *arg, int error), void *arg)
+{
+    struct checkpoint_wait *w = xcalloc(1, sizeof *w);
+    w->done = done;
+    w->arg = arg;
+    pthread_mutex_lock(&dir->lock);
+    bool closing = dir->closing;
+    if (!closing) STAILQ_INSERT_TAIL(&dir->checkpoint_waits, w, link);
+    pthread_cond_signal(&dir->housekeeper_wake);
+    pthread_mutex_unlock(&dir->lock);
+    if (!closing) return;
+    free(w);
+    done(arg, -ESTALE);
+}
+
+static void answer_waits(struct checkpoint_waits *waits, int error)
+{
+    struct checkpoint_wait *w;
+    while ((w = STAILQ_FIRST(waits))) {
+        STAILQ_REMOVE_HEAD(waits, link);
+        w->done(w->arg, error);
+        free(w);
+    }
+}
+
+/* Writes the checkpoints, and answers those who waited for it when it began. */
+static void write_marks(struct log_dir *dir)
+{
+    struct checkpoint_waits waits = STAILQ_HEAD_INITIALIZER(waits);
+    pthread_mutex_lock(&dir->lock);
+    STAILQ_CONCAT(&waits, &dir->checkpoint_waits);
+    pthread_mutex_unlock(&dir->lock);
+    int r = log_dir_write_checkpoints(dir);
+    if (r) log_error("storage", "cannot write checkpoints: %s path=%s", strerror(-r), dir->path);
+    answer_waits(&waits, r);
+}
+
 /* -- the thread -- */
 
 static void note(struct log_dir *dir, atomic_bool *what)
@@ -245,7 +282,7 @@ static bool wait_until_due(struct log_dir *dir, const struct schedule *s)
         if (atomic_load(&dir->marks_changed)) due_ms = MIN(due_ms, s->checkpoint_ms);
         STAILQ_FOREACH(removal, &dir->removals, link) due_ms = MIN(due_ms, removal->due_ms);
         int64_t left_ms = due_ms - clock_mono_ms(dir->clock);
-        if (left_ms <= 0) return false;
+        if (left_ms <= 0 || !STAILQ_EMPTY(&dir->checkpoint_waits)) return false;
 
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -284,10 +321,12 @@ static void *housekeeper(void *arg)
         if ((atomic_load(&dir->dirty) || atomic_load(&dir->space_low)) &&
             is_due(&s.flush_ms, now_ms, o->flush_interval_ms))
             log_dir_flush_dirty(dir);
-        if (atomic_load(&dir->marks_changed) && is_due(&s.checkpoint_ms, now_ms, o->recovery_point_interval_ms)) {
-            r = log_dir_write_checkpoints(dir);
-            if (r) log_error("storage", "cannot write checkpoints: %s path=%s", strerror(-r), dir->path);
-        }
+        pthread_mutex_lock(&dir->lock);
+        bool waited_for = !STAILQ_EMPTY(&dir->checkpoint_waits);
+        pthread_mutex_unlock(&dir->lock);
+        if (waited_for ||
+            (atomic_load(&dir->marks_changed) && is_due(&s.checkpoint_ms, now_ms, o->recovery_point_interval_ms)))
+            write_marks(dir);
         if (is_due(&s.retention_ms, now_ms, o->retention_check_interval_ms)) log_dir_check_retention(dir);
         if (is_due(&s.producers_ms, now_ms, PRODUCER_CHECK_INTERVAL_MS)) log_dir_expire_producers(dir);
         log_dir_remove_due(dir, false);
@@ -309,4 +348,5 @@ void housekeeper_stop(struct log_dir *dir)
     pthread_cond_signal(&dir->housekeeper_wake);
     pthread_mutex_unlock(&dir->lock);
     pthread_join(dir->housekeeper, NULL);
+    answer_waits(&dir->checkpoint_waits, -ESTALE);
 }

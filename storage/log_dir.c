@@ -391,6 +391,7 @@ static struct log_dir *new_dir(const struct log_dir_options *o)
     LIST_INIT(&dir->logs);
     LIST_INIT(&dir->configs);
     STAILQ_INIT(&dir->removals);
+    STAILQ_INIT(&dir->checkpoint_waits);
     open_files_init(&dir->files, dir->io, o->open_files_max);
     return dir;
 }

@@ -44,6 +44,11 @@ int log_dir_open(const struct log_dir_options *o, struct log_dir **ret_dir, stru
 /* Clean stop: flushes all, writes checkpoints and snapshots, then the clean-shutdown mark; closes all logs. */
 void log_dir_close(struct log_dir *dir);
 
+/* Calls done(arg, error) when the log starts as they are now are durable: till then a crash may bring back what was
+ * deleted. On a thread of this directory; error: 0 or -errno, -ESTALE when the directory is closed first. Several calls
+ * share one write. Any thread. */
+void log_dir_checkpoint_async(struct log_dir *dir, void (*done)(void *arg, int error), void *arg);
+
 /* Changes the cleaner's settings. Any thread. */
 void log_dir_set_cleaner(struct log_dir *dir, const struct log_cleaner_config *config);
 

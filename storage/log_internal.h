@@ -124,6 +124,13 @@ struct known_offsets {
     struct checkpoint checkpoint; /* sorted; offset -1: used */
 };
 
+/* Who waits for the checkpoints to be written. */
+struct checkpoint_wait {
+    STAILQ_ENTRY(checkpoint_wait) link;
+    void (*done)(void *arg, int error);
+    void *arg;
+};
+
 struct log_dir {
     struct log_dir_options options;
     char *path;
@@ -149,6 +156,7 @@ struct log_dir {
     uint32_t logs_count;
     LIST_HEAD(, config_ref) configs;
     STAILQ_HEAD(late_removals, late_removal) removals;
+    STAILQ_HEAD(checkpoint_waits, checkpoint_wait) checkpoint_waits;
     struct clean_state clean;             /* what the last clean stop wrote of logs that are not opened yet */
     struct known_offsets recovery_points; /* of logs that are not opened yet */
     struct known_offsets log_starts;

@@ -480,8 +480,36 @@ static int load_aborted(struct partition_log *log, struct segment *s, bool *ret_
     return 0;
 }
 
-/* The active segment of a clean log: its indexes, and the few batches behind their last entry. */
-static int load_active(struct partition_log *log, struct segment *s, struct err *err)
+/* Whether no record can be missing behind the last whole batch of s: the next segment goes on there. What lies behind it,
+ * zeros of a file that was made longer than it was written, say, are then no records. Compaction takes records, so that in
+ * its logs nobody can tell. */
+static bool is_complete(const struct partition_log *log, uint32_t i)
+{
+    return i + 1 < log->segments_count && !log->config->config.cleanup_compact &&
+           log->segments[i]->next_offset == log->segments[i + 1]->base_offset;
+}
+
+/* Cuts what lies behind the last whole batch. Durable at once: whole batches behind a damaged one must not come back
+ * behind newer data. */
+static int cut_tail(struct partition_log *log, struct segment *s, uint32_t size_before)
+{
+    struct file_ref *file;
+    uint32_t size = atomic_load(&s->size);
+    int r = log_segment_file(log, s, &file);
+    if (r) return r;
+    r = log->dir->io->ftruncate(file->fd, size);
+    if (!r) r = log->dir->io->fdatasync(file->fd);
+    file_ref_put(file);
+    if (r) return r;
+    atomic_fetch_sub(&log->size, size_before - size);
+    log_warn("storage", "torn tail cut partition=%s base_offset=%" PRId64 " position=%u bytes=%u end=%" PRId64,
+             log->name, s->base_offset, size, size_before - size, s->next_offset);
+    return 0;
+}
+
+/* The active segment of a clean log: its indexes, and the few batches behind their last entry. end: of the log, as the
+ * stop wrote it. */
+static int load_active(struct partition_log *log, struct segment *s, int64_t end, struct err *err)
 {
     char path[SEGMENT_PATH_BYTES];
     uint32_t size = atomic_load(&s->size), position = 0;
@@ -527,8 +555,10 @@ static int load_active(struct partition_log *log, struct segment *s, struct err 
         }
     }
     if (r) return failed(log, r, err);
-    if (atomic_load(&s->size) != size) return damaged(log, s, err);
-    return 0;
+    if (atomic_load(&s->size) == size) return 0;
+    if (end <= 0 || s->next_offset < end) return damaged(log, s, err);
+    r = cut_tail(log, s, size);
+    return r ? failed(log, r, err) : 0;
 }
 
 /* A segment of a log that was not closed cleanly, from offset rp on. *ret_cut: its end, or what follows it, is lost. */
@@ -543,22 +573,10 @@ static int recover_segment(struct partition_log *log, uint32_t i, int64_t rp, bo
     uint32_t size = atomic_load(&s->size);
     bool torn = size != size_before;
     bool gap = !last && !log->config->config.cleanup_compact && s->next_offset != log->segments[i + 1]->base_offset;
-    if ((torn || gap) && s->next_offset < rp) return damaged(log, s, err);
-    *ret_cut = torn || gap;
-    if (!torn) return 0;
-
-    struct file_ref *file;
-    r = log_segment_file(log, s, &file);
-    if (r) return failed(log, r, err);
-    /* Durable at once: whole batches behind a damaged one must not come back behind newer data. */
-    r = log->dir->io->ftruncate(file->fd, size);
-    if (!r) r = log->dir->io->fdatasync(file->fd);
-    file_ref_put(file);
-    if (r) return failed(log, r, err);
-    atomic_fetch_sub(&log->size, size_before - size);
-    log_warn("storage", "torn tail cut partition=%s base_offset=%" PRId64 " position=%u bytes=%u end=%" PRId64,
-             log->name, s->base_offset, size, size_before - size, s->next_offset);
-    return 0;
+    *ret_cut = gap || (torn && !is_complete(log, i));
+    if (*ret_cut && s->next_offset < rp) return damaged(log, s, err);
+    r = torn ? cut_tail(log, s, size_before) : 0;
+    return r ? failed(log, r, err) : 0;
 }
 
 /* Everything from the recovery point on. *ret_first: the first segment that was read anew. */
@@ -615,7 +633,10 @@ static int rebuild_missing(struct partition_log *log, const struct folder *f, st
         uint32_t size = atomic_load(&s->size);
         int64_t next_offset = s->next_offset;
         int r = log_scan_segment(log, s, INT64_MAX);
-        if (!r && atomic_load(&s->size) != size) return damaged(log, s, err);
+        if (!r && atomic_load(&s->size) != size) {
+            if (!is_complete(log, i)) return damaged(log, s, err);
+            r = cut_tail(log, s, size);
+        }
         s->next_offset = next_offset; /* compaction may have taken the last batches */
         if (!r) r = segment_finish_times(s);
         if (!r) r = segment_write_indexes(s, false);
@@ -635,7 +656,7 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
     if (!r) r = load_epochs(log);
     if (r) return failed(log, r, err);
     if (load->clean) {
-        if (log->segments_count) r = load_active(log, log_active(log), err);
+        if (log->segments_count) r = load_active(log, log_active(log), load->recovery_point, err);
     } else {
         r = recover(log, load->recovery_point, &first_anew, err);
         if (first_anew < log->segments_count) snapshot_max = log->segments[first_anew]->base_offset;

@@ -1,30 +1,58 @@
-/* DeleteRecords, key 21: raises the log start offset. Control thread, which owns configs; segments go later. */
+/* DeleteRecords, key 21: raises the log start offset. Control thread, which owns configs; segments go later. Answered when
+ * the new log starts are durable: Kafka answers before, and its deleted records may come back after a crash. */
 #include "broker/api.h"
+#include "broker/broker.h"
 #include "broker/partition.h"
 #include "protocol/api_handlers.h"
+#include "storage/log_dir.h"
 
 #define OFFSET_HIGH_WATERMARK (-1)
 
-static void delete_before(const struct metadata_topic *t, const struct delete_records_request_partition *p,
+/* The records are not seen any more; whether that lasts is not known. */
+static void deny(struct request *rq)
+{
+    struct delete_records_response *out = rq->parked;
+    for (int32_t i = 0; i < out->topics_count; i++)
+        for (int32_t k = 0; k < out->topics[i].partitions_count; k++) {
+            struct delete_records_response_partition_result *p = &out->topics[i].partitions[k];
+            if (p->error_code == KAFKA_NONE) p->error_code = KAFKA_STORAGE_ERROR;
+        }
+    request_complete(rq, API_REPLY);
+}
+
+static void answer(struct request *rq)
+{
+    request_complete(rq, API_REPLY);
+}
+
+static void checkpointed(void *arg, int error) /* storage thread */
+{
+    request_post(arg, error ? deny : answer);
+}
+
+/* Returns whether the log start may have moved. */
+static bool delete_before(const struct metadata_topic *t, const struct delete_records_request_partition *p,
                           struct delete_records_response_partition_result *out)
 {
     struct partition_log *log = partition_of(t, p->partition_index, &out->error_code);
-    if (!log) return;
+    if (!log) return false;
     if (t->log_config.cleanup_compact && !t->log_config.cleanup_delete) {
         out->error_code = KAFKA_POLICY_VIOLATION;
-        return;
+        return false;
     }
     int64_t offset = p->offset == OFFSET_HIGH_WATERMARK ? partition_log_marks(log).high_watermark : p->offset;
     int64_t low;
     enum kafka_error error = offset < 0 ? KAFKA_OFFSET_OUT_OF_RANGE : partition_log_delete_records(log, offset, &low);
     out->error_code = (int16_t)error;
     if (error == KAFKA_NONE) out->low_watermark = low;
+    return error == KAFKA_NONE;
 }
 
 enum api_result api_handle_delete_records(struct request *rq, const struct delete_records_request *in,
                                           struct delete_records_response *out)
 {
     const struct metadata *m = request_metadata(rq);
+    bool any = false;
 
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *out->topics);
     if (!out->topics) return API_CLOSE;
@@ -45,8 +73,11 @@ enum api_result api_handle_delete_records(struct request *rq, const struct delet
             topic->partitions[k].partition_index = asked->partitions[k].partition_index;
             topic->partitions[k].low_watermark = -1;
             if (!allowed) topic->partitions[k].error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-            else delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
+            else any |= delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
         }
     }
-    return API_REPLY;
+    if (!any) return API_REPLY;
+    rq->parked = out;
+    log_dir_checkpoint_async(broker_log_dir(rq->broker), checkpointed, rq);
+    return API_PENDING;
 }

@@ -134,6 +134,47 @@ Test(log_recovery, segments_behind_a_hole_are_removed)
     scratch_done(&s);
 }
 
+static void add_zeros(const char *path, int64_t size)
+{
+    cr_assert_eq(truncate(path, size + 5000), 0); /* a hole reads as zeros */
+}
+
+Test(log_recovery, zeros_behind_the_end_of_a_closed_segment_are_no_damage)
+{
+    for (int durable = 2; durable <= 40; durable += 38) { /* below the recovery point, and above */
+        struct scratch s;
+        scratch_init(&s);
+        s.config.segment_bytes = 1000;
+        uint32_t batch = killed_log(&s, (uint32_t)durable, 40);
+        uint32_t per_segment = 1000 / batch;
+        add_zeros(scratch_file(&s, per_segment, ".log"), per_segment * batch);
+        cr_assert_eq(unlink(scratch_file(&s, per_segment, ".index")), 0); /* else nobody looks at it below */
+        scratch_open(&s);
+        cr_expect_eq(partition_log_marks(s.log).log_end, 40);
+        cr_expect_eq(scratch_read_all(s.log, 0, READ_UNCOMMITTED), 40);
+        cr_expect_eq(scratch_file_size(scratch_file(&s, per_segment, ".log")), per_segment * batch);
+        scratch_done(&s);
+    }
+}
+
+Test(log_recovery, zeros_in_the_place_of_durable_records_are_damage)
+{
+    struct scratch s;
+    struct err err = ERR_NONE;
+    scratch_init(&s);
+    s.config.segment_bytes = 1000;
+    uint32_t batch = killed_log(&s, 40, 40);
+    uint32_t per_segment = 1000 / batch;
+    const char *path = scratch_file(&s, per_segment, ".log");
+    cr_assert_eq(truncate(path, (off_t)(per_segment - 1) * batch), 0);
+    add_zeros(path, (int64_t)(per_segment - 1) * batch);
+    cr_assert_eq(unlink(scratch_file(&s, per_segment, ".index")), 0);
+    cr_expect_eq(scratch_try_open(&s, &err), -EBADMSG);
+    log_dir_close(s.dir);
+    s.dir = NULL;
+    scratch_done(&s);
+}
+
 /* A clean start believes the files; who reads the damaged one must hear of it, and the others are served. */
 Test(log_recovery, a_damaged_segment_is_an_error_to_its_readers)
 {
