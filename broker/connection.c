@@ -507,10 +507,22 @@ void connection_reply(struct connection *c, struct request *rq)
 
 /* -- the sweep -- */
 
+/* A connection that is not read, as its request waits or a quota holds it, would not show that its client is gone. What the
+ * client sent before it went is worked on first: nothing of it is given up. */
+static bool is_left(const struct connection *c)
+{
+    uint8_t byte;
+
+    if (ev_is_active(&c->readable) || c->backlog) return false;
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
 void connection_sweep(struct loop *l)
 {
     int64_t now_ms = clock_mono_ms(l->network->broker->clock);
     int64_t idle_max_ms = l->network->broker->config->connections_max_idle_ms;
+    int64_t recent_ms = idle_max_ms >= 0 ? MIN(idle_max_ms, CONNECTION_SWEEP_MS) : CONNECTION_SWEEP_MS;
     bool full = !TAILQ_EMPTY(&l->starved) || atomic_load(&l->network->request_bytes) >= l->network->request_bytes_max;
     struct connection *c, *next;
 
@@ -518,6 +530,7 @@ void connection_sweep(struct loop *l)
         next = TAILQ_NEXT(c, link);
         int64_t idle_ms = now_ms - c->active_ms;
         if (c->fd < 0) continue;
+        if (idle_ms <= recent_ms) break; /* the rest was active later */
         if (full && c->frame && idle_ms > FRAME_STALL_MS) {
             log_warn("network", "request memory is full and a frame does not come on, connection closed client=%s",
                      c->peer);
@@ -525,8 +538,9 @@ void connection_sweep(struct loop *l)
         } else if (idle_max_ms >= 0 && idle_ms > idle_max_ms && TAILQ_EMPTY(&c->requests)) {
             log_debug("network", "idle connection closed client=%s", c->peer);
             connection_close(c);
-        } else if (!full && (idle_max_ms < 0 || idle_ms <= idle_max_ms)) {
-            break; /* the rest was active later */
+        } else if (is_left(c)) {
+            log_debug("network", "client is gone while it waited client=%s", c->peer);
+            connection_close(c);
         }
     }
 }

@@ -51,7 +51,7 @@
 /* Over the limit of queued request memory, a frame without progress for so long closes its connection. */
 #define FRAME_STALL_MS 10000
 
-/* How often connections are looked at for idleness and stalls. */
+/* How often connections are looked at for idleness, stalls, and clients that went while they waited. */
 #define CONNECTION_SWEEP_MS 5000
 
 /* Partitions that one request may create, as in Kafka: their logs are opened one after the other on the control

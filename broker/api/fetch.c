@@ -185,7 +185,7 @@ static enum kafka_error open_context(struct fetch *f, const struct fetch_request
         if (in->session_epoch > 0) return open_incremental(f, in, ret_memory);
         close_session(f, in->session_id);
     } else if (in->session_epoch > 0) {
-        return KAFKA_INVALID_FETCH_SESSION_EPOCH;
+        return KAFKA_FETCH_SESSION_ID_NOT_FOUND;
     }
     *ret_memory = open_full(f, in, with_session);
     return KAFKA_NONE;

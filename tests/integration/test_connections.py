@@ -97,7 +97,7 @@ def test_limits_change_while_the_broker_runs(fresh_ottla):
     until("there is room", lambda: set_broker_config(o.kafka_port, "max.connections.per.ip", "100") == (0, None), 5, 0.05)
     assert is_served(knock(o.kafka_port))
     error, text = set_broker_config(o.kafka_port, "max.connections.per.ip.overrides", "nonsense")
-    assert error == 40 and "nonsense" in text and "max.connections.per.ip.overrides" in text
+    assert error == 42 and "nonsense" in text and "max.connections.per.ip.overrides" in text
 
 
 def test_new_connections_come_at_the_rate_that_is_set(fresh_ottla):
