@@ -145,6 +145,7 @@ struct broker_config {
     int64_t offset_metadata_max_bytes;
     int64_t offsets_commit_timeout_ms;
     int64_t offsets_load_buffer_size;
+    char *group_coordinator_rebalance_protocols; /* list */
     int64_t group_consumer_session_timeout_ms;
     int64_t group_consumer_heartbeat_interval_ms;
     int64_t group_consumer_min_session_timeout_ms;

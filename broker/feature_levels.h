@@ -12,6 +12,7 @@ struct feature_range {
 static const struct feature_range features_supported[] = {
     {"metadata.version", METADATA_VERSION_MIN, METADATA_VERSION_MAX},
     {"transaction.version", 0, TRANSACTION_VERSION_MAX},
+    {"group.version", 0, GROUP_VERSION_MAX},
 };
 
 /* NULL: not supported. */

@@ -280,6 +280,16 @@ struct groups *groups_for(struct request *rq, struct slice id, enum acl_operatio
     return &s->groups;
 }
 
+bool groups_have_consumer_protocol(struct request *rq)
+{
+    const struct metadata *m = request_metadata(rq);
+    struct slice protocol;
+    bool has = false;
+    for (const char *p = m->config->group_coordinator_rebalance_protocols; option_list_next(&p, &protocol);)
+        has |= slice_eq(protocol, SLICE("consumer"));
+    return has && metadata_feature_level(m, "group.version") >= 1;
+}
+
 struct groups *groups_for_all(struct request *rq, enum kafka_error *ret_error)
 {
     struct store *s = store_of(rq->broker);

@@ -22,6 +22,9 @@ void groups_close(struct broker *b);
  * (NOT_COORDINATOR). */
 struct groups *groups_for(struct request *rq, struct slice id, enum acl_operation operation,
                           enum kafka_error *ret_error);
+/* Whether consumer groups of KIP-848 are served: the feature group.version is finalized, and the option
+ * group.coordinator.rebalance.protocols names them. Else their requests answer UNSUPPORTED_VERSION. */
+bool groups_have_consumer_protocol(struct request *rq);
 /* For lists of all groups; errors likewise. No log means no groups. */
 struct groups *groups_for_all(struct request *rq, enum kafka_error *ret_error);
 

@@ -661,6 +661,7 @@ static int begin_records(struct metadata_log *ml, struct err *err)
     batch_builder_init(&builder);
     append_feature(ml, &builder, "metadata.version", METADATA_VERSION_MAX);
     append_feature(ml, &builder, "transaction.version", TRANSACTION_VERSION_MAX);
+    append_feature(ml, &builder, "group.version", GROUP_VERSION_MAX);
     enum kafka_error error = append_batch(ml, &builder, 0, &end);
     batch_builder_done(&builder);
     return error == KAFKA_NONE

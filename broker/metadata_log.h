@@ -20,6 +20,7 @@
 #define METADATA_VERSION_MIN        7            /* 3.3-IV3, the first of KRaft in production */
 #define METADATA_VERSION_MAX        27           /* 4.1-IV1 */
 #define TRANSACTION_VERSION_MAX     2            /* KIP-890, both parts */
+#define GROUP_VERSION_MAX           1            /* KIP-848 */
 #define METADATA_BATCH_BYTES_MAX    (8u << 20)   /* Kafka's own limit of one batch of this log */
 #define METADATA_SEGMENT_BYTES      (16 << 20)   /* the log goes by whole segments: small ones */
 #define METADATA_SNAPSHOT_BYTES_MAX (1u << 30)   /* a million partitions take about 100 MiB */

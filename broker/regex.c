@@ -76,6 +76,7 @@ struct parser {
     struct arena arena;
     const char *error; /* the first one */
     bool fold, dot_all;
+    bool quoted; /* behind \Q */
     int depth;
 };
 
@@ -392,17 +393,6 @@ static struct node *parse_escape(struct parser *ps)
     case 'b': return node_new(ps, NODE_WORD, NULL, NULL);
     case 'B': return node_new(ps, NODE_NOT_WORD, NULL, NULL);
     case 'C': set_add(&set, 0, 255); return node_set(ps, set);
-    case 'Q': {
-        const uint8_t *close = memmem(ps->p, (size_t)(ps->end - ps->p), "\\E", 2);
-        const uint8_t *end = close ? close : ps->end;
-        struct node *n = node_new(ps, NODE_EMPTY, NULL, NULL);
-        while (ps->p < end) {
-            uint8_t literal = *ps->p++;
-            n = node_new(ps, NODE_CAT, n, node_byte(ps, literal));
-        }
-        if (close && !ps->error) ps->p = close + 2;
-        return n;
-    }
     default: break;
     }
     if (escaped_class(ps, c, &set)) return node_set(ps, set);
@@ -415,6 +405,10 @@ static struct node *parse_escape(struct parser *ps)
 static struct node *parse_atom(struct parser *ps)
 {
     uint8_t c = *ps->p++;
+    if (ps->quoted) {
+        ps->quoted = !skip(ps, "\\E"); /* an operator behind it takes the last byte */
+        return node_byte(ps, c);
+    }
     switch (c) {
     case '(': return parse_group(ps);
     case '[': return parse_class(ps);
@@ -483,7 +477,7 @@ static struct node *parse_repeat(struct parser *ps)
 {
     struct node *n = parse_atom(ps);
     int min, max, more;
-    if (!parse_operator(ps, &min, &max)) return n;
+    if (ps->quoted || !parse_operator(ps, &min, &max)) return n;
     (void)skip(ps, "?"); /* lazy: no difference for whole names */
     if (min > REPEAT_MAX || max > REPEAT_MAX || (max >= 0 && max < min)) return fail(ps, "invalid repeat count");
     const uint8_t *before = ps->p;
@@ -501,8 +495,10 @@ static struct node *parse_repeat(struct parser *ps)
 static struct node *parse_alternatives(struct parser *ps)
 {
     struct node *all = NULL, *one = node_new(ps, NODE_EMPTY, NULL, NULL);
-    while (ps->p < ps->end && *ps->p != ')') {
-        if (skip(ps, "|")) {
+    while (ps->p < ps->end && (ps->quoted || *ps->p != ')')) {
+        if (!ps->quoted && skip(ps, "\\Q")) {
+            ps->quoted = !skip(ps, "\\E");
+        } else if (!ps->quoted && skip(ps, "|")) {
             all = all ? node_new(ps, NODE_ALT, all, one) : one;
             one = node_new(ps, NODE_EMPTY, NULL, NULL);
         } else {

@@ -86,7 +86,9 @@ API_HANDLER(consumer_group_describe)
             o->error_code = KAFKA_INVALID_GROUP_ID;
             continue;
         }
-        struct groups *gs = groups_for(rq, o->group_id, ACL_DESCRIBE, &error);
+        struct groups *gs = NULL;
+        if (groups_have_consumer_protocol(rq)) gs = groups_for(rq, o->group_id, ACL_DESCRIBE, &error);
+        else error = KAFKA_UNSUPPORTED_VERSION;
         if (!gs) {
             o->error_code = (int16_t)error;
             continue;

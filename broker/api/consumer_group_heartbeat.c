@@ -103,6 +103,10 @@ API_HANDLER(consumer_group_heartbeat)
 {
     struct err err = ERR_NONE;
     enum kafka_error error;
+    if (!groups_have_consumer_protocol(rq)) {
+        out->error_code = KAFKA_UNSUPPORTED_VERSION;
+        return API_REPLY;
+    }
     struct groups *gs = groups_for(rq, in->group_id, ACL_READ, &error);
     if (gs && !may_see_all_named(rq, in)) error = KAFKA_TOPIC_AUTHORIZATION_FAILED;
     if (error == KAFKA_NONE) error = beat(rq, gs, in, out, &err);

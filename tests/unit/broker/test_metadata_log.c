@@ -123,15 +123,17 @@ Test(metadata_log, a_new_log_begins_with_a_quorum_of_one_and_its_features)
     struct scratch s;
 
     scratch_new(&s);
-    cr_assert_eq(s.state->version, 5, "leader change, kraft.version, voters, two feature levels");
-    cr_assert_eq(s.state->features_count, 2);
+    cr_assert_eq(s.state->version, 6, "leader change, kraft.version, voters, three feature levels");
+    cr_assert_eq(s.state->features_count, 3);
     cr_assert_str_eq(s.state->features[0].name, "metadata.version");
     cr_assert_eq(s.state->features[0].level, METADATA_VERSION_MAX);
     cr_assert_str_eq(s.state->features[1].name, "transaction.version");
     cr_assert_eq(s.state->features[1].level, TRANSACTION_VERSION_MAX);
+    cr_assert_str_eq(s.state->features[2].name, "group.version");
+    cr_assert_eq(s.state->features[2].level, GROUP_VERSION_MAX);
     cr_assert_eq(metadata_log_marks(s.log).leader_epoch, 1, "Kafka's first");
     scratch_reopen(&s);
-    cr_assert_eq(s.state->version, 6, "a leader change");
+    cr_assert_eq(s.state->version, 7, "a leader change");
     cr_assert_eq(metadata_log_marks(s.log).leader_epoch, 2);
     scratch_reopen(&s);
     cr_assert_eq(metadata_log_marks(s.log).leader_epoch, 3, "every start is an epoch");
@@ -223,8 +225,8 @@ Test(metadata_log, a_power_cut_behind_the_first_batch_is_no_damage)
         cr_assert_eq(unlink(path), 0);
     }
     cr_assert_eq(scratch_open(&s), 0, "%s", s.err.text);
-    cr_assert_eq(s.state->features_count, 2);
-    cr_assert_eq(s.state->version, 6, "and a leader change");
+    cr_assert_eq(s.state->features_count, 3);
+    cr_assert_eq(s.state->version, 7, "and a leader change");
     scratch_close(&s);
     scratch_done(&s);
 }
@@ -268,7 +270,7 @@ Test(metadata_log, records_that_contradict_the_state_are_refused)
     scratch_new(&s);
     add_partition(&s, 9, 0);
     append(&s);
-    expect_refused(&s, -EBADMSG, "offset 5: a partition of an unknown topic");
+    expect_refused(&s, -EBADMSG, "offset 6: a partition of an unknown topic");
 
     scratch_new(&s);
     add_topic(&s, "../../etc", 1);
