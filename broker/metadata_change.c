@@ -315,8 +315,8 @@ static enum kafka_error set_topic_config(struct metadata_change *c, struct slice
 {
     const struct metadata_topic *now = metadata_topic(c->next, resource);
 
-    if (!topic_option_find(name)) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown topic config name: %s", name);
     if (value) {
+        if (!topic_option_find(name)) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown topic config name: %s", name);
         enum kafka_error error = check_topic_config(name, value, err);
         if (error != KAFKA_NONE) return error;
     }

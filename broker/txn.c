@@ -247,6 +247,16 @@ static void abort_by_us(struct txn *t)
     prepare(t, data);
 }
 
+/* Aborts for the producer itself, which asked for a higher epoch (KIP-360) and comes again: it is not fenced, and gets
+ * the epoch of the abort, as from Kafka. At the last epochs it is treated as any other. */
+static void abort_for_producer(struct txn *t)
+{
+    struct txn_data data = t->data;
+    data.state = TXN_PREPARE_ABORT;
+    data.last_epoch = data.epoch++;
+    prepare(t, data);
+}
+
 /* -- InitProducerId -- */
 
 static void init_with_id(struct txn *t, enum kafka_error error, int64_t producer_id)
@@ -346,7 +356,8 @@ void txn_init(struct txns *ts, const struct txn_init *in, struct txn_call *call)
     if (t->data.state == TXN_ONGOING) {
         log_info("transaction", "aborted by a new instance id=%s", t->id);
         promise(t, KAFKA_CONCURRENT_TRANSACTIONS, -1, -1); /* the client comes again, and gets the epoch after it */
-        abort_by_us(t);
+        if (in->expected_epoch == t->data.epoch && t->data.epoch < TXN_EPOCH_LAST) abort_for_producer(t);
+        else abort_by_us(t);
     } else {
         init_bump(t, in);
     }

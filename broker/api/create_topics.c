@@ -128,7 +128,7 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         set_error(rq, out, error, err.text);
         return;
     }
-    out->topic_id = in->validate_only ? (struct uuid){{0}} : t->id;
+    out->topic_id = t->id; /* with validate_only one that is never used, as from Kafka */
     out->num_partitions = t->partitions_count;
     out->replication_factor = 1;
     if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_TOPIC, asked->name)) {

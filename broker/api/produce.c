@@ -167,6 +167,13 @@ static bool tells_log_start(enum kafka_error error)
     }
 }
 
+/* One whole batch, perhaps with a part of another behind it. Of anything else Kafka's log is not asked. */
+static bool holds_one_batch(struct slice records)
+{
+    struct record_batch b;
+    return record_batch_next(&records, &b) == RECORD_BATCH_OK && record_batch_next(&records, &b) != RECORD_BATCH_OK;
+}
+
 /* Appends one batch and fills out. *ret_not_open: nothing happened, the coordinator is to be asked. */
 static void append_batch(struct request *rq, struct partition_log *log, struct slice records, bool must_be_open,
                          struct produce_response_partition_produce_response *out, int64_t *ret_end, bool *ret_not_open)
@@ -182,7 +189,8 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
     out->error_code = (int16_t)error;
     if (error != KAFKA_NONE) {
         set_text(rq, out, &a);
-        if (tells_log_start(error)) out->log_start_offset = partition_log_marks(log).log_start;
+        if (holds_one_batch(records) && tells_log_start(error))
+            out->log_start_offset = partition_log_marks(log).log_start;
         if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) { /* deleted meanwhile */
             out->current_leader.leader_id = rq->broker->node_id;
             out->current_leader.leader_epoch = partition_log_marks(log).leader_epoch;

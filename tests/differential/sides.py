@@ -22,6 +22,7 @@ ANSWER_TIMEOUT_S = 15
 COMMON = {  # options that both brokers are given, so that they may be compared
     "auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "5",
     "transaction.state.log.num.partitions": "5", "num.partitions": "2",
+    "log.retention.check.interval.ms": "86400000",  # records of old times would go when either broker looks
     "offsets.topic.replication.factor": "1", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",
 }
 
@@ -39,12 +40,17 @@ class Ref:
 class Side:
     def __init__(self, name, port, apis):
         self.name, self.port, self.apis = name, port, apis
+        self.epochs = {}  # producer id: the epochs that it was given, in their order
         self.values, self.symbols, self.sockets, self.correlation = {}, {}, {}, 0
 
     # -- what this side named --
 
     def know(self, kind, name, value):
         self.values[kind, name] = value
+        if kind == "epoch":
+            epochs = self.epochs.setdefault(self.values["producer_id", name], [])
+            if value not in epochs:
+                epochs.append(value)
         if kind != "generation" and kind != "epoch":
             self.symbols[kind, value] = "%s %s" % (kind, name)
 

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from lib.ottla import Ottla
 from lib.wait import until
-from lib.wire import Reader, i16, i32, i64, string
+from lib.wire import NO_TAGS, Connection, Reader, array, cstring, i16, i32, i64, string
 
 FAST = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "100"}
 PRODUCE, INVALID_PRODUCER_ID_MAPPING = 0, 49
@@ -233,3 +233,23 @@ def test_a_transaction_writes_into_a_topic_with_the_time_of_the_append(broker):
     send(p, "appended", ["a", "b"])
     p.commit_transaction(20)
     assert read(broker, "appended", "read_committed") == ["a", "b"]
+
+
+def test_a_producer_that_asks_for_a_higher_epoch_in_its_transaction_is_not_fenced(broker):
+    """KIP-360: it is told CONCURRENT_TRANSACTIONS while its transaction is aborted, comes again, and goes on."""
+    make_topic(broker, "bumped")
+    producer(broker, "makes-the-coordinator-s-topic")
+    with Connection(broker.kafka_port) as c:
+        def init(producer_id, epoch):
+            answer = c.ask(22, 4, cstring("bumped") + i32(60000) + i64(producer_id) + i16(epoch) + NO_TAGS, flexible=True)
+            answer.i32()
+            return answer.i16(), answer.i64(), answer.i16()
+
+        error, producer_id, epoch = until("an id", lambda: (lambda a: a if a[0] == 0 else None)(init(-1, -1)))
+        topics = array([string("bumped") + array([i32(0)])])
+        answer = c.ask(24, 2, string("bumped") + i64(producer_id) + i16(epoch) + topics)
+        answer.i32(), answer.i32(), answer.string(), answer.i32(), answer.i32()
+        assert answer.i16() == 0
+        assert init(producer_id, epoch)[0] == 51
+        final = until("the abort", lambda: (lambda a: a if a[0] != 51 else None)(init(producer_id, epoch)))
+        assert final == (0, producer_id, epoch + 1)

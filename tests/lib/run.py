@@ -282,8 +282,12 @@ def part_acceptance(run):
 
 
 def part_compat(run):
-    """Unmodified clients of eight languages, Kafka Streams, Connect and more; `long` writes docs/compatibility.md."""
-    run.counting("compat", ["/usr/bin/python3", "tests/compat/run.py"] + (["--table", "docs/compatibility.md"] if run.long else ["--quick"]), 7200)
+    """Unmodified clients (Java, Python, JavaScript, Go) and Kafka Streams; `long` also writes docs/compatibility.md and compares ottla
+    with a real Kafka, request by request."""
+    table = ["--table", "docs/compatibility.md"]
+    run.counting("compat", ["/usr/bin/python3", "tests/compat/run.py"] + (table if run.long else ["--quick"]), 7200)
+    if run.long:
+        run.counting("differential", ["/usr/bin/python3", "tests/differential/run.py", "--seeds", "1000"], 14400)
 
 
 def part_demo(run):
