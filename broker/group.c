@@ -17,13 +17,17 @@ void groups_init(struct groups *gs, struct group_host *host)
                    .initial_rebalance_delay_ms = 3000,
                    .size_max = INT32_MAX,
                    .offsets_retention_ms = 7 * 86400000LL,
-                   .options = {.consumer_session_timeout_ms = 45000, .consumer_heartbeat_interval_ms = 5000},
+                   .options = {.consumer_session_timeout_ms = 45000,
+                               .consumer_heartbeat_interval_ms = 5000,
+                               .share_session_timeout_ms = 45000,
+                               .share_heartbeat_interval_ms = 5000},
                    .consumer_size_max = INT32_MAX,
                    .consumer_regex_refresh_ms = 600000,
                    .consumer_assignors = {&assignor_uniform, &assignor_range},
                    .consumer_assignors_count = 2,
                    .consumer_upgrade = true,
-                   .consumer_downgrade = true},
+                   .consumer_downgrade = true,
+                   .share_size_max = 200},
     };
 }
 
@@ -274,7 +278,7 @@ void groups_expire(struct groups *gs)
     {
         struct sweep s = {.wants = wants_expired, .now_ms = now_ms};
         if (g->type->expires(g, &s.since_ms) && !sweep_group(g, &s)) continue;
-        if (!g->type->is_empty(g) || !offsets_is_empty(&g->offsets)) continue;
+        if (!g->type->is_empty(g) || !offsets_is_empty(&g->offsets) || g->type->stays_empty) continue;
         if (g->type->append_removed(g) != KAFKA_NONE) continue;
         log_info("group", "group without members and offsets removed group=%s", g->id);
         groups_remove(g);

@@ -42,9 +42,11 @@ enum group_change_type {
     GROUP_CHANGE_OFFSET,         /* topic, partition, offset */
     GROUP_CHANGE_OFFSET_REMOVED, /* topic, partition */
     GROUP_CHANGE_CONSUMER,       /* consumer: see group_consumer.h */
+    GROUP_CHANGE_SHARE,          /* share: see group_share.h */
 };
 
 struct consumer_change;
+struct share_change;
 
 struct group_change {
     enum group_change_type type;
@@ -52,6 +54,7 @@ struct group_change {
     int32_t partition;
     const struct offset_value *offset;
     const struct consumer_change *consumer;
+    const struct share_change *share;
 };
 
 /* A topic as it is published now. */
@@ -65,7 +68,11 @@ struct group_topic {
 struct group_options {
     int32_t consumer_session_timeout_ms;
     int32_t consumer_heartbeat_interval_ms;
+    int32_t share_session_timeout_ms;
+    int32_t share_heartbeat_interval_ms;
 };
+
+struct partition_set;
 
 struct group_host {
     const struct clock *clock;
@@ -89,6 +96,9 @@ struct group_host {
     int64_t (*topics_each)(struct group_host *h, void (*fn)(void *arg, const struct group_topic *topic), void *arg);
     /* The group's own options, where it has some; ret_options holds the broker's. */
     void (*options)(struct group_host *h, struct slice group_id, struct group_options *ret_options);
+    /* Begins the state of share partitions; share_group_initialized() follows, maybe before it returns. */
+    void (*share_initialize)(struct group_host *h, struct group *g, const struct partition_set *partitions,
+                             int32_t state_epoch);
 };
 
 static inline void group_timer_init(struct group_timer *t, struct group_host *host, void (*fire)(struct group_timer *t))
@@ -119,6 +129,7 @@ struct group_config {
     int32_t consumer_assignors_count;
     bool consumer_upgrade;   /* a classic group with members becomes a consumer group when such a member joins */
     bool consumer_downgrade; /* and back when only classic members are left */
+    int32_t share_size_max;
 };
 
 /* -- groups -- */
@@ -135,6 +146,7 @@ struct group_caller {
 /* A group protocol. */
 struct group_type {
     const char *name;                                     /* "classic", as ListGroups shows it */
+    bool stays_empty;                                     /* without members and offsets it goes by DeleteGroups only */
     const char *(*state_name)(const struct group *g);     /* "Stable" */
     struct slice (*protocol_type)(const struct group *g); /* "consumer"; empty: none */
     bool (*is_empty)(const struct group *g);              /* no members: it may be deleted */

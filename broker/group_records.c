@@ -3,6 +3,7 @@
 
 #include "broker/consumer_records.h"
 #include "broker/group_classic.h"
+#include "broker/group_share.h"
 #include "protocol/messages.h"
 
 enum record_type {
@@ -74,6 +75,9 @@ void group_record_put(struct coordinator_writer *w, struct group *g, const struc
         coordinator_put(w, RECORD_CLASSIC_GROUP, &(struct group_metadata_key){.group = group_id(g)}, 0, NULL);
         break;
     case GROUP_CHANGE_CONSUMER: consumer_record_put(w, g, change->consumer); break;
+    case GROUP_CHANGE_SHARE:
+        coordinator_put(w, (int16_t)change->share->type, change->share->key, 0, change->share->value);
+        break;
     }
 }
 
@@ -141,6 +145,20 @@ static bool apply_classic_group(void *state, const struct coordinator_record *r)
     return true;
 }
 
+/* Share groups work on the schemas' structs themselves. */
+#define APPLY_SHARE(name, change_type)                                                                                 \
+    static bool name(void *state, const struct coordinator_record *r)                                                  \
+    {                                                                                                                  \
+        return share_group_apply(state,                                                                                \
+                                 &(struct share_change){.type = change_type, .key = r->key, .value = r->value});       \
+    }
+APPLY_SHARE(apply_share_member, SHARE_CHANGE_MEMBER)
+APPLY_SHARE(apply_share_epoch, SHARE_CHANGE_EPOCH)
+APPLY_SHARE(apply_share_target_epoch, SHARE_CHANGE_TARGET_EPOCH)
+APPLY_SHARE(apply_share_target, SHARE_CHANGE_TARGET)
+APPLY_SHARE(apply_share_position, SHARE_CHANGE_POSITION)
+APPLY_SHARE(apply_share_partitions, SHARE_CHANGE_PARTITIONS)
+
 const struct coordinator_row group_rows[] = {
     {RECORD_LEGACY_OFFSET, apply_legacy_offset},
     {RECORD_OFFSET, apply_offset},
@@ -152,5 +170,11 @@ const struct coordinator_row group_rows[] = {
     {CONSUMER_CHANGE_TARGET, consumer_target_apply},
     {CONSUMER_CHANGE_POSITION, consumer_position_apply},
     {CONSUMER_CHANGE_REGEX, consumer_regex_apply},
+    {SHARE_CHANGE_MEMBER, apply_share_member},
+    {SHARE_CHANGE_EPOCH, apply_share_epoch},
+    {SHARE_CHANGE_TARGET_EPOCH, apply_share_target_epoch},
+    {SHARE_CHANGE_TARGET, apply_share_target},
+    {SHARE_CHANGE_POSITION, apply_share_position},
+    {SHARE_CHANGE_PARTITIONS, apply_share_partitions},
     {0},
 };
