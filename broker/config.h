@@ -156,6 +156,16 @@ struct broker_config {
     char *group_consumer_assignors;
     char *group_consumer_migration_policy; /* "bidirectional", "upgrade", "downgrade", "disabled" */
     int64_t group_consumer_regex_refresh_interval_ms;
+    int64_t group_share_session_timeout_ms;
+    int64_t group_share_heartbeat_interval_ms;
+    int64_t group_share_max_size;
+    int64_t group_share_delivery_count_limit;
+    int64_t group_share_partition_max_record_locks;
+    int64_t group_share_record_lock_duration_ms;
+    int64_t group_share_max_share_sessions;
+    int64_t share_state_num_partitions;
+    int64_t share_state_segment_bytes;
+    int64_t share_snapshot_updates;
     /* security */
     char *authorizer_class_name; /* "": none */
     char *super_users;

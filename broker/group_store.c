@@ -5,6 +5,7 @@
 #include "broker/coordinator_log.h"
 #include "broker/group_consumer.h"
 #include "broker/group_records.h"
+#include "broker/group_share.h"
 #include "broker/state.h"
 
 #include <strings.h>
@@ -140,6 +141,10 @@ static void store_options(struct group_host *h, struct slice group_id, struct gr
     const char *heartbeat = config_list_get(own, "consumer.heartbeat.interval.ms");
     if (session) ret_options->consumer_session_timeout_ms = atoi(session);
     if (heartbeat) ret_options->consumer_heartbeat_interval_ms = atoi(heartbeat);
+    const char *share_session = config_list_get(own, "share.session.timeout.ms");
+    const char *share_heartbeat = config_list_get(own, "share.heartbeat.interval.ms");
+    if (share_session) ret_options->share_session_timeout_ms = atoi(share_session);
+    if (share_heartbeat) ret_options->share_heartbeat_interval_ms = atoi(share_heartbeat);
 }
 
 /* -- the log's callbacks -- */
@@ -186,8 +191,10 @@ static void topic_changed(struct topic_watch *w, enum topic_event event, const s
 {
     struct store *s = container_of(w, struct store, watch);
     if (event != TOPIC_CONFIGURED) consumer_topic_changed(&s->groups, slice_of(topic->name), event == TOPIC_CREATED);
-    if (event == TOPIC_DELETED && strcmp(topic->name, TOPIC_OFFSETS) != 0)
-        groups_topic_deleted(&s->groups, slice_of(topic->name));
+    if (event != TOPIC_CONFIGURED) share_topic_changed(&s->groups);
+    if (event != TOPIC_DELETED || strcmp(topic->name, TOPIC_OFFSETS) == 0) return;
+    groups_topic_deleted(&s->groups, slice_of(topic->name));
+    share_topic_deleted(&s->groups, topic->id);
 }
 
 /* "uniform,range": those that there are, in this order. */
@@ -210,7 +217,9 @@ static void config_refresh(struct store *s, const struct broker_config *c)
 {
     s->groups.config = (struct group_config){
         .options = {.consumer_session_timeout_ms = (int32_t)c->group_consumer_session_timeout_ms,
-                    .consumer_heartbeat_interval_ms = (int32_t)c->group_consumer_heartbeat_interval_ms},
+                    .consumer_heartbeat_interval_ms = (int32_t)c->group_consumer_heartbeat_interval_ms,
+                    .share_session_timeout_ms = (int32_t)c->group_share_session_timeout_ms,
+                    .share_heartbeat_interval_ms = (int32_t)c->group_share_heartbeat_interval_ms},
         .consumer_size_max = (int32_t)c->group_consumer_max_size,
         .consumer_regex_refresh_ms = c->group_consumer_regex_refresh_interval_ms,
         .consumer_upgrade = policy_has(c->group_consumer_migration_policy, "upgrade"),
@@ -220,6 +229,7 @@ static void config_refresh(struct store *s, const struct broker_config *c)
         .initial_rebalance_delay_ms = (int32_t)c->group_initial_rebalance_delay_ms,
         .size_max = (int32_t)c->group_max_size,
         .offsets_retention_ms = c->offsets_retention_minutes * 60000,
+        .share_size_max = (int32_t)c->group_share_max_size,
     };
     assignors_read(&s->groups.config, c->group_consumer_assignors);
 }

@@ -43,7 +43,7 @@ API_HANDLER(describe_groups)
         struct group *g = groups_find(gs, in->groups[i]);
         if (in->include_authorized_operations && (g || rq->version < 6))
             o->authorized_operations = authorized_operations(rq, RESOURCE_GROUP, in->groups[i]);
-        struct classic_group *c = classic_group_of(g);
+        const struct classic_group *c = classic_group_of(g);
         o->group_state = c ? slice_of(g->type->state_name(g)) : SLICE("Dead");
         if (c) {
             if (!describe_classic(rq, c, o)) return API_CLOSE;
