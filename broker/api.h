@@ -116,6 +116,10 @@ bool request_mutate(struct request *rq, int32_t partitions, bool strict);
 struct ev_loop *request_loop(const struct request *rq);
 struct mailbox *request_mailbox(const struct request *rq);
 
+/* From now on broker.connection_gone is called on the control thread when the request's connection is gone; returns its
+ * id. */
+uint64_t request_watch_connection(struct request *rq);
+
 /* The address of this broker for this client: advertised.listeners, else the address on which the client reached us.
  * host lives as long as the request. */
 void request_advertised(const struct request *rq, struct slice *ret_host, int32_t *ret_port);

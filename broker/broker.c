@@ -10,6 +10,7 @@
 #include "broker/metadata_log.h"
 #include "broker/network.h"
 #include "broker/quota.h"
+#include "broker/share_store.h"
 #include "broker/state.h"
 #include "broker/txn_store.h"
 #include "protocol/batch_builder.h"
@@ -104,6 +105,7 @@ static int start_control(struct broker *b, struct err *err)
 static void dismantle(struct broker *b, bool loops_ended)
 {
     if (b->groups) groups_close(b);
+    if (b->shares) shares_close(b);
     if (b->txns) txns_close(b); /* after the groups: their producer ids are handed out no more */
     if (!loops_ended) {
         /* A loop still uses the rest: it is left to the end of the process, but for the files. */
@@ -156,6 +158,7 @@ int broker_open(struct broker_config *config, struct broker **ret_broker, struct
     if (r == 0) {
         groups_open(b);
         txns_open(b);
+        shares_open(b);
         r = start_control(b, err);
     }
     if (r < 0) {
@@ -209,6 +212,7 @@ static void quiesce_begin(void *arg)
 static void stop_groups(void *arg)
 {
     groups_stop(arg);
+    shares_stop(arg);
 }
 
 void broker_close(struct broker *b)

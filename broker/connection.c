@@ -94,6 +94,7 @@ void connection_new(struct loop *l, struct listener *listener, int fd, const uni
     socklen_t size = sizeof c->local;
     int on = 1;
 
+    c->id = atomic_fetch_add(&l->network->connections_ever, 1) + 1;
     c->loop = l;
     c->listener = listener;
     c->transport = &transport_plain;
@@ -117,10 +118,32 @@ void connection_new(struct loop *l, struct listener *listener, int fd, const uni
     log_debug("network", "client connected client=%s listener=%s", c->peer, listener->name);
 }
 
+struct gone {
+    struct broker *broker;
+    uint64_t connection_id;
+};
+
+static void gone_on_control(void *arg)
+{
+    struct gone *g = arg;
+    if (g->broker->connection_gone) g->broker->connection_gone(g->broker, g->connection_id);
+    free(g);
+}
+
+/* Its requests have all come back: who asked to be told has done so. */
+static void tell_gone(struct connection *c)
+{
+    if (!atomic_load(&c->watched)) return;
+    struct gone *g = xcalloc(1, sizeof *g);
+    *g = (struct gone){.broker = c->loop->network->broker, .connection_id = c->id};
+    if (!mailbox_post(&g->broker->control, gone_on_control, g)) free(g);
+}
+
 static void connection_free(struct connection *c)
 {
     struct loop *l = c->loop;
 
+    tell_gone(c);
     TAILQ_REMOVE(&l->connections, c, link);
     network_connection_gone(l, c->address);
     free(c);

@@ -13,6 +13,7 @@ static const struct feature_range features_supported[] = {
     {"metadata.version", METADATA_VERSION_MIN, METADATA_VERSION_MAX},
     {"transaction.version", 0, TRANSACTION_VERSION_MAX},
     {"group.version", 0, GROUP_VERSION_MAX},
+    {"share.version", 0, 1}, /* share groups (KIP-932): a preview in Kafka 4.1, off until an operator switches it on */
 };
 
 /* NULL: not supported. */

@@ -112,11 +112,6 @@ static void member_remove(struct classic_member *m, enum kafka_error error)
     classic_member_free(m);
 }
 
-static enum kafka_error append_removed(struct group *g)
-{
-    return g->groups->host->append(g->groups->host, g, &(struct group_change){.type = GROUP_CHANGE_REMOVED}, 1);
-}
-
 static void group_removed(struct group *g)
 {
     struct classic_group *c = classic_group_of(g);
@@ -799,7 +794,6 @@ static const struct group_type classic_type = {
     .expires = expires,
     .append_removed = append_removed,
     .loaded = loaded,
-    .append_removed = append_removed,
     .free = group_removed,
 };
 

@@ -1,11 +1,13 @@
 /* broker/group_store.c: see group_store.h. */
 #include "broker/group_store.h"
 
+#include "base/log.h"
 #include "broker/assignor.h"
 #include "broker/coordinator_log.h"
 #include "broker/group_consumer.h"
 #include "broker/group_records.h"
 #include "broker/group_share.h"
+#include "broker/share_store.h"
 #include "broker/state.h"
 
 #include <strings.h>
@@ -147,6 +149,37 @@ static void store_options(struct group_host *h, struct slice group_id, struct gr
     if (share_heartbeat) ret_options->share_heartbeat_interval_ms = atoi(share_heartbeat);
 }
 
+/* -- share partitions -- */
+
+struct share_initializing {
+    struct broker *broker;
+    char *group_id;
+    struct partition_set partitions;
+};
+
+static void share_initialized(void *arg, enum kafka_error error)
+{
+    struct share_initializing *i = arg;
+    if (error != KAFKA_NONE)
+        log_warn("group", "state of share partitions cannot be begun, the next heartbeat tries again group=%s error=%s",
+                 i->group_id, kafka_error_name(error));
+    if (i->broker->groups)
+        share_group_initialized(i->broker->groups, slice_of(i->group_id), &i->partitions, error == KAFKA_NONE);
+    partition_set_done(&i->partitions);
+    free(i->group_id);
+    free(i);
+}
+
+static void store_share_initialize(struct group_host *h, struct group *g, const struct partition_set *partitions,
+                                   int32_t state_epoch)
+{
+    struct share_initializing *i = xcalloc(1, sizeof *i);
+    *i = (struct share_initializing){.broker = container_of(h, struct store, host)->broker,
+                                     .group_id = slice_strdup(group_id(g)),
+                                     .partitions = partition_set_copy(partitions)};
+    shares_initialize(i->broker, group_id(g), partitions, NULL, state_epoch, share_initialized, i);
+}
+
 /* -- the log's callbacks -- */
 
 static void log_marker(struct coordinator_log *l, int32_t partition, int64_t producer_id, bool commit)
@@ -247,7 +280,8 @@ void groups_open(struct broker *b)
                                   .topic_by_name = store_topic_by_name,
                                   .topic_by_id = store_topic_by_id,
                                   .topics_each = store_topics_each,
-                                  .options = store_options};
+                                  .options = store_options,
+                                  .share_initialize = store_share_initialize};
     groups_init(&s->groups, &s->host);
     producer_ids_init(&s->producer_ids, b);
     b->groups = &s->groups;

@@ -98,6 +98,15 @@
 /* Salt of a SCRAM credential: clients make some 30 bytes. */
 #define SCRAM_SALT_BYTES_MAX 1024
 
+/* Records that one ShareFetch acquires, whatever it asks for; clients ask for 500. */
+#define SHARE_FETCH_RECORDS_MAX 10000
+
+/* A share partition's state that holds back so many records of its log is written anew. */
+#define SHARE_LOG_RECORDS_MAX 10000
+
+/* How often the head of the log of share groups is looked at: Kafka's share.coordinator.state.topic.prune.interval.ms. */
+#define SHARE_PRUNE_INTERVAL_MS 300000
+
 /* How long a stop waits for requests in work. */
 #define STOP_WAIT_MS 10000
 

@@ -60,6 +60,7 @@ struct network {
     struct loop *loops;
     int loops_count;
     atomic_int connections_count;
+    atomic_ullong connections_ever; /* the last connection's id */
     struct connection_limits *limits;
     /* All listeners are accepted on the first loop; what follows is touched there, but for the flag. */
     atomic_bool accept_waits; /* max.connections is reached: the next one that goes resumes it */
@@ -116,6 +117,9 @@ struct connection {
     TAILQ_HEAD(request_list, request) requests; /* in work, in the order in which they came */
     int requests_count;
     struct buf out;
+
+    uint64_t id;         /* no two connections of a broker have the same */
+    atomic_bool watched; /* the control thread is told when it is gone */
 };
 
 /* Parses `listeners` and binds them all. */

@@ -120,6 +120,12 @@ const struct metadata *request_metadata(struct request *rq)
     return *snapshot;
 }
 
+uint64_t request_watch_connection(struct request *rq)
+{
+    atomic_store(&rq->connection->watched, true);
+    return rq->connection->id;
+}
+
 void request_advertised(const struct request *rq, struct slice *ret_host, int32_t *ret_port)
 {
     const struct connection *c = rq->connection;

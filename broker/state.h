@@ -14,6 +14,7 @@ struct groups;
 struct metadata_change;
 struct metadata_log;
 struct network;
+struct share_store;
 struct quotas;
 struct txns;
 
@@ -43,7 +44,10 @@ struct broker {
 
     struct groups *groups;            /* control: group coordinator, its offsets and producer ids (group.h) */
     struct txns *txns;                /* control: transaction coordinator (txn_store.h) */
+    struct share_store *shares;       /* control: share coordinator (share_store.h) */
     LIST_HEAD(, topic_watch) watches; /* control */
+    /* control: a connection that request_watch_connection() was called for is gone */
+    void (*connection_gone)(struct broker *b, uint64_t connection_id);
 };
 
 #endif
