@@ -1,3 +1,4 @@
+/* broker/share_partition.c: see share_partition.h. */
 #include "broker/share_partition.h"
 
 #include "base/base.h"

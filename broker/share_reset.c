@@ -1,3 +1,4 @@
+/* broker/share_reset.c: see share_reset.h. */
 #include "broker/share_reset.h"
 
 #include <ctype.h>

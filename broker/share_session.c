@@ -1,3 +1,4 @@
+/* broker/share_session.c: see share_session.h. */
 #include "broker/share_session.h"
 
 static struct share_session *find(const struct share_sessions *ss, const uint8_t *key, uint32_t key_bytes)

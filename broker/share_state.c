@@ -1,3 +1,4 @@
+/* broker/share_state.c: see share_state.h. */
 #include "broker/share_state.h"
 
 #include "base/base.h"
