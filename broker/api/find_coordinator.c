@@ -1,6 +1,6 @@
 /* FindCoordinator, key 10. Control thread (makes `__consumer_offsets` for the first group, `__transaction_state` for the
- * first transactional id). v4+ asks for several keys. This broker coordinates all groups and transactions. Share groups
- * have no coordinator: the text says so. */
+ * first transactional id). v4+ asks for several keys. This broker coordinates all groups and transactions; the coordinator
+ * of share partitions is asked for by brokers only, and there is one. */
 #include "broker/api/wait.h"
 #include "broker/group_store.h"
 #include "broker/txn_store.h"
