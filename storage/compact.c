@@ -56,6 +56,7 @@ struct pass {
     struct err *err;
     struct log_config config;
     int64_t now_ms;
+    int64_t end_max;   /* what is decided and durable ends here */
     int64_t from;      /* what is dirty begins here */
     int64_t clean_end; /* and is known to the map below */
     struct source *sources;
@@ -76,7 +77,8 @@ struct pass {
 
 /* -- what is dirty -- */
 
-/* The first offset that must not be touched. Under the lock. */
+/* The first offset that must not be touched: what is not durable yet must not take the place of what is, or a power cut would lose
+ * both. Under the lock. */
 static int64_t untouchable(struct partition_log *log)
 {
     int64_t end = MIN(atomic_load(&log->last_stable), log_trim_limit(log));
@@ -99,7 +101,8 @@ static int64_t first_timestamp(struct partition_log *log, struct segment *s)
 }
 
 /* Under the lock. Sources: whole segments below what must not be touched. */
-static int measure(struct partition_log *log, int64_t now_ms, struct compact_state *s, uint32_t *ret_count)
+static int measure(struct partition_log *log, int64_t end_max, int64_t now_ms, struct compact_state *s,
+                   uint32_t *ret_count)
 {
     const struct log_config *c = &log->config->config;
     uint32_t i;
@@ -113,7 +116,7 @@ static int measure(struct partition_log *log, int64_t now_ms, struct compact_sta
     s->dirty_end = s->dirty_from;
     if (!log->segments_count) return 0;
 
-    int64_t end = untouchable(log);
+    int64_t end = MIN(untouchable(log), end_max);
     for (i = 0; i < log->segments_count && log->segments[i]->next_offset <= end; i++) {
         struct segment *segment = log->segments[i];
         int r = log_know_timestamps(log, segment);
@@ -137,7 +140,7 @@ int compact_measure(struct partition_log *log, int64_t now_ms, struct compact_st
 {
     uint32_t count;
     pthread_mutex_lock(&log->lock);
-    int r = measure(log, now_ms, ret_state, &count);
+    int r = measure(log, INT64_MAX, now_ms, ret_state, &count);
     pthread_mutex_unlock(&log->lock);
     return r;
 }
@@ -182,6 +185,22 @@ static void copy_producers(struct pass *p)
     qsort(p->ends, p->ends_count, sizeof *p->ends, compare_ends);
 }
 
+/* What the pass relies on must survive a power cut that follows it: the records that take others' places, the markers that decided
+ * about them, the batches that tell producers' sequences. So all of it is taken as it is now, and synced before anything is removed. */
+static int settle(struct pass *p)
+{
+    struct partition_log *log = p->log;
+
+    pthread_mutex_lock(&log->lock);
+    int r = log_ready(log) != KAFKA_NONE || atomic_load(&log->failed) ? -ESTALE : 0;
+    if (!r) {
+        p->end_max = atomic_load(&log->last_stable);
+        copy_producers(p);
+    }
+    pthread_mutex_unlock(&log->lock);
+    return r ? r : partition_log_sync(&log, 1);
+}
+
 static int plan(struct pass *p)
 {
     struct partition_log *log = p->log;
@@ -189,7 +208,7 @@ static int plan(struct pass *p)
     uint32_t count;
 
     pthread_mutex_lock(&log->lock);
-    int r = measure(log, p->now_ms, &state, &count);
+    int r = measure(log, p->end_max, p->now_ms, &state, &count);
     if (!r && state.dirty_end > state.dirty_from) {
         p->config = log->config->config;
         p->rewrites = log->rewrites;
@@ -202,7 +221,6 @@ static int plan(struct pass *p)
                 .base_offset = s->base_offset, .next_offset = s->next_offset, .size = atomic_load(&s->size)};
         }
         copy_aborted(p);
-        copy_producers(p);
     }
     pthread_mutex_unlock(&log->lock);
     return r;
@@ -434,7 +452,7 @@ static int output_open(struct pass *p, int64_t base_offset)
     char path[SEGMENT_PATH_BYTES];
 
     p->out.segment = segment_new(p->log, base_offset);
-    p->out.segment->timestamps_known = true;
+    p->out.segment->timestamps_known = p->out.segment->aborted_known = true;
     p->out.position = 0;
     p->out.pending.len = 0;
     segment_path(p->log, base_offset, ".log.cleaned", path);
@@ -732,7 +750,8 @@ int compact_log(struct partition_log *log, const struct compact_limits *limits, 
 
     *ret_result = (struct compact_result){.bytes_before = partition_log_size(log)};
     batch_builder_init(&p.builder);
-    int r = plan(&p);
+    int r = settle(&p);
+    if (!r) r = plan(&p);
     if (!r && p.sources_count) r = build_map(&p);
     ret_result->keys = p.map.count;
     ret_result->map_bytes = p.map.slots_count * OFFSET_MAP_SLOT_BYTES;

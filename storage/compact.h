@@ -8,8 +8,8 @@
  *     is left;
  *   - a batch without records stays where it is a producer's last (its sequence is needed), or the last of a rewritten segment;
  *   - records without a key go.
- * What is not touched: the active segment, and everything from the first of these on: last stable offset, trim limits (CDC), a
- * segment with records younger than min.compaction.lag.ms.
+ * What is not touched: the active segment, and everything from the first of these on: last stable offset (all below it is synced first), trim limits
+ * (CDC), a segment with records younger than min.compaction.lag.ms.
  *
  * A group of segments is written anew as one, beside them, and takes their place in steps that any crash leaves whole:
  *   B.log.cleaned, B.index.cleaned ... written and synced     a start removes them

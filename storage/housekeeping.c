@@ -74,8 +74,13 @@ void log_dir_check_retention(struct log_dir *dir)
 {
     uint32_t count;
     struct partition_log **logs = logs_of(dir, &count);
+    bool trimmed = atomic_exchange(&dir->trimmed, false);
+
+    for (uint32_t i = 0; i < count; i++) trimmed |= log_retain(logs[i], clock_wall_ms(dir->clock));
+    int r = trimmed ? log_dir_write_checkpoints(dir) : 0;
+    if (r) log_error("storage", "cannot write checkpoints, no segment is deleted: %s path=%s", strerror(-r), dir->path);
     for (uint32_t i = 0; i < count; i++) {
-        log_retain(logs[i], clock_wall_ms(dir->clock));
+        if (trimmed && !r) log_drop_trimmed(logs[i]);
         partition_log_unref(logs[i]);
     }
     free(logs);
@@ -158,7 +163,9 @@ int log_dir_write_checkpoints(struct log_dir *dir)
 
 static void remove_now(struct log_dir *dir, const char *path, bool folder)
 {
-    int r = folder ? io_remove_dir(dir->io, dir->fd, path) : dir->io->unlinkat(dir->fd, path, 0);
+    /* A folder that a power cut gives its old name back must be whole: half of it would be taken for the next topic's. */
+    int r = folder ? dir->io->fsync(dir->fd) : 0;
+    if (!r) r = folder ? io_remove_dir(dir->io, dir->fd, path) : dir->io->unlinkat(dir->fd, path, 0);
     if (r && r != -ENOENT) log_warn("storage", "cannot remove: %s path=%s/%s", strerror(-r), dir->path, path);
 }
 
@@ -233,6 +240,17 @@ static void answer_waits(struct checkpoint_waits *waits, int error)
     }
 }
 
+static void drop_trimmed(struct log_dir *dir)
+{
+    uint32_t count;
+    struct partition_log **logs = logs_of(dir, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        log_drop_trimmed(logs[i]);
+        partition_log_unref(logs[i]);
+    }
+    free(logs);
+}
+
 /* Writes the checkpoints, and answers those who waited for it when it began. */
 static void write_marks(struct log_dir *dir)
 {
@@ -240,8 +258,11 @@ static void write_marks(struct log_dir *dir)
     pthread_mutex_lock(&dir->lock);
     STAILQ_CONCAT(&waits, &dir->checkpoint_waits);
     pthread_mutex_unlock(&dir->lock);
+    bool trimmed = atomic_exchange(&dir->trimmed, false);
     int r = log_dir_write_checkpoints(dir);
     if (r) log_error("storage", "cannot write checkpoints: %s path=%s", strerror(-r), dir->path);
+    else if (trimmed) drop_trimmed(dir);
+    if (r && trimmed) atomic_store(&dir->trimmed, true);
     answer_waits(&waits, r);
 }
 

@@ -654,6 +654,15 @@ static int sync_all(struct log_dir *dir)
     return r;
 }
 
+/* After a clean stop an index of aborted transactions is believed, and cannot be told from one that a power cut has emptied. The
+ * others can: they rise, or have a checksum. */
+static int sync_aborted(struct partition_log *log, struct segment *s)
+{
+    if (!s->aborted.count) return 0;
+    int r = segment_write_aborted(s, true);
+    return r ? r : io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
+}
+
 /* Brings a log's small files up to date. Returns whether it is as a clean stop must leave it. */
 static bool finish_log(struct partition_log *log)
 {
@@ -663,7 +672,7 @@ static bool finish_log(struct partition_log *log)
     if (good && log->loaded) {
         if (s) {
             segment_trim(s);
-            good = !segment_finish_times(s) && !segment_write_indexes(s, false);
+            good = !segment_finish_times(s) && !segment_write_indexes(s, false) && !sync_aborted(log, s);
         }
         if (good && (s || log->producers->producers)) good = !log_write_snapshot(log);
         if (good && log->epochs_dirty && log->epochs.count) good = !log_write_epochs(log);
@@ -673,6 +682,13 @@ static bool finish_log(struct partition_log *log)
     log_close(log);
     pthread_mutex_unlock(&log->lock);
     return good;
+}
+
+static int64_t stable_end(const struct partition_log *log)
+{
+    int64_t unstable =
+        log->producers ? producer_state_first_unstable(log->producers, INT64_MAX) : atomic_load(&log->last_stable);
+    return MIN(atomic_load(&log->log_end), MAX(unstable, atomic_load(&log->log_start)));
 }
 
 static int write_clean_mark(struct log_dir *dir)
@@ -695,10 +711,7 @@ static int write_clean_mark(struct log_dir *dir)
                                 .topic_id = log->topic_id,
                                 .log_start = atomic_load(&log->log_start),
                                 .log_end = atomic_load(&log->log_end),
-                                .last_stable =
-                                    MIN(atomic_load(&log->log_end),
-                                        log->producers ? producer_state_first_unstable(log->producers, INT64_MAX)
-                                                       : atomic_load(&log->last_stable)),
+                                .last_stable = stable_end(log),
                                 .leader_epoch = atomic_load(&log->leader_epoch),
                                 .size = atomic_load(&log->size),
                                 .oldest_timestamp_ms = log->oldest_timestamp_ms};

@@ -146,6 +146,7 @@ struct log_dir {
     bool closing; /* guarded by lock */
     atomic_bool space_low;
     atomic_bool marks_changed; /* durable ends or log starts moved since the checkpoints were written */
+    atomic_bool trimmed;       /* segments lie below a log's start, and go once that is in its checkpoint */
     atomic_bool dirty;         /* something was appended since the last background sync */
     pthread_rwlock_t visibility;
     struct open_files files;
@@ -255,7 +256,10 @@ int sync_service_init(struct sync_service *s) WARN_UNUSED;
 void sync_service_stop(struct sync_service *s);
 
 /* -- retention.c -- */
-void log_retain(struct partition_log *log, int64_t now_ms);
+/* Moves the log's start. Returns whether segments lie below it now. */
+bool log_retain(struct partition_log *log, int64_t now_ms);
+/* Removes those. The start must be in its checkpoint by then: a power cut may keep some of the files, which nobody must read. */
+void log_drop_trimmed(struct partition_log *log);
 
 /* -- housekeeping.c -- */
 int housekeeper_start(struct log_dir *dir) WARN_UNUSED;

@@ -78,6 +78,7 @@ int log_roll(struct partition_log *log)
         segment_close_indexes(before);
         segment_trim(before);
         before->indexes_unsynced = true;
+        before->aborted_known = true;
     }
     s->created_ms = clock_wall_ms(log->dir->clock);
     s->timestamps_known = true;

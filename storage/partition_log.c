@@ -220,7 +220,8 @@ static int64_t visible_end(const struct partition_log *log)
 static void publish(struct partition_log *log, int64_t high_watermark)
 {
     int64_t unstable = log->producers ? producer_state_first_unstable(log->producers, high_watermark) : INT64_MAX;
-    int64_t stable = MIN(high_watermark, unstable);
+    /* A transaction that began below the log's start is open from there on. */
+    int64_t stable = MIN(high_watermark, MAX(unstable, atomic_load(&log->log_start)));
 
     /* What is not loaded has no open transaction that is not in last_stable already, and gets no batch before it is. */
     if (!log->loaded) stable = MIN(stable, atomic_load(&log->last_stable));

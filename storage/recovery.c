@@ -344,8 +344,10 @@ static int replay_segment(struct partition_log *log, struct segment *s, int64_t 
 
     int r = log_segment_file(log, s, &file);
     if (r) return r;
-    while (kept < s->aborted.count && txn_index_get(&s->aborted, kept).last_offset < from) kept++;
-    index_file_shorten(&s->aborted, kept);
+    if (!s->aborted_known) {
+        while (kept < s->aborted.count && txn_index_get(&s->aborted, kept).last_offset < from) kept++;
+        index_file_shorten(&s->aborted, kept);
+    }
     header_reader_init(&reader, log->dir->io, file->fd, 0, atomic_load(&s->size));
     while ((r = header_reader_peek(&reader, &b, &size)) > 0) {
         if (b.base_offset >= from && record_batch_has_producer(&b)) {
@@ -359,7 +361,7 @@ static int replay_segment(struct partition_log *log, struct segment *s, int64_t 
                     break;
                 }
             }
-            if (producer_state_apply(log->producers, &b, is_marker ? &marker : NULL, &aborted)) {
+            if (producer_state_apply(log->producers, &b, is_marker ? &marker : NULL, &aborted) && !s->aborted_known) {
                 r = txn_index_append(&s->aborted, aborted);
                 if (r) break;
             }
@@ -398,7 +400,9 @@ static int replay_producers(struct partition_log *log, struct folder *f, int64_t
         int64_t offset = f->files[i - 1].offset;
         if (f->files[i - 1].kind != FILE_SNAPSHOT) continue;
         bool keep = offset <= end && folder_has(f, offset, FILE_LOG);
-        if (!found && offset <= snapshot_max && offset <= end) {
+        /* One from before the first segment knows of transactions whose ends are gone. */
+        bool begun = !log->segments_count || offset >= log->segments[0]->base_offset;
+        if (!found && begun && offset <= snapshot_max && offset <= end) {
             int r = load_snapshot(log, offset);
             if (r && r != -EBADMSG && r != -EFBIG) return r;
             if (!r) {
@@ -561,6 +565,14 @@ static int load_active(struct partition_log *log, struct segment *s, int64_t end
     return r ? failed(log, r, err) : 0;
 }
 
+/* Kafka's compaction may have taken the last batches of a segment, below what it says to be clean; ours leaves the last one. What was
+ * not durable was not compacted. */
+static bool may_end_early(const struct partition_log *log, uint32_t i, int64_t rp)
+{
+    return log->config->config.cleanup_compact &&
+           log->segments[i + 1]->base_offset <= MAX(rp, atomic_load(&log->clean_end));
+}
+
 /* A segment of a log that was not closed cleanly, from offset rp on. *ret_cut: its end, or what follows it, is lost. */
 static int recover_segment(struct partition_log *log, uint32_t i, int64_t rp, bool *ret_cut, struct err *err)
 {
@@ -572,7 +584,7 @@ static int recover_segment(struct partition_log *log, uint32_t i, int64_t rp, bo
     if (r) return failed(log, r, err);
     uint32_t size = atomic_load(&s->size);
     bool torn = size != size_before;
-    bool gap = !last && !log->config->config.cleanup_compact && s->next_offset != log->segments[i + 1]->base_offset;
+    bool gap = !last && s->next_offset != log->segments[i + 1]->base_offset && !may_end_early(log, i, rp);
     *ret_cut = gap || (torn && !is_complete(log, i));
     if (*ret_cut && s->next_offset < rp) return damaged(log, s, err);
     r = torn ? cut_tail(log, s, size_before) : 0;
@@ -585,7 +597,8 @@ static int recover(struct partition_log *log, int64_t rp, uint32_t *ret_first, s
     *ret_first = log->segments_count;
     for (uint32_t i = 0; i < log->segments_count; i++) {
         bool cut = false, last = i + 1 == log->segments_count;
-        if (!last && log->segments[i + 1]->base_offset <= rp) continue;
+        /* One that ends at the recovery point may have been active when that was written: its indexes were not durable yet. */
+        if (!last && log->segments[i + 1]->base_offset < rp) continue;
         if (*ret_first == log->segments_count) *ret_first = i;
         int r = recover_segment(log, i, rp, &cut, err);
         if (r) return r;
@@ -647,12 +660,38 @@ static int rebuild_missing(struct partition_log *log, const struct folder *f, st
     return 0;
 }
 
+/* What replaying the producers has found of closed segments. Their files must be as durable as the records before the recovery
+ * point passes these: a later start would believe what it finds there. */
+static int write_aborted(struct partition_log *log)
+{
+    for (uint32_t i = 0; i + 1 < log->segments_count; i++) {
+        struct segment *s = log->segments[i];
+        if (s->aborted.count == s->aborted.written && !s->aborted.shortened) continue;
+        int r = segment_write_aborted(s, false);
+        if (r) return r;
+        s->indexes_unsynced = log->dir_unsynced = true;
+    }
+    return 0;
+}
+
+/* Of what was deleted, some files may be left. */
+static int remove_trimmed(struct partition_log *log, const struct log_load *load, struct folder *f)
+{
+    uint32_t count = 0;
+    while (count + 1 < log->segments_count && log->segments[count + 1]->base_offset <= load->log_start) count++;
+    if (!count) return 0;
+    log_remove_segments(log, 0, count);
+    free(f->files);
+    return folder_read(f, log);
+}
+
 static int load_folder(struct partition_log *log, const struct log_load *load, struct folder *f, struct err *err)
 {
     int64_t snapshot_max = INT64_MAX;
     uint32_t first_anew = UINT32_MAX;
 
     int r = add_segments(log, f);
+    if (!r) r = remove_trimmed(log, load, f);
     if (!r) r = load_epochs(log);
     if (r) return failed(log, r, err);
     if (load->clean) {
@@ -681,6 +720,7 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
     for (uint32_t i = 0; i < log->segments_count; i++) {
         struct segment *s = log->segments[i];
         bool sane = true;
+        s->aborted_known = i < first_anew;
         if (i >= first_anew || !folder_has(f, s->base_offset, FILE_ABORTED)) {
             s->aborted.shortened = i >= first_anew && folder_has(f, s->base_offset, FILE_ABORTED);
             continue;
@@ -690,10 +730,12 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
         if (!sane) {
             index_file_done(&s->aborted);
             s->aborted.shortened = true;
+            s->aborted_known = false;
             snapshot_max = MIN(snapshot_max, s->base_offset);
         }
     }
     r = replay_producers(log, f, snapshot_max);
+    if (!r) r = write_aborted(log);
     return r ? failed(log, r, err) : 0;
 }
 
@@ -728,6 +770,8 @@ int log_load(struct partition_log *log, const struct log_load *load, struct err 
     int32_t epoch = leader_epochs_latest(&log->epochs);
     if (!load->clean && epoch >= 0) epoch++; /* readers may have seen records that are lost */
     if (epoch > atomic_load(&log->leader_epoch)) atomic_store(&log->leader_epoch, epoch);
+    /* A process that was killed left names that no sync had made durable, and nobody else will. */
+    if (!load->clean) log->dir_unsynced = log->new_folder = log->epochs_unsynced = true;
     log->loaded = true;
     log_publish(log);
     return 0;

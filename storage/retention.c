@@ -40,11 +40,23 @@ static void move_start(struct partition_log *log, int64_t start)
     atomic_store(&log->log_start, start);
     if (leader_epochs_cut_start(&log->epochs, start)) log->epochs_dirty = true;
     log_dir_note_marks(log->dir);
+    log_publish(log);
     log_wake(log, true);
 }
 
-void log_retain(struct partition_log *log, int64_t now_ms)
+/* How many leading segments lie below the log's start. Never the active one. Under the lock. */
+static uint32_t trimmed_count(const struct partition_log *log)
 {
+    int64_t start = MIN(atomic_load(&log->log_start), log_trim_limit(log));
+    uint32_t count = 0;
+    while (count + 1 < log->segments_count && log->segments[count]->next_offset <= start) count++;
+    return count;
+}
+
+bool log_retain(struct partition_log *log, int64_t now_ms)
+{
+    bool trimmed = false;
+
     pthread_mutex_lock(&log->lock);
     const struct log_config *c = &log->config->config;
     if (!log->loaded && !log->closed) {
@@ -54,19 +66,28 @@ void log_retain(struct partition_log *log, int64_t now_ms)
         bool large = c->retention_bytes >= 0 && atomic_load(&log->size) > (uint64_t)c->retention_bytes;
         if (!c->cleanup_delete || (!old && !large)) {
             pthread_mutex_unlock(&log->lock);
-            return;
+            return false;
         }
     }
     if (log_ready(log) == KAFKA_NONE && !atomic_load(&log->failed)) {
         uint32_t count = expired_count(log, now_ms);
         /* The active segment goes too when its records are old: a new one takes its place first. */
         if (count && count == log->segments_count && log_roll(log)) count--;
-        if (count) {
-            move_start(log, log->segments[count - 1]->next_offset);
-            log_info("storage", "segments deleted partition=%s count=%u log_start=%" PRId64, log->name, count,
-                     atomic_load(&log->log_start));
-            log_remove_segments(log, 0, count);
-        }
+        if (count) move_start(log, log->segments[count - 1]->next_offset);
+        trimmed = trimmed_count(log) > 0;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return trimmed;
+}
+
+void log_drop_trimmed(struct partition_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    uint32_t count = log->loaded && !log->closed && !atomic_load(&log->failed) ? trimmed_count(log) : 0;
+    if (count) {
+        log_info("storage", "segments deleted partition=%s count=%u log_start=%" PRId64, log->name, count,
+                 atomic_load(&log->log_start));
+        log_remove_segments(log, 0, count);
     }
     pthread_mutex_unlock(&log->lock);
 }
@@ -79,11 +100,8 @@ enum kafka_error partition_log_delete_records(struct partition_log *log, int64_t
     if (error == KAFKA_NONE && (before_offset < 0 || before_offset > atomic_load(&log->high_watermark)))
         error = KAFKA_OFFSET_OUT_OF_RANGE;
     if (error == KAFKA_NONE) {
-        uint32_t count = 0;
         move_start(log, MIN(before_offset, log_trim_limit(log)));
-        while (count + 1 < log->segments_count && log->segments[count]->next_offset <= atomic_load(&log->log_start))
-            count++;
-        log_remove_segments(log, 0, count);
+        if (trimmed_count(log)) atomic_store(&log->dir->trimmed, true);
         *ret_log_start = atomic_load(&log->log_start);
     }
     pthread_mutex_unlock(&log->lock);
@@ -129,6 +147,7 @@ static int truncate_locked(struct partition_log *log, int64_t offset)
     atomic_store(&log->log_end, end);
     if (leader_epochs_cut_end(&log->epochs, end + 1)) log->epochs_dirty = true;
     struct segment *active = log_active(log);
+    if (active) active->aborted_known = false;
     if (active && active->aborted.count) active->aborted.shortened = true;
     return log_replay_producers(log, active ? active->base_offset : end);
 }

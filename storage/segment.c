@@ -128,9 +128,13 @@ int segment_write_indexes(struct segment *s, bool sync)
 {
     int r = write_index(s, &s->offsets, OFFSET_INDEX_ENTRY_BYTES, ".index", sync);
     if (!r) r = write_index(s, &s->times, TIME_INDEX_ENTRY_BYTES, ".timeindex", sync);
-    if (!r && (s->aborted.count || s->aborted.shortened))
-        r = write_index(s, &s->aborted, TXN_INDEX_ENTRY_BYTES, ".txnindex", sync);
-    return r;
+    return r ? r : segment_write_aborted(s, sync);
+}
+
+int segment_write_aborted(struct segment *s, bool sync)
+{
+    if (!s->aborted.count && !s->aborted.shortened) return 0;
+    return write_index(s, &s->aborted, TXN_INDEX_ENTRY_BYTES, ".txnindex", sync);
 }
 
 void segment_close_indexes(struct segment *s)

@@ -39,6 +39,7 @@ struct segment {
     struct index_file times;
     struct index_file aborted;
     bool timestamps_known;
+    bool aborted_known;      /* aborted holds all of a closed segment; a replay of producers leaves it alone */
     bool indexes_unsynced;   /* closed by a roll: its index files must be durable before the durable end passes it */
     atomic_bool sync_failed; /* seen by whoever synced the file; it stays so */
 };
@@ -65,6 +66,8 @@ void segment_note_batch(struct segment *s, const struct record_batch *b, uint32_
 int segment_finish_times(struct segment *s) WARN_UNUSED;
 /* Writes what the index files miss. */
 int segment_write_indexes(struct segment *s, bool sync) WARN_UNUSED;
+/* The one of them that closed segments keep in memory too. */
+int segment_write_aborted(struct segment *s, bool sync) WARN_UNUSED;
 /* Drops the in-memory indexes of a segment that is active no longer. */
 void segment_close_indexes(struct segment *s);
 

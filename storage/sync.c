@@ -20,7 +20,7 @@ struct sync_file {
     struct file_ref *file;
     int64_t base_offset;
     uint32_t size;
-    bool indexes; /* were synced too */
+    bool indexes; /* are to be synced too */
 };
 
 /* What one round found to do. */
@@ -57,7 +57,7 @@ static void plan(struct partition_log *log, struct sync_round *round)
             break;
         }
         struct sync_file *f = &round->files[round->files_count];
-        *f = (struct sync_file){.base_offset = s->base_offset, .size = size};
+        *f = (struct sync_file){.base_offset = s->base_offset, .size = size, .indexes = s->indexes_unsynced};
         round->error = log_segment_file(log, s, &f->file);
         if (!round->error) round->files_count++;
     }
@@ -104,10 +104,6 @@ static void execute(struct partition_log *log, struct sync_round *round)
     for (uint32_t i = 0; i < round->files_count; i++) {
         struct sync_file *f = &round->files[i];
         if (!round->error) round->error = dir->io->fdatasync(f->file->fd);
-        pthread_mutex_lock(&log->lock);
-        struct segment *s = find_segment(log, f->base_offset);
-        f->indexes = s && s->indexes_unsynced;
-        pthread_mutex_unlock(&log->lock);
         if (!round->error && f->indexes) round->error = sync_indexes(log, round->folder_name, f->base_offset);
         file_ref_put(f->file);
     }
@@ -150,6 +146,10 @@ static void conclude(struct partition_log *log, struct sync_round *round)
         if (round->files[i].indexes) s->indexes_unsynced = false;
         atomic_store(&s->synced_size, round->files[i].size);
     }
+    /* One that was closed since the plan: a start believes the indexes of what lies below the durable end, and neither they nor their
+     * names were synced. */
+    for (uint32_t i = 0; i + 1 < log->segments_count; i++)
+        if (log->segments[i]->indexes_unsynced) round->end = MIN(round->end, log->segments[i]->base_offset);
     if (round->end > atomic_load(&log->durable_end)) {
         atomic_store(&log->durable_end, round->end);
         log_dir_note_marks(log->dir);

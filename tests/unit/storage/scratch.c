@@ -1,6 +1,7 @@
 #include "tests/unit/storage/scratch.h"
 
 #include "base/log.h"
+#include "tests/lib/log_model.h"
 
 #include <criterion/criterion.h>
 #include <ftw.h>
@@ -60,24 +61,8 @@ void scratch_close(struct scratch *s)
 
 void scratch_kill(struct scratch *s)
 {
-    struct partition_log *log;
-    cleaner_stop(s->dir);
-    housekeeper_stop(s->dir);
-    sync_service_stop(&s->dir->sync);
-    while ((log = LIST_FIRST(&s->dir->logs))) {
-        LIST_REMOVE(log, link);
-        pthread_mutex_lock(&log->lock);
-        log_close(log);
-        pthread_mutex_unlock(&log->lock);
-        partition_log_unref(log);
-    }
-    struct late_removal *removal;
-    while ((removal = STAILQ_FIRST(&s->dir->removals))) {
-        STAILQ_REMOVE_HEAD(&s->dir->removals, link);
-        free(removal);
-    }
+    log_dir_abandon(s->dir);
     partition_log_unref(s->log);
-    log_dir_unref(s->dir);
     s->log = NULL;
     s->dir = NULL;
 }

@@ -128,11 +128,14 @@ Test(retention, files_go_after_their_delay_and_readers_keep_theirs)
     int64_t start;
     scratch_init(&s);
     s.config.segment_bytes = 1000;
+    s.config.retention_ms = -1;
     s.config.file_delete_delay_ms = 60000;
     scratch_open(&s);
     scratch_fill(s.log, 30, 100, 1);
     cr_assert_eq(partition_log_read(s.log, 0, 100000, true, READ_UNCOMMITTED, &r), KAFKA_NONE);
     cr_assert_eq(partition_log_delete_records(s.log, 30, &start), KAFKA_NONE);
+    cr_assert_eq(files_with(&s, ".deleted"), 0, "the new start is not in its checkpoint yet");
+    log_dir_check_retention(s.dir);
     cr_assert_gt(files_with(&s, ".deleted"), 5);
     log_dir_remove_due(s.dir, false);
     cr_assert_gt(files_with(&s, ".deleted"), 5);
