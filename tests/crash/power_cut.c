@@ -46,7 +46,7 @@ struct world {
     struct partition_log *logs[LOGS];
     int64_t durable[LOGS]; /* told by the logs */
     bool killed;           /* and not cut since: all that was acknowledged is there */
-    uint8_t remade; /* topic id of REMADE */
+    uint8_t remade;        /* topic id of REMADE */
     uint64_t opens, cuts, kills, stops;
 };
 
