@@ -27,21 +27,15 @@ int64_t connector_now_us(void)
 
 /* -- the room -- */
 
-int cdc_open(struct broker *broker, struct cdc **ret_cdc, struct err *err)
+struct cdc *cdc_open(struct broker *broker)
 {
     struct cdc *cdc = xcalloc(1, sizeof *cdc);
 
     failpoint_init();
     cdc->broker = broker;
     pthread_mutex_init(&cdc->lock, NULL);
-    int r = journal_store_open(broker, &cdc->store, err);
-    if (r < 0) {
-        pthread_mutex_destroy(&cdc->lock);
-        free(cdc);
-        return r;
-    }
-    *ret_cdc = cdc;
-    return 0;
+    cdc->store = journal_store_open(broker);
+    return cdc;
 }
 
 void cdc_close(struct cdc *cdc)

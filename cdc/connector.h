@@ -25,8 +25,8 @@ struct broker;
 struct cdc;
 struct cdc_connector;
 
-/* Reads and recovers the journal of the broker's data directory. Errors: a journal that is damaged or newer than we are. */
-int cdc_open(struct broker *broker, struct cdc **ret_cdc, struct err *err) WARN_UNUSED;
+/* Reads and recovers the journal of the broker's data directory. When it is damaged, the connectors that it concerns do not start. */
+struct cdc *cdc_open(struct broker *broker);
 /* Stops every connector that still runs, syncs, frees. */
 void cdc_close(struct cdc *cdc);
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "broker/broker.h"
 #include "protocol/record.h"
+#include "storage/log_dir.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,10 @@
 struct journal_store {
     struct broker *broker;
     struct partition_log *log; /* NULL: no connector ever ran */
-    pthread_mutex_t lock;      /* of the fields below */
+    pthread_mutex_t lock;      /* of log, the fields below, and what journals say of being taken */
+    pthread_cond_t returned;   /* a journal that was lent */
+    struct err damage;         /* the first place that could not be read; code 0: none */
+    bool blind;                /* .. and there may be journals that we do not know */
     struct batch_builder builder;
     struct stored_journal *journals;
     int32_t number_next;
@@ -68,11 +72,19 @@ static int log_ensure(struct journal_store *s, struct err *err)
     static const struct config_entry config[] = {
         {"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}, {"segment.bytes", "16777216"}};
 
-    if (s->log) return 0;
+    pthread_mutex_lock(&s->lock);
+    bool known = s->log != NULL;
+    pthread_mutex_unlock(&s->lock);
+    if (known) return 0;
     enum kafka_error error = broker_topic_ensure(s->broker, JOURNAL_TOPIC, 1, config, countof(config), err);
     if (error != KAFKA_NONE) return -EIO;
-    s->log = broker_partition(s->broker, JOURNAL_TOPIC, 0);
-    return s->log ? 0 : err_set(err, -EIO, "the journal's partition %s-0 is offline", JOURNAL_TOPIC);
+    struct partition_log *log = broker_partition(s->broker, JOURNAL_TOPIC, 0);
+    if (!log) return err_set(err, -EIO, "the journal's partition %s-0 is offline", JOURNAL_TOPIC);
+    pthread_mutex_lock(&s->lock);
+    if (!s->log) s->log = partition_log_ref(log);
+    pthread_mutex_unlock(&s->lock);
+    partition_log_unref(log);
+    return 0;
 }
 
 /* Moves the log's start to what every journal can do without. With the lock. */
@@ -80,6 +92,7 @@ static void shorten(struct journal_store *s)
 {
     int64_t start = s->log_end, ret_start;
 
+    if (s->blind) return; /* somebody unknown may need it */
     for (const struct stored_journal *j = s->journals; j; j = j->next) start = MIN(start, j->needs_offset);
     if (start <= s->log_start) return;
     s->log_start = start;
@@ -95,8 +108,8 @@ void journal_store_drop(struct journal_store *s, struct stored_journal *stored, 
     stored->needs_offset = before_offset;
     shorten(s);
     for (struct stored_journal *j = s->journals; j && !resting; j = j->next)
-        if (!j->taken && !j->failed && j != stored && s->log_end - j->needs_offset > LOG_RECORDS_WANTED) resting = j;
-    if (resting) resting->taken = true;
+        if (!j->taken && !j->lent && !j->failed && s->log_end - j->needs_offset > LOG_RECORDS_WANTED) resting = j;
+    if (resting) resting->lent = true;
     pthread_mutex_unlock(&s->lock);
     if (!resting) return;
 
@@ -105,7 +118,10 @@ void journal_store_drop(struct journal_store *s, struct stored_journal *stored, 
     if (r == 0) r = journal_drain(resting->journal);
     pthread_mutex_lock(&s->lock);
     resting->failed = r;
-    resting->taken = false;
+    if (r < 0)
+        err_set(&resting->why, r, "connector %s: its journal could not be copied: %s", resting->name, strerror(-r));
+    resting->lent = false;
+    pthread_cond_broadcast(&s->returned);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -169,70 +185,215 @@ static struct stored_journal *stored_new(struct journal_store *s, int32_t number
     return stored;
 }
 
-/* One record of the log, for every journal (only NULL) or one. */
-static int load_record(struct journal_store *s, const struct stored_journal *only, const struct record *record)
+/* An id that no log knows, also when the journal that gave others was lost: they grow with time. With the lock. */
+static int64_t producer_id_new(struct journal_store *s)
+{
+    s->producer_id_next = MAX(s->producer_id_next, PRODUCER_ID_FIRST + wall_ms());
+    return s->producer_id_next++;
+}
+
+/* Reading the log: for all journals, while nobody else knows the store, or for one that the caller has. */
+struct load {
+    struct journal_store *s;
+    struct stored_journal *only; /* NULL: all */
+    struct bytes batches;        /* what was read at once */
+    char file[32];               /* that it stands in */
+    uint64_t position;           /* of the batch at hand in the file [bytes] */
+    int64_t offset;              /* .. of its first record */
+    bool strangers;              /* records of journals whose begin was not seen */
+};
+
+static void stored_fail(struct stored_journal *stored, const struct err *why)
+{
+    if (stored->failed) return;
+    stored->failed = why->code;
+    stored->why = *why;
+}
+
+/* The text for what is damaged where l stands. stored NULL: it concerns everybody. */
+static void damage_text(const struct load *l, const struct stored_journal *stored, const char *what,
+                        struct err *ret_why)
+{
+    const char *path = log_dir_path(broker_log_dir(l->s->broker));
+
+    if (stored)
+        err_set(
+            ret_why, -EBADMSG,
+            "connector %s: its journal %s/%s-0/%s %s at byte %llu (offset %lld), so that its position is not known. "
+            "Restore the file; or stop the connector and delete its offsets: it then begins anew with a snapshot",
+            stored->name, path, JOURNAL_TOPIC, l->file, what, (unsigned long long)l->position, (long long)l->offset);
+    else
+        err_set(ret_why, -EBADMSG,
+                "the journal of all connectors %s/%s-0/%s %s at byte %llu (offset %lld), so that it is not known what "
+                "stands behind. "
+                "Restore the file; or stop ottla and move the folder away: every connector then begins anew with a "
+                "snapshot",
+                path, JOURNAL_TOPIC, l->file, what, (unsigned long long)l->position, (long long)l->offset);
+}
+
+static void damage_note(struct load *l, const struct err *why, bool blind)
+{
+    pthread_mutex_lock(&l->s->lock);
+    if (!l->s->damage.code) l->s->damage = *why;
+    l->s->blind |= blind;
+    pthread_mutex_unlock(&l->s->lock);
+}
+
+/* A batch cannot be read: it may have been of any journal that had begun. */
+static void damage_of_begun(struct load *l)
+{
+    struct err why;
+
+    damage_text(l, NULL, "is damaged", &why);
+    damage_note(l, &why, false);
+    for (struct stored_journal *j = l->only ? l->only : l->s->journals; j; j = l->only ? NULL : j->next) {
+        if (!j->begun) continue;
+        damage_text(l, j, "is damaged", &why);
+        stored_fail(j, &why);
+    }
+}
+
+/* Nothing behind can be read. */
+static void damage_of_all(struct load *l, const struct err *why)
+{
+    damage_note(l, why, true);
+    for (struct stored_journal *j = l->only ? l->only : l->s->journals; j; j = l->only ? NULL : j->next)
+        stored_fail(j, why);
+}
+
+static void load_connector(struct load *l, struct stored_journal **stored, int32_t number,
+                           const struct journal_connector_record *c, int64_t offset)
+{
+    struct journal_store *s = l->s;
+
+    if (!*stored) {
+        *stored = stored_new(s, number, c->name, c->topic_prefix, c->producer_id);
+        (*stored)->needs_offset = offset;
+    }
+    if ((*stored)->producer_id != c->producer_id) (*stored)->failed = 0; /* it began anew behind what is damaged */
+    (*stored)->begun = true;
+    pthread_mutex_lock(&s->lock);
+    (*stored)->producer_id = (*stored)->io->producer_id = c->producer_id;
+    s->producer_id_next = MAX(s->producer_id_next, c->producer_id + 1);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void load_record(struct load *l, const struct record *record)
 {
     struct journal_key key;
     struct journal_connector_record connector;
+    struct err why;
 
-    if (!journal_key_read(record->key, &key)) return -EBADMSG;
-    if (only && key.connector != only->number) return 0;
-    struct stored_journal *stored = by_number(s, key.connector);
-    if (key.type == JOURNAL_CONNECTOR) {
-        if (!journal_connector_read(record->value, &connector)) return -EBADMSG;
-        if (!stored) {
-            stored = stored_new(s, key.connector, connector.name, connector.topic_prefix, connector.producer_id);
-            stored->needs_offset = record->offset;
-        }
-        stored->producer_id = stored->io->producer_id = connector.producer_id;
-        s->producer_id_next = MAX(s->producer_id_next, connector.producer_id + 1);
+    if (!journal_key_read(record->key, &key)) {
+        damage_text(l, NULL, "has a record that this program does not know (it may be of a newer one)", &why);
+        damage_of_all(l, &why);
+        return;
     }
-    if (!stored) return 0; /* before its checkpoint, which begins with a CONNECTOR record */
-    return journal_load(stored->journal, record->offset, record->key, record->value);
+    if (l->only && key.connector != l->only->number) return;
+    struct stored_journal *stored = l->only ? l->only : by_number(l->s, key.connector);
+    if (key.type == JOURNAL_CONNECTOR && journal_connector_read(record->value, &connector))
+        load_connector(l, &stored, key.connector, &connector, record->offset);
+    if (!stored || !stored->begun) {
+        if (!l->only) l->s->number_next = MAX(l->s->number_next, key.connector + 1);
+        l->strangers |= !stored; /* before its checkpoint, which begins with a CONNECTOR record */
+        return;
+    }
+    if (stored->failed || journal_load(stored->journal, record->offset, record->key, record->value) == 0) return;
+    damage_text(l, stored, "has a record that this program does not know (damaged, or of a newer one)", &why);
+    stored_fail(stored, &why);
 }
 
-static int load_batches(struct journal_store *s, const struct stored_journal *only, struct slice batches,
-                        int64_t from_offset)
+/* false: what follows cannot be found. */
+static bool load_batches(struct load *l, int64_t from_offset)
 {
+    struct slice rest = bytes_slice(&l->batches);
     struct bytes scratch = {0};
     struct record_batch b;
-    struct record record;
-    int r = 0;
+    bool found = true;
 
-    while (r == 0 && batches.len > 0) {
+    while (rest.len > 0) {
         struct record_reader reader;
-        if (record_batch_next(&batches, &b) != RECORD_BATCH_OK) {
-            r = -EBADMSG;
+        struct record record;
+        uint32_t before = rest.len;
+        if (record_batch_next(&rest, &b) != RECORD_BATCH_OK) {
+            found = false;
             break;
         }
-        r = record_reader_open(&reader, &b, JOURNAL_RECORD_BYTES_MAX, &scratch);
-        while (r == 0 && (r = record_reader_next(&reader, &record)) > 0)
-            r = record.offset < from_offset ? 0 : load_record(s, only, &record);
+        l->offset = b.base_offset;
+        int r =
+            record_batch_crc_ok(&b) ? record_reader_open(&reader, &b, JOURNAL_RECORD_BYTES_MAX, &scratch) : -EBADMSG;
+        while (r == 0 && (r = record_reader_next(&reader, &record)) > 0) {
+            r = 0;
+            if (record.offset >= from_offset) load_record(l, &record);
+        }
+        if (r < 0) damage_of_begun(l);
+        l->offset = record_batch_next_offset(&b);
+        l->position += before - rest.len;
     }
     bytes_done(&scratch);
-    return r;
+    return found;
 }
 
-static int load_log(struct journal_store *s, const struct stored_journal *only, struct err *err)
+/* Reads what stands at l->offset. 1; 0: the end; -errno. */
+static int load_read(struct load *l, int64_t end)
 {
-    struct log_marks marks = partition_log_marks(s->log);
-    struct broker_reader *reader = broker_reader_new(s->broker, s->log, marks.log_start, READ_LOG_END);
-    struct slice batches;
-    int r = 0;
+    struct log_read read;
 
-    while (r == 0) {
-        int64_t offset = broker_reader_offset(reader);
-        if (offset >= marks.log_end) break;
-        enum kafka_error error = broker_reader_next(reader, READ_BYTES, 0, &batches);
-        if (error != KAFKA_NONE)
-            r = err_set(err, -EIO, "the journal %s-0 cannot be read: %s", JOURNAL_TOPIC, kafka_error_name(error));
-        else if (batches.len == 0) break;
-        else if ((r = load_batches(s, only, batches, offset)) < 0)
-            (void)err_set(err, r, "the journal %s-0 is damaged or newer than this program, from offset %lld on",
-                          JOURNAL_TOPIC, (long long)offset);
+    bytes_reset(&l->batches);
+    if (l->offset >= end) return 0;
+    enum kafka_error error = partition_log_read(l->s->log, l->offset, READ_BYTES, true, READ_LOG_END, &read);
+    if (error != KAFKA_NONE) return error == KAFKA_CORRUPT_MESSAGE ? -EBADMSG : -EIO;
+    if (!read.file) return 0;
+    snprintf(l->file, sizeof l->file, "%020lld.log", (long long)read.segment_base_offset);
+    l->position = read.position;
+    uint8_t *room = bytes_room(&l->batches, read.length);
+    int r = room ? log_read_bytes(&read, room) : -ENOMEM;
+    if (r == 0) l->batches.len = read.length;
+    log_read_done(&read);
+    return r < 0 ? r : 1;
+}
+
+/* The log is offline, or ends where it cannot be read. */
+static void load_stopped(struct load *l, int r)
+{
+    struct err why;
+
+    log_dir_failure(broker_log_dir(l->s->broker), JOURNAL_TOPIC, 0, &why);
+    if (why.code)
+        err_prefix(&why,
+                   "the journal of all connectors is offline. Restore the file; or stop ottla and move the folder %s-0 "
+                   "away: every connector then begins anew with a snapshot",
+                   JOURNAL_TOPIC);
+    else if (r == -EBADMSG) damage_text(l, NULL, "is damaged", &why);
+    else
+        err_set(&why, r, "the journal of all connectors %s-0 cannot be read from offset %lld on: %s", JOURNAL_TOPIC,
+                (long long)l->offset, strerror(-r));
+    why.code = r;
+    damage_of_all(l, &why);
+}
+
+static void load_log(struct journal_store *s, struct stored_journal *only)
+{
+    struct load l = {.s = s, .only = only};
+    int r = 1;
+
+    if (only) only->begun = false, only->failed = 0;
+    if (s->log) {
+        struct log_marks marks = partition_log_marks(s->log);
+        l.offset = marks.log_start;
+        while (r > 0) {
+            int64_t from_offset = l.offset;
+            r = load_read(&l, marks.log_end);
+            if (r > 0 && !load_batches(&l, from_offset)) r = -EBADMSG;
+        }
+    } else {
+        r = -EIO;
     }
-    broker_reader_free(reader);
-    return r;
+    if (r < 0) load_stopped(&l, r);
+    bytes_done(&l.batches);
+    if (only) return;
+    s->blind |= s->damage.code && l.strangers;
+    if (s->blind) log_error("cdc", "%s", s->damage.text);
 }
 
 /* Partitions that recovery left free may still be held by what this connector ran before in this process. */
@@ -258,17 +419,18 @@ static void disown_all(struct stored_journal *stored)
     for (struct journal_part *p = stored->io->parts; p; p = p->next) partition_log_disown(p->log, stored->number);
 }
 
-static int recover(struct stored_journal *stored, struct err *err)
+static int recover(struct stored_journal *stored)
 {
     int r = journal_recover(stored->journal);
 
     if (r == 0 && stored->io->offline) r = -EIO;
     if (r == -EUCLEAN)
-        err_set(err, r,
+        err_set(&stored->why, r,
                 "connector %s: a partition's log has lost records that were durable, or is another's; see the journal "
                 "with `ottla dump`",
                 stored->name);
-    else if (r < 0) err_set(err, r, "connector %s: its journal could not be recovered: %s", stored->name, strerror(-r));
+    else if (r < 0)
+        err_set(&stored->why, r, "connector %s: its journal could not be recovered: %s", stored->name, strerror(-r));
     stored->failed = r;
     if (r < 0) return r;
     release_rest(stored);
@@ -282,34 +444,36 @@ static int recover(struct stored_journal *stored, struct err *err)
 
 /* -- life -- */
 
-int journal_store_open(struct broker *broker, struct journal_store **ret_store, struct err *err)
+static bool topic_exists(struct broker *broker)
+{
+    const struct metadata *m = broker_metadata(broker);
+    bool exists = metadata_topic(m, SLICE(JOURNAL_TOPIC)) != NULL;
+    metadata_unref(m);
+    return exists;
+}
+
+struct journal_store *journal_store_open(struct broker *broker)
 {
     struct journal_store *s = xcalloc(1, sizeof *s);
-    int r = 0;
 
     s->broker = broker;
     s->number_next = 1;
     s->producer_id_next = PRODUCER_ID_FIRST;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->returned, NULL);
     batch_builder_init(&s->builder);
     s->log = broker_partition(broker, JOURNAL_TOPIC, 0);
     if (s->log) {
         struct log_marks marks = partition_log_marks(s->log);
         s->log_start = marks.log_start;
         s->log_end = marks.log_end;
-        r = load_log(s, NULL, err);
     }
-    for (struct stored_journal *j = s->journals; j && r == 0; j = j->next) {
-        struct err why;
-        if (recover(j, &why) < 0)
-            log_error("cdc", "%s", why.text); /* its connector will fail with this text; others run */
+    if (topic_exists(broker)) load_log(s, NULL);
+    for (struct stored_journal *j = s->journals; j; j = j->next) {
+        if (!j->failed && recover(j) == 0) j->position = journal_position(j->journal);
+        if (j->failed) log_error("cdc", "%s", j->why.text); /* its connector will fail with this text; others run */
     }
-    if (r < 0) {
-        journal_store_close(s);
-        return r;
-    }
-    *ret_store = s;
-    return 0;
+    return s;
 }
 
 void journal_store_close(struct journal_store *s)
@@ -325,6 +489,7 @@ void journal_store_close(struct journal_store *s)
     }
     if (s->log) partition_log_unref(s->log);
     batch_builder_done(&s->builder);
+    pthread_cond_destroy(&s->returned);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -337,16 +502,29 @@ static struct stored_journal *by_name(struct journal_store *s, const char *name,
     return j;
 }
 
+/* The same, once nobody else works on it. With the lock, which is given up while it waits. */
+static struct stored_journal *by_name_at_rest(struct journal_store *s, const char *name, const char *topic_prefix)
+{
+    struct stored_journal *j = by_name(s, name, topic_prefix);
+    while (j && j->lent) pthread_cond_wait(&s->returned, &s->lock);
+    return j;
+}
+
 bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
                             uint64_t *ret_durable_lsn, struct source_offset *ret_offset)
 {
     pthread_mutex_lock(&s->lock);
     struct stored_journal *j = by_name(s, name, topic_prefix);
+<<<<<<< HEAD
     bool known = j && !j->taken && !j->failed && journal_has_position(j->journal);
     if (known) {
         *ret_durable_lsn = journal_confirmed(j->journal);
         *ret_offset = j->mark.told;
     }
+=======
+    bool known = j && !j->taken && !j->failed && j->position.whole_lsn != 0;
+    if (known) *ret_position = j->position;
+>>>>>>> 5c2b985 (Damage of the CDC journal fails the connectors that it concerns, not the broker)
     pthread_mutex_unlock(&s->lock);
     return known;
 }
@@ -355,30 +533,37 @@ int journal_store_reload(struct journal_store *s, struct stored_journal *stored,
 {
     journal_unmake(stored);
     journal_make(s, stored);
-    int r = load_log(s, stored, err);
-    if (r < 0) stored->failed = r;
-    return r < 0 ? r : recover(stored, err);
+    load_log(s, stored);
+    if (!stored->failed) (void)!recover(stored);
+    if (stored->failed) *err = stored->why;
+    return stored->failed;
 }
 
 int journal_store_take(struct journal_store *s, const char *name, const char *topic_prefix,
                        struct stored_journal **ret_stored, struct err *err)
 {
     bool is_new = false;
+    int r = 0;
 
-    int r = log_ensure(s, err);
-    if (r < 0) return r;
     pthread_mutex_lock(&s->lock);
-    struct stored_journal *stored = by_name(s, name, topic_prefix);
+    struct stored_journal *stored = by_name_at_rest(s, name, topic_prefix);
+    if (!stored && s->blind) r = s->damage.code, *err = s->damage;
+    pthread_mutex_unlock(&s->lock);
+    if (r == 0) r = log_ensure(s, err);
+    if (r < 0) return r;
+
+    pthread_mutex_lock(&s->lock);
+    stored = by_name_at_rest(s, name, topic_prefix);
     if (stored && stored->taken) r = -EBUSY;
     if (!stored) {
-        stored = stored_new(s, s->number_next, slice_of(name), slice_of(topic_prefix), s->producer_id_next);
+        stored = stored_new(s, s->number_next, slice_of(name), slice_of(topic_prefix), producer_id_new(s));
         is_new = true;
     }
     if (r == 0) stored->taken = true;
     pthread_mutex_unlock(&s->lock);
     if (r < 0) return err_set(err, r, "connector %s runs already", name);
 
-    if (is_new) r = recover(stored, err);
+    if (is_new && (r = recover(stored)) < 0) *err = stored->why;
     else if (stored->failed || journal_failed(stored->journal)) r = journal_store_reload(s, stored, err);
     if (r < 0) {
         journal_store_give(s, stored);
@@ -392,6 +577,8 @@ void journal_store_give(struct journal_store *s, struct stored_journal *stored)
 {
     pthread_mutex_lock(&s->lock);
     stored->taken = false;
+    stored->position =
+        journal_has_position(stored->journal) ? journal_position(stored->journal) : (struct journal_position){0};
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -410,17 +597,26 @@ int journal_store_begin_anew(struct journal_store *s, struct stored_journal *sto
 
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix)
 {
-    struct err err;
-
     pthread_mutex_lock(&s->lock);
-    struct stored_journal *stored = by_name(s, name, topic_prefix);
+    struct stored_journal *stored = by_name_at_rest(s, name, topic_prefix);
     int r = stored ? 0 : -ENOENT;
     if (r == 0 && stored->taken) r = -EBUSY;
     if (r == 0) stored->taken = true;
     pthread_mutex_unlock(&s->lock);
     if (r < 0) return r;
 
+<<<<<<< HEAD
     r = journal_store_begin_anew(s, stored, &err);
+=======
+    /* Another producer id: sequences begin anew, whatever the logs hold of the old one. What was held is shown. */
+    disown_all(stored);
+    journal_unmake(stored);
+    pthread_mutex_lock(&s->lock);
+    stored->producer_id = producer_id_new(s);
+    pthread_mutex_unlock(&s->lock);
+    journal_make(s, stored);
+    r = recover(stored); /* writes the new CONNECTOR record, durable when it returns */
+>>>>>>> 5c2b985 (Damage of the CDC journal fails the connectors that it concerns, not the broker)
     journal_store_give(s, stored);
     return r;
 }

@@ -1,6 +1,7 @@
 /* cdc/slot.h: the replication slot and the publication on the server, made as Debezium makes them.
  *
- * Source: PostgreSQL documentation, "Streaming Replication Protocol", "Logical Decoding"; debezium-reference for the modes.
+ * Source: PostgreSQL documentation, "Streaming Replication Protocol", "Logical Decoding Concepts", "CREATE PUBLICATION";
+ * Debezium documentation, PostgreSQL connector, for what each mode does.
  * Every function runs statements on the caller's connection and fails with a text that says what to change.
  * Threads: the connection's. */
 #ifndef OTTLA_CDC_SLOT_H

@@ -347,7 +347,14 @@ static void free_dir(struct log_dir *dir)
     clean_state_done(&dir->clean);
     known_offsets_done(&dir->recovery_points);
     known_offsets_done(&dir->log_starts);
+<<<<<<< HEAD
     known_offsets_done(&dir->clean_ends);
+=======
+    for (struct log_failure *f = LIST_FIRST(&dir->failures), *next; f; f = next) {
+        next = LIST_NEXT(f, link);
+        free(f);
+    }
+>>>>>>> 5c2b985 (Damage of the CDC journal fails the connectors that it concerns, not the broker)
     pthread_rwlock_destroy(&dir->visibility);
     pthread_mutex_destroy(&dir->lock);
     pthread_mutex_destroy(&dir->checkpoint_lock);
@@ -390,6 +397,7 @@ static struct log_dir *new_dir(const struct log_dir_options *o)
     pthread_condattr_destroy(&cond);
     LIST_INIT(&dir->logs);
     LIST_INIT(&dir->configs);
+    LIST_INIT(&dir->failures);
     STAILQ_INIT(&dir->removals);
     STAILQ_INIT(&dir->checkpoint_waits);
     open_files_init(&dir->files, dir->io, o->open_files_max);
@@ -571,6 +579,38 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
     return log_load(log, &load, err);
 }
 
+static struct log_failure *failure_find(struct log_dir *dir, const char *log_name)
+{
+    struct log_failure *f;
+    LIST_FOREACH(f, &dir->failures, link)
+        if (!strcmp(f->name, log_name)) return f;
+    return NULL;
+}
+
+void log_dir_note_failure(struct log_dir *dir, const char *log_name, const struct err *why)
+{
+    pthread_mutex_lock(&dir->lock);
+    struct log_failure *f = failure_find(dir, log_name);
+    if (!f) {
+        f = xmalloc(sizeof *f + strlen(log_name) + 1);
+        strcpy(f->name, log_name);
+        LIST_INSERT_HEAD(&dir->failures, f, link);
+    }
+    f->why = *why;
+    pthread_mutex_unlock(&dir->lock);
+}
+
+void log_dir_failure(struct log_dir *dir, const char *topic, int32_t partition, struct err *ret_why)
+{
+    char name[LOG_NAME_BYTES];
+
+    snprintf(name, sizeof name, "%s-%d", topic, partition);
+    pthread_mutex_lock(&dir->lock);
+    const struct log_failure *f = failure_find(dir, name);
+    *ret_why = f ? f->why : ERR_NONE;
+    pthread_mutex_unlock(&dir->lock);
+}
+
 int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
                      const struct log_config *config, struct partition_log **ret_log, struct err *err)
 {
@@ -587,6 +627,7 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
         if (r) err_set(err, r, "cannot sync %s/%s: %s", dir->path, log->name, strerror(-r));
     }
     if (r) {
+        if (err) log_dir_note_failure(dir, log->name, err);
         partition_log_unref(log);
         return r;
     }

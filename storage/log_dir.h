@@ -65,6 +65,9 @@ bool log_dir_was_clean(const struct log_dir *dir); /* the last stop was */
  * with KAFKA_STORAGE_ERROR. Other -errno: err says what to do. */
 int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
                      const struct log_config *config, struct partition_log **ret_log, struct err *err) WARN_UNUSED;
+/* Why the log of topic-partition could not be opened or read since the start: the text that log_dir_open_log() gave, or an empty
+ * one. */
+void log_dir_failure(struct log_dir *dir, const char *topic, int32_t partition, struct err *ret_why);
 /* Renames the folder to <name>.<hex>-delete at once, removes files after file.delete.delay.ms; waiters are woken, later
  * calls on the log answer NOT_LEADER_OR_FOLLOWER. */
 int log_dir_delete_log(struct log_dir *dir, struct partition_log *log) WARN_UNUSED;

@@ -118,6 +118,13 @@ struct late_removal {
     char path[];
 };
 
+/* Why a log could not be opened. */
+struct log_failure {
+    LIST_ENTRY(log_failure) link;
+    struct err why;
+    char name[];
+};
+
 /* An offset checkpoint as it was found at start. */
 struct known_offsets {
     char *text;
@@ -156,6 +163,7 @@ struct log_dir {
     LIST_HEAD(, partition_log) logs;
     uint32_t logs_count;
     LIST_HEAD(, config_ref) configs;
+    LIST_HEAD(, log_failure) failures;
     STAILQ_HEAD(late_removals, late_removal) removals;
     STAILQ_HEAD(checkpoint_waits, checkpoint_wait) checkpoint_waits;
     struct clean_state clean;             /* what the last clean stop wrote of logs that are not opened yet */
@@ -284,6 +292,8 @@ void cleaner_stop(struct log_dir *dir);
 uint32_t log_dir_clean(struct log_dir *dir);
 
 /* -- log_dir.c -- */
+/* Keeps why for log_dir_failure(). */
+void log_dir_note_failure(struct log_dir *dir, const char *log_name, const struct err *why);
 void log_dir_unref(struct log_dir *dir);
 struct config_ref *log_dir_intern_config(struct log_dir *dir, const struct log_config *config);
 void log_dir_drop_config(struct log_dir *dir, struct config_ref *ref);

@@ -187,6 +187,7 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
         if (r > 0) {
             read.io = log->dir->io;
             read.file = file_ref_get(v.file);
+            read.segment_base_offset = v.base_offset;
             view_close(&v);
             break;
         }

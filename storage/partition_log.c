@@ -157,6 +157,7 @@ enum kafka_error log_ready(struct partition_log *log)
     struct log_load load = {.clean = true, .log_start = atomic_load(&log->log_start)};
     if (!log_load(log, &load, &err)) return KAFKA_NONE;
     log_error("storage", "partition is offline: %s partition=%s", err.text, log->name);
+    log_dir_note_failure(log->dir, log->name, &err);
     log_fail(log);
     return KAFKA_STORAGE_ERROR;
 }

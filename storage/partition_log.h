@@ -118,6 +118,7 @@ struct log_read {
     uint64_t position;           /* [bytes] */
     uint32_t length;             /* whole batches */
     int64_t base_offset;         /* of the first batch, <= the asked offset */
+    int64_t segment_base_offset; /* names the file */
     struct log_marks marks;      /* as they were when the range was chosen */
     struct aborted_txn *aborted; /* READ_COMMITTED: malloc'd list, for the caller to free */
     uint32_t aborted_count;

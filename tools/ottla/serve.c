@@ -163,7 +163,7 @@ static int run(struct broker_config *config, const sigset_t *signals)
 {
     struct connect *connect = NULL;
     struct broker *broker = NULL;
-    struct cdc *cdc = NULL;
+    struct cdc *cdc;
     struct err err = ERR_NONE;
     int status = 0;
 
@@ -175,8 +175,8 @@ static int run(struct broker_config *config, const sigset_t *signals)
         connect_close(connect);
         return complain(&err);
     }
-    if (cdc_open(broker, &cdc, &err) < 0 || connect_start(connect, broker, cdc, &err) < 0 ||
-        broker_serve(broker, &err) < 0) {
+    cdc = cdc_open(broker);
+    if (connect_start(connect, broker, cdc, &err) < 0 || broker_serve(broker, &err) < 0) {
         status = complain(&err);
     } else {
         connect_run(connect);

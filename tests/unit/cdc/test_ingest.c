@@ -33,7 +33,7 @@ static void fixture_open(struct fixture *f)
     struct err err = ERR_NONE;
 
     f->encoder = change_encoder_new(f->config, "run");
-    cr_assert_eq(journal_store_open(f->broker.broker, &f->store, &err), 0, "%s", err.text);
+    f->store = journal_store_open(f->broker.broker);
     cr_assert_eq(journal_store_take(f->store, "unit", "unit", &f->stored, &err), 0, "%s", err.text);
     f->ingest = ingest_new(
         &(struct ingest_env){

@@ -5,6 +5,8 @@
 #include "tests/unit/broker/scratch_broker.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 /* What a log knows of other producers expires after a day, and with it what a connector's recovery counts on. */
 Test(journal_store, every_journal_writes_with_an_id_of_its_own_that_never_expires)
@@ -15,7 +17,7 @@ Test(journal_store, every_journal_writes_with_an_id_of_its_own_that_never_expire
     struct err err = ERR_NONE;
 
     scratch_broker_new(&s);
-    cr_assert_eq(journal_store_open(s.broker, &store, &err), 0, "%s", err.text);
+    store = journal_store_open(s.broker);
     cr_assert_eq(journal_store_take(store, "a", "p", &a, &err), 0, "%s", err.text);
     cr_assert_eq(journal_store_take(store, "b", "p", &b, &err), 0, "%s", err.text);
     cr_assert_eq(journal_snapshot_end(a->journal, 100), 0);
@@ -32,7 +34,7 @@ Test(journal_store, every_journal_writes_with_an_id_of_its_own_that_never_expire
     before = a->producer_id;
     journal_store_close(store);
 
-    cr_assert_eq(journal_store_open(s.broker, &store, &err), 0, "%s", err.text);
+    store = journal_store_open(s.broker);
     cr_assert_eq(journal_store_take(store, "a", "p", &a, &err), 0, "%s", err.text);
     cr_expect_eq(a->producer_id, before);
     journal_store_close(store);
@@ -81,7 +83,7 @@ static void pair_new(struct pair *p)
     scratch_broker_new(&p->s);
     cr_assert_eq(broker_topic_create(p->s.broker, "shared", 1, NULL, 0, &err), KAFKA_NONE, "%s", err.text);
     p->log = broker_partition(p->s.broker, "shared", 0);
-    cr_assert_eq(journal_store_open(p->s.broker, &p->store, &err), 0, "%s", err.text);
+    p->store = journal_store_open(p->s.broker);
     cr_assert_eq(journal_store_take(p->store, "a", "p", &p->a, &err), 0, "%s", err.text);
     cr_assert_eq(journal_store_take(p->store, "b", "p", &p->b, &err), 0, "%s", err.text);
 }
@@ -143,4 +145,184 @@ Test(journal_store, a_snapshot_stays_alone_when_another_connector_is_recovered)
     cr_expect_eq(partition_log_marks(p.log).log_end, 0);
     cr_expect_eq(journal_snapshot_begin(p.b->journal), 0);
     pair_done(&p);
+}
+
+/* -- damage -- */
+
+struct damaged {
+    struct scratch_broker s;
+    struct journal_store *store;
+    char path[128]; /* of the journal's file */
+};
+
+static struct stored_journal *take(struct damaged *d, const char *name, struct err *err)
+{
+    struct stored_journal *stored;
+
+    *err = ERR_NONE;
+    return journal_store_take(d->store, name, "p", &stored, err) < 0 ? NULL : stored;
+}
+
+static void stop(struct damaged *d)
+{
+    journal_store_close(d->store);
+    scratch_broker_close(&d->s);
+}
+
+static void end(struct damaged *d)
+{
+    stop(d);
+    nftw(d->s.path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void start(struct damaged *d)
+{
+    scratch_broker_open(&d->s);
+    d->store = journal_store_open(d->s.broker);
+}
+
+/* Journals of a and b, each with a position; then one of c. Stopped. Returns where the file ended before c. */
+static uint64_t damaged_new(struct damaged *d)
+{
+    struct err err;
+
+    scratch_broker_new(&d->s);
+    d->store = journal_store_open(d->s.broker);
+    for (const char *name = "ab"; *name; name++) {
+        struct stored_journal *stored = take(d, (char[]){*name, '\0'}, &err);
+        cr_assert_eq(journal_snapshot_end(stored->journal, 100), 0);
+    }
+    snprintf(d->path, sizeof d->path, "%s/__ottla_cdc-0/00000000000000000000.log", d->s.path);
+    uint64_t end = partition_log_size(journal_store_log(d->store)); /* the file is longer: blocks are reserved */
+    cr_assert_eq(journal_snapshot_end(take(d, "c", &err)->journal, 100), 0);
+    stop(d);
+    return end;
+}
+
+static void flip(long at, const struct damaged *d)
+{
+    FILE *f = fopen(d->path, "r+");
+    cr_assert_eq(fseek(f, at, SEEK_SET), 0);
+    int c = fgetc(f);
+    cr_assert_eq(fseek(f, at, SEEK_SET), 0);
+    cr_assert_neq(fputc(c ^ 0x10, f), EOF);
+    fclose(f);
+}
+
+Test(journal_store, damage_fails_the_connectors_that_it_may_concern_until_they_are_reset)
+{
+    struct damaged d;
+    struct err err;
+
+    flip((long)damaged_new(&d) - 3, &d); /* inside b's last record */
+    start(&d);
+    cr_expect_null(take(&d, "a", &err), "the record may have been a's");
+    cr_expect(strstr(err.text, d.path) && strstr(err.text, " at byte "), "%s", err.text);
+    cr_expect(strstr(err.text, "connector a") && strstr(err.text, "delete its offsets"), "%s", err.text);
+    cr_expect_null(take(&d, "b", &err));
+    cr_expect_not_null(take(&d, "c", &err), "it began behind: %s", err.text);
+    cr_expect_not_null(take(&d, "new", &err), "%s", err.text);
+    cr_expect_eq(journal_store_reset(d.store, "a", "p"), 0);
+    struct stored_journal *a = take(&d, "a", &err);
+    cr_assert_not_null(a, "%s", err.text);
+    cr_expect_not(journal_has_position(a->journal));
+    cr_assert_eq(journal_snapshot_end(a->journal, 200), 0);
+    stop(&d);
+
+    start(&d);
+    cr_assert_not_null(a = take(&d, "a", &err), "%s", err.text);
+    cr_expect_eq(journal_position(a->journal).whole_lsn, 200);
+    cr_expect_null(take(&d, "b", &err));
+    cr_expect_not_null(take(&d, "c", &err), "%s", err.text);
+    end(&d);
+}
+
+Test(journal_store, when_the_rest_cannot_be_found_no_connector_starts_and_the_broker_serves)
+{
+    struct damaged d;
+    struct err err;
+
+    damaged_new(&d);
+    flip(9, &d); /* the length of the first batch */
+    start(&d);
+    cr_expect_null(take(&d, "a", &err));
+    cr_expect(strstr(err.text, "__ottla_cdc-0/00000000000000000000.log") && strstr(err.text, "move the folder"), "%s",
+              err.text);
+    cr_expect_null(take(&d, "new", &err), "it may stand behind");
+    cr_expect_eq(broker_topic_create(d.s.broker, "t", 1, NULL, 0, &err), KAFKA_NONE, "%s", err.text);
+    end(&d);
+}
+
+Test(journal_store, a_journal_that_is_offline_fails_the_connectors_and_says_where)
+{
+    struct damaged d;
+    struct err err;
+
+    damaged_new(&d);
+    cr_assert_eq(truncate(d.path, 100), 0);
+    start(&d);
+    cr_expect_null(take(&d, "a", &err));
+    cr_expect(strstr(err.text, "00000000000000000000.log") && strstr(err.text, "byte"), "%s", err.text);
+    cr_expect_null(take(&d, "new", &err));
+    cr_expect_eq(broker_topic_create(d.s.broker, "t", 1, NULL, 0, &err), KAFKA_NONE, "%s", err.text);
+    end(&d);
+}
+
+/* -- copied forward by another connector's thread -- */
+
+#define RECORDS_WANTED 17000 /* more than the log keeps before it copies journals that rest */
+#define COPIES         4
+
+struct taking {
+    struct journal_store *store;
+    atomic_bool ended;
+    int failed;
+    uint32_t taken;
+};
+
+static void *take_and_give(void *arg)
+{
+    struct taking *t = arg;
+
+    while (!atomic_load(&t->ended)) {
+        struct stored_journal *stored;
+        struct err err;
+        int r = journal_store_take(t->store, "rests", "p", &stored, &err);
+        if (r < 0 && !t->failed) t->failed = r;
+        if (r < 0) continue;
+        journal_store_give(t->store, stored);
+        t->taken++;
+    }
+    return NULL;
+}
+
+Test(journal_store, a_journal_that_is_copied_forward_is_waited_for)
+{
+    struct scratch_broker s;
+    struct stored_journal *runs, *rests;
+    struct err err;
+    pthread_t thread;
+    int64_t offset = 0;
+    uint8_t key[JOURNAL_KEY_BYTES];
+
+    scratch_broker_new(&s);
+    struct taking t = {.store = journal_store_open(s.broker)};
+    cr_assert_eq(journal_store_take(t.store, "runs", "p", &runs, &err), 0);
+    cr_assert_eq(journal_store_take(t.store, "rests", "p", &rests, &err), 0);
+    cr_assert_eq(journal_snapshot_end(rests->journal, 100), 0);
+    journal_store_give(t.store, rests);
+    journal_key_write(key, JOURNAL_UNIT, 99); /* of nobody */
+    for (int i = 0; i < COPIES; i++) {
+        for (int k = 0; k < RECORDS_WANTED; k++)
+            cr_assert_eq(journal_store_write(t.store, slice_make(key, sizeof key), SLICE("v"), &offset), 0);
+        int64_t before = rests->needs_offset;
+        atomic_store(&t.ended, false);
+        cr_assert_eq(pthread_create(&thread, NULL, take_and_give, &t), 0);
+        while (rests->needs_offset == before) journal_store_drop(t.store, runs, offset);
+        atomic_store(&t.ended, true);
+        pthread_join(thread, NULL);
+        cr_expect_eq(t.failed, 0, "%s", strerror(-t.failed));
+    }
+    journal_store_close(t.store);
+    scratch_broker_done(&s);
 }
