@@ -212,6 +212,41 @@ static enum compression_codec override_codec(const struct pg_connector_config *c
     return COMPRESSION_NONE;
 }
 
+/* producer.override.max.request.size: what Kafka's producer takes. */
+static int override_request_max(const struct pg_connector_config *config, uint32_t *ret_max, struct err *err)
+{
+    const char *given = connector_config_get(config, "producer.override.max.request.size");
+    char *end;
+
+    *ret_max = JOURNAL_IO_REQUEST_MAX;
+    if (!given) return 0;
+    errno = 0;
+    long long value = strtoll(given, &end, 10);
+    if (errno || end == given || *end || value < 0 || value > INT32_MAX)
+        return err_set(
+            err, -EINVAL,
+            "Invalid value %s for configuration max.request.size (producer.override.max.request.size): it must be a "
+            "number of bytes from 0 to %d",
+            given, INT32_MAX);
+    *ret_max = (uint32_t)value;
+    return 0;
+}
+
+/* Gives the io of a journal, which is another one after each recovery, what the posted configuration says of the producer: nothing
+ * that a replay depends on. */
+static int io_configure(struct cdc_connector *c, struct err *err)
+{
+    c->stored->io->codec = override_codec(c->posted);
+    return override_request_max(c->posted, &c->stored->io->request_max, err);
+}
+
+/* A partition or the journal refuses what trying again will not change. */
+static bool writing_failed(const struct cdc_connector *c)
+{
+    const struct journal_io_failure *f = &c->stored->io->failure;
+    return f->code && !f->retriable;
+}
+
 /* Takes a configuration into force, with what works by it. */
 static void connector_equip(struct cdc_connector *c, struct pg_connector_config *config)
 {
@@ -220,7 +255,6 @@ static void connector_equip(struct cdc_connector *c, struct pg_connector_config 
     pthread_mutex_lock(&c->cdc->lock);
     c->config = config;
     pthread_mutex_unlock(&c->cdc->lock);
-    c->stored->io->codec = override_codec(config);
     c->encoder = change_encoder_new(config, c->run_id);
     c->ingest = ingest_new(&(struct ingest_env){.broker = c->cdc->broker,
                                                 .config = config,
@@ -267,8 +301,9 @@ static int journal_mend(struct cdc_connector *c, struct pg_error *err)
 
     if (!journal_failed(c->stored->journal)) return 0;
     int r = journal_store_reload(c->cdc->store, c->stored, &why);
-    *err = (struct pg_error){.retriable = r == -EIO};
+    *err = (struct pg_error){.retriable = r == -EIO && !writing_failed(c)};
     snprintf(err->text, sizeof err->text, "%s", why.text);
+    (void)!io_configure(c, &why); /* it was checked at the start */
     ingest_set_stored(c->ingest, c->stored);
     return r;
 }
@@ -283,17 +318,26 @@ static int connector_run(struct cdc_connector *c, struct pg_error *ret_error)
 {
     struct journal_position reached = journal_position(c->stored->journal);
     int delay_ms = RETRY_MS_FIRST;
+    bool alone = false;
 
+    ingest_set_alone(c->ingest, false);
     while (!connector_is_unwanted(c)) {
         int64_t began_us = connector_now_us();
         *ret_error = (struct pg_error){0};
         c->streamed = false;
+        c->stored->io->failure.code = 0;
         int r = journal_mend(c, ret_error);
         if (r == 0) r = session_run(c, ret_error);
         session_end(c);
         if (r == -ECANCELED || connector_is_unwanted(c)) return 0;
         if (r == -ERESTART) {
             if ((r = config_exchange(c, ret_error)) < 0) return r;
+            ingest_set_alone(c->ingest, alone);
+            continue;
+        }
+        if (writing_failed(c)) {
+            if (alone || !c->streamed || c->stored->io->failure.code != -EMSGSIZE) return r;
+            ingest_set_alone(c->ingest, alone = true); /* once more, to show the transactions before it */
             continue;
         }
         if (!is_retriable(r, ret_error)) return r;
@@ -312,8 +356,18 @@ static int connector_run(struct cdc_connector *c, struct pg_error *ret_error)
 static void connector_fail(struct cdc_connector *c, const struct pg_error *err)
 {
     static const char *const connect_class[] = {"Publication autocreation is disabled"};
+    const struct journal_io_failure *writing = writing_failed(c) ? &c->stored->io->failure : NULL;
     const char *class = "io.debezium.DebeziumException";
 
+    if (writing) { /* as the worker's task says it */
+        AUTO_FREE char *caused = xasprintf(
+            "org.apache.kafka.connect.errors.ConnectException: Unrecoverable exception from producer send callback\n"
+            "Caused by: %s: %s\n",
+            writing->exception, writing->text);
+        log_error("cdc", "connector failed connector=%s cause=%s", c->config->name, writing->text);
+        tell(c, CDC_FAILED, caused);
+        return;
+    }
     for (uint32_t i = 0; i < countof(connect_class); i++)
         if (strstr(err->text, connect_class[i])) class = "org.apache.kafka.connect.errors.ConnectException";
     AUTO_FREE char *trace = xasprintf("%s: %s%s%s%s\n", class, err->text, err->sqlstate[0] ? " (SQLSTATE " : "",
@@ -371,6 +425,7 @@ static int connector_prepare(struct cdc_connector *c, struct err *err)
 {
     int r = journal_store_take(c->cdc->store, c->config->name, c->config->topic_prefix, &c->stored, err);
     if (r < 0) return r;
+    if ((r = io_configure(c, err)) < 0) return r;
     run_id_make(c->run_id);
     connector_equip(c, c->posted);
     c->durable_lsn = journal_has_position(c->stored->journal) ? journal_confirmed(c->stored->journal) : 0;

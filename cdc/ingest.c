@@ -55,6 +55,7 @@ struct ingest {
     uint64_t keyless;
     int64_t xmin;
     /* the unit */
+    bool alone; /* no two transactions in one */
     bool counted;
     bool message_counted; /* a record of the message at hand is */
     int64_t counted_since_us;
@@ -118,6 +119,10 @@ const char *ingest_error(const struct ingest *in)
 {
     return in->error;
 }
+void ingest_set_alone(struct ingest *in, bool alone)
+{
+    in->alone = alone;
+}
 void ingest_set_keyless(struct ingest *in, uint64_t number)
 {
     in->keyless = number;
@@ -143,12 +148,14 @@ static int fail_err(struct ingest *in, int error, const char *text, struct pg_er
     return fail(in, error, text);
 }
 
-/* All of them are retriable: the journal is recovered and the unit read again. */
+/* The journal is recovered and the unit read again, at once or when somebody has acted: the connector asks journal_io which. */
 static int append_failed(struct ingest *in, int error)
 {
+    const struct journal_io_failure *why = &in->stored->io->failure;
+
     if (error == -ENOENT) return fail(in, -EAGAIN, "a topic was deleted while it was being written");
-    if (error == -EAGAIN) return fail(in, -EAGAIN, "another connector takes its snapshot into the same partition");
-    return fail(in, -EIO, "partitions or journal could not be written");
+    return fail(in, why->code == error && why->retriable ? -EAGAIN : error,
+                why->code == error ? why->text : "partitions or journal could not be written");
 }
 
 /* -- topics -- */
@@ -248,14 +255,19 @@ int ingest_emit(void *arg, const struct change_record *record)
         journal_break(j);
         return append_failed(in, -ENOENT);
     }
-    if (!in->counted) in->counted_since_us = mono_us();
-    in->counted = in->message_counted = true;
-    if (!journal_next(j, p)) return 0;
-
     if (record->headers_count > HEADERS_MAX) return fail(in, -E2BIG, "a record with too many headers");
     for (uint32_t i = 0; i < record->headers_count; i++)
         headers[i] = (struct record_header){.key = record->headers[i].name, .value = record->headers[i].value};
     struct journal_part *part = journal_part_of(p);
+    if (p->skip == 0 && /* else the log has it */
+        (r = journal_io_make_room(part, record->key, record->value, headers, (int32_t)record->headers_count)) < 0) {
+        journal_break(j); /* the transactions before it in the unit are read again, each in a unit of its own */
+        return append_failed(in, r);
+    }
+    if (!in->counted) in->counted_since_us = mono_us();
+    in->counted = in->message_counted = true;
+    if (!journal_next(j, p)) return 0;
+
     uint32_t before = batch_builder_size(&part->builder);
     batch_builder_append(&part->builder, record->timestamp_ms, record->key, record->value, headers,
                          (int32_t)record->headers_count);
@@ -599,7 +611,7 @@ static int ingest_commit(struct ingest *in, const struct pgoutput_commit *c)
     in->origin = SLICE_NULL;
     /* When all of it was counted in parts already, its end alone shows it. */
     if (!in->counted) return journal_position(in->stored->journal).part_lsn == c->commit_lsn ? unit_end(in) : 0;
-    if (in->unit_bytes < UNIT_BYTES && mono_us() - in->counted_since_us < UNIT_TIME_US) return 0;
+    if (!in->alone && in->unit_bytes < UNIT_BYTES && mono_us() - in->counted_since_us < UNIT_TIME_US) return 0;
     return unit_end(in);
 }
 

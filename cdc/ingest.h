@@ -57,6 +57,8 @@ int ingest_emit(void *arg, const struct change_record *record);
 const char *ingest_error(const struct ingest *in);
 /* What events of the stream show as xmin from now on; 0: null. */
 void ingest_set_xmin(struct ingest *in, int64_t xmin);
+/* Every transaction is a unit of its own: what precedes one that cannot be written is shown. */
+void ingest_set_alone(struct ingest *in, bool alone);
 /* Snapshot rows without a key: those of one number share a partition. */
 void ingest_set_keyless(struct ingest *in, uint64_t number);
 

@@ -2,13 +2,36 @@
 #include "cdc/journal_io.h"
 
 #include "base/log.h"
+#include "base/varint.h"
 #include "broker/broker.h"
 #include "cdc/failpoint.h"
 #include "cdc/journal_store.h"
+#include "storage/log_dir.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+
+#define TOO_LARGE_EXCEPTION "org.apache.kafka.common.errors.RecordTooLargeException"
+#define STORAGE_EXCEPTION   "org.apache.kafka.common.errors.KafkaStorageException"
+#define BUILDER_KEEP_MAX    (1024 * 1024) /* of a batch in use: usual ones are a quarter of it [bytes] */
+
+PRINTF_LIKE(5, 6)
+static int io_fail(struct journal_io *io, int code, bool retriable, const char *exception, const char *format, ...)
+{
+    struct journal_io_failure *f = &io->failure;
+    va_list args;
+
+    *f = (struct journal_io_failure){.code = code, .retriable = retriable, .exception = exception};
+    va_start(args, format);
+    vsnprintf(f->text, sizeof f->text, format, args);
+    va_end(args);
+    if (!retriable) log_error("cdc", "%s connector=%s", f->text, io->stored->name);
+    return code;
+}
 
 struct journal_io *journal_io_new(struct broker *broker, struct journal_store *store, struct stored_journal *stored)
 {
@@ -17,6 +40,7 @@ struct journal_io *journal_io_new(struct broker *broker, struct journal_store *s
     io->broker = broker;
     io->store = store;
     io->stored = stored;
+    io->request_max = JOURNAL_IO_REQUEST_MAX;
     io->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&io->lock, NULL);
     pthread_cond_init(&io->quiet, NULL);
@@ -30,8 +54,23 @@ static void part_free(struct journal_part *part)
     free(part);
 }
 
+/* What the topics say now; those that are gone keep what they had. */
+static void limits_read(struct journal_io *io)
+{
+    const struct metadata *m = broker_metadata(io->broker);
+
+    for (struct journal_part *part = io->parts; part; part = part->next) {
+        const struct metadata_topic *topic = metadata_topic_by_id(m, part->partition->topic->id);
+        if (topic) part->batch_max = (uint32_t)MIN(topic->log_config.max_message_bytes, INT32_MAX);
+    }
+    metadata_unref(m);
+}
+
 void journal_io_trim(struct journal_io *io)
 {
+    bool large = false;
+
+    limits_read(io);
     for (struct journal_part **link = &io->parts, *part; (part = *link);) {
         if (part->partition->gone && !part->partition->syncing) { /* the log of a deleted topic */
             *link = part->next;
@@ -40,12 +79,15 @@ void journal_io_trim(struct journal_io *io)
             continue;
         }
         link = &part->next;
-        if (!part->used && part->builder.records_count == 0) {
-            batch_builder_done(&part->builder);
-            batch_builder_init(&part->builder);
+        struct batch_builder *b = &part->builder;
+        if (b->records_count == 0 && (!part->used || b->bytes.size > BUILDER_KEEP_MAX)) {
+            large |= b->bytes.size > BUILDER_KEEP_MAX;
+            batch_builder_done(b);
+            batch_builder_init(b);
         }
         part->used = false;
     }
+    if (large) malloc_trim(0); /* else the C library keeps what was freed */
 }
 
 void journal_io_free(struct journal_io *io)
@@ -84,6 +126,7 @@ static struct journal_part *part_open(struct journal_io *io, struct journal_part
     part->log = partition_log_ref(log);
     part->codec_given = topic->log_config.compression_codec >= 0;
     part->codec = part->codec_given ? (enum compression_codec)topic->log_config.compression_codec : COMPRESSION_NONE;
+    part->batch_max = (uint32_t)MIN(topic->log_config.max_message_bytes, INT32_MAX);
     batch_builder_init(&part->builder);
     part->next = io->parts;
     io->parts = part;
@@ -100,7 +143,9 @@ static bool io_find(void *arg, struct journal_partition *p, int64_t producer_id,
     bool found = topic && p->index < topic->partitions_count;
 
     if (found && !topic->partitions[p->index].log) {
-        log_error("cdc", "partition is offline, its connector cannot go on partition=%s-%d", topic->name, p->index);
+        struct err why;
+        log_dir_failure(broker_log_dir(io->broker), topic->name, p->index, &why);
+        io_fail(io, -EIO, false, STORAGE_EXCEPTION, "Partition %s-%d is offline: %s", topic->name, p->index, why.text);
         io->offline = true;
         found = false;
     }
@@ -118,6 +163,77 @@ static bool io_find(void *arg, struct journal_partition *p, int64_t producer_id,
     }
     metadata_unref(m);
     return found;
+}
+
+/* -- records -- */
+
+/* As DefaultRecordBatch.estimateBatchSizeUpperBound() counts a batch of one record, which is what max.request.size is compared with. */
+static size_t serialized_size(struct slice key, struct slice value, const struct record_header *headers, int32_t count)
+{
+    size_t size = RECORD_BATCH_HEADER_BYTES + 21;
+
+    size += key.ptr ? (size_t)varint_size((int32_t)key.len) + key.len : 1;
+    size += value.ptr ? (size_t)varint_size((int32_t)value.len) + value.len : 1;
+    size += (size_t)varint_size(count);
+    for (int32_t i = 0; i < count; i++) {
+        size += (size_t)varint_size((int32_t)headers[i].key.len) + headers[i].key.len;
+        size += headers[i].value.ptr ? (size_t)varint_size((int32_t)headers[i].value.len) + headers[i].value.len : 1;
+    }
+    return size;
+}
+
+int journal_io_make_room(struct journal_part *part, struct slice key, struct slice value,
+                         const struct record_header *headers, int32_t headers_count)
+{
+    struct journal_io *io = part->io;
+    size_t size = serialized_size(key, value, headers, headers_count);
+    /* What does not compress becomes a little longer. */
+    uint32_t limit = part->codec_given || io->codec ? part->batch_max - part->batch_max / 8 : part->batch_max;
+
+    if (size > io->request_max)
+        return io_fail(
+            io, -EMSGSIZE, false, TOO_LARGE_EXCEPTION,
+            "The message is %zu bytes when serialized which is larger than %u, which is the value of the "
+            "max.request.size configuration. (Topic %s; producer.override.max.request.size in the connector's "
+            "configuration allows more, then the topic's max.message.bytes must, too.)",
+            size, io->request_max, part->partition->topic->name);
+    if (part->builder.records_count == 0 || batch_builder_size(&part->builder) + size <= limit) return 0;
+    return journal_append(io->journal, part->partition);
+}
+
+static int append_failed(struct journal_io *io, const struct journal_part *part, const struct log_append *a,
+                         uint32_t count, enum kafka_error error)
+{
+    const char *name = partition_log_name(part->log), *topic = part->partition->topic->name;
+
+    switch (error) {
+    case KAFKA_NOT_LEADER_OR_FOLLOWER:
+        return io_fail(io, -ENOENT, true, "org.apache.kafka.common.errors.UnknownTopicOrPartitionException",
+                       "Topic %s was deleted while it was being written", topic);
+    case KAFKA_LEADER_NOT_AVAILABLE:
+        return io_fail(io, -EAGAIN, true, "org.apache.kafka.common.errors.LeaderNotAvailableException",
+                       "Another connector takes its snapshot into partition %s", name);
+    case KAFKA_MESSAGE_TOO_LARGE:
+    case KAFKA_RECORD_LIST_TOO_LARGE: /* of several records: the limit was lowered a moment ago */
+        return io_fail(
+            io, count > 1 ? -EAGAIN : -EMSGSIZE, count > 1, TOO_LARGE_EXCEPTION,
+            "The request included a message larger than the max message size the server will accept. (Topic %s: "
+            "a batch of %u bytes; raise its max.message.bytes, now %u, and segment.bytes if that is smaller.)",
+            topic, a->size, part->batch_max);
+    case KAFKA_STORAGE_ERROR:
+        if (partition_log_has_failed(part->log)) break;
+        return io_fail(io, -EIO, true, STORAGE_EXCEPTION, "Partition %s could not be written: %s", name,
+                       a->error_message ? a->error_message : "the disk failed");
+    default:
+        return io_fail(io, -EIO, false, "org.apache.kafka.common.KafkaException",
+                       "Partition %s refused our batch: %s%s%s", name,
+                       a->duplicate ? "its sequence is there already" : kafka_error_name(error),
+                       a->error_message ? ": " : "", a->error_message ? a->error_message : "");
+    }
+    return io_fail(
+        io, -EIO, false, STORAGE_EXCEPTION,
+        "Partition %s takes no writes since its disk failed. See ottla's log; mend the disk and start ottla again",
+        name);
 }
 
 static int io_append(void *arg, struct journal_partition *p, int32_t first_sequence, uint32_t count,
@@ -144,13 +260,7 @@ static int io_append(void *arg, struct journal_partition *p, int32_t first_seque
     FAILPOINT("append");
     enum kafka_error error = partition_log_append(part->log, &a);
     batch_builder_reset(&part->builder);
-    if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) return -ENOENT;
-    if (error == KAFKA_LEADER_NOT_AVAILABLE) return -EAGAIN; /* another connector takes its snapshot there */
-    if (error != KAFKA_NONE || a.duplicate) {
-        log_error("cdc", "append failed error=%s partition=%s",
-                  a.duplicate ? "duplicate sequence" : kafka_error_name(error), partition_log_name(part->log));
-        return -EIO;
-    }
+    if (error != KAFKA_NONE || a.duplicate) return append_failed(io, part, &a, count, error);
     part->used = true;
     *ret_base_offset = a.base_offset;
     *ret_last_offset = a.last_offset;
@@ -204,7 +314,8 @@ static void io_trim_limit(void *arg, struct journal_partition *p, int64_t offset
 static int io_exclusive(void *arg, struct journal_partition *p, bool on)
 {
     struct journal_io *io = arg;
-    return partition_log_set_exclusive(journal_part_of(p)->log, io->stored->number, on) ? 0 : -EAGAIN;
+    if (partition_log_set_exclusive(journal_part_of(p)->log, io->stored->number, on)) return 0;
+    return append_failed(io, journal_part_of(p), NULL, 0, KAFKA_LEADER_NOT_AVAILABLE);
 }
 
 static int io_truncate(void *arg, struct journal_partition *p, int64_t offset)
@@ -228,7 +339,11 @@ static int io_write(void *arg, struct slice key, struct slice value, int64_t *re
     struct journal_io *io = arg;
 
     FAILPOINT("journal");
-    return journal_store_write(io->store, key, value, ret_offset);
+    int r = journal_store_write(io->store, key, value, ret_offset);
+    if (r == 0) return 0;
+    return io_fail(io, r, r == -ENOSPC, STORAGE_EXCEPTION, "The journal %s-0 could not be written: %s", JOURNAL_TOPIC,
+                   r == -ENOSPC ? "the disk is full, or refused the write"
+                                : "see ottla's log; mend the disk and start ottla again");
 }
 
 static void io_drop(void *arg, int64_t before_offset)
@@ -296,6 +411,14 @@ static void io_sync_journal(void *arg)
     partition_log_sync_async(log, partition_log_marks(log).log_end, journal_synced, io);
 }
 
+/* A log that was deleted is another matter; any other takes no writes until the next start. */
+static void sync_answered(struct journal_io *io, const char *name, int error)
+{
+    if (error == 0 || error == -ESTALE || error == -ENOENT) return;
+    io_fail(io, error, false, STORAGE_EXCEPTION,
+            "Partition %s could not be synced: %s. Mend the disk and start ottla again", name, strerror(-error));
+}
+
 void journal_io_deliver(struct journal_io *io)
 {
     uint64_t ignored;
@@ -311,9 +434,12 @@ void journal_io_deliver(struct journal_io *io)
     pthread_mutex_unlock(&io->lock);
     for (struct journal_part *part = answered, *next; part; part = next) {
         next = part->next_answered;
+        sync_answered(io, partition_log_name(part->log), part->answer);
         journal_data_synced(io->journal, part->partition, part->answer);
     }
-    if (journal_answered) journal_journal_synced(io->journal, journal_answer);
+    if (!journal_answered) return;
+    sync_answered(io, JOURNAL_TOPIC "-0", journal_answer);
+    journal_journal_synced(io->journal, journal_answer);
 }
 
 static int io_wait(void *arg)

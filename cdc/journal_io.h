@@ -17,6 +17,8 @@ struct partition_log;
 
 extern const struct journal_ops journal_io_ops;
 
+#define JOURNAL_IO_REQUEST_MAX 1048576 /* Kafka's default of max.request.size [bytes] */
+
 /* What a journal_partition's `user` points to. */
 struct journal_part {
     struct journal_io *io;
@@ -25,10 +27,19 @@ struct journal_part {
     struct batch_builder builder; /* records counted as pending */
     enum compression_codec codec; /* of the topic; none when it leaves that to producers */
     bool codec_given;
-    bool used; /* since journal_io_trim() */
+    uint32_t batch_max; /* max.message.bytes of the topic, as it was at the last journal_io_trim() */
+    bool used;          /* since journal_io_trim() */
     bool answered;
     int answer;
     struct journal_part *next, *next_answered;
+};
+
+/* Why an operation failed, as Connect's worker would say it of its producer. */
+struct journal_io_failure {
+    int code;              /* -errno; 0: nothing failed */
+    bool retriable;        /* trying again may help; else somebody must act */
+    const char *exception; /* Kafka's class */
+    char text[500];
 };
 
 struct journal_io {
@@ -42,6 +53,8 @@ struct journal_io {
     uint64_t pending_bytes;                   /* in all builders */
     void (*confirm)(void *arg, uint64_t lsn); /* NULL: no database yet */
     void *confirm_arg;
+    uint32_t request_max;              /* producer.override.max.request.size */
+    struct journal_io_failure failure; /* the last one */
     bool offline; /* a log of ours could not be opened: its entries must not be taken for a deleted topic's */
     struct journal_part *parts;
     /* answers of the sync threads */
@@ -56,6 +69,10 @@ struct journal_io {
 struct journal_io *journal_io_new(struct broker *broker, struct journal_store *store, struct stored_journal *stored);
 /* Waits for syncs under way. After journal_free(). */
 void journal_io_free(struct journal_io *io);
+/* Before a record is counted for part's partition: appends what is pending when a batch may not hold both.
+ * -EMSGSIZE: Kafka's producer would refuse it (max.request.size), as would the broker (max.message.bytes) a batch of it alone. */
+int journal_io_make_room(struct journal_part *part, struct slice key, struct slice value,
+                         const struct record_header *headers, int32_t headers_count) WARN_UNUSED;
 /* Hands over what the sync threads have answered. */
 void journal_io_deliver(struct journal_io *io);
 /* Gives back the memory of batches that nobody builds any more, and the logs of deleted topics; called now and then. */

@@ -57,7 +57,7 @@ int journal_store_write(struct journal_store *s, struct slice key, struct slice 
         enum kafka_error error = partition_log_append(s->log, &a);
         if (error != KAFKA_NONE) {
             log_error("cdc", "the journal could not be written error=%s", kafka_error_name(error));
-            r = -EIO;
+            r = error == KAFKA_STORAGE_ERROR && !partition_log_has_failed(s->log) ? -ENOSPC : -EIO;
         } else {
             *ret_offset = a.base_offset;
             s->log_end = a.last_offset + 1;

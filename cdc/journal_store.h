@@ -65,6 +65,7 @@ int journal_store_reset(struct journal_store *s, const char *name, const char *t
 bool journal_store_wants_checkpoint(struct journal_store *s, const struct stored_journal *stored);
 
 /* -- for journal_io -- */
+/* -ENOSPC: the disk is full, or refused it: trying again may help. -EIO: it does not. */
 int journal_store_write(struct journal_store *s, struct slice key, struct slice value, int64_t *ret_offset) WARN_UNUSED;
 struct partition_log *journal_store_log(struct journal_store *s);
 void journal_store_drop(struct journal_store *s, struct stored_journal *stored, int64_t before_offset);

@@ -211,6 +211,7 @@ static void step_pause(struct connector *c, bool pause)
 
 static void step_settle(struct connector *c)
 {
+    c->start_failed = false; /* resumed, it is started again */
     connector_task_clear(c);
     connector_tasks_commit(c, NULL, NULL);
     connector_status_set(c, CONNECTOR_STOPPED, NULL);

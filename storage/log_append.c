@@ -319,6 +319,8 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
         error = refuse(&p, KAFKA_INVALID_PRODUCER_ID_MAPPING, "producer ids of this range are the broker's own");
     if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = check_open_first(log, &p);
     if (error == KAFKA_NONE && a->origin == APPEND_CLIENT && !a->duplicate) error = admit(&p);
+    if (error == KAFKA_NONE && a->origin == APPEND_CDC && p.size > p.config.max_message_bytes)
+        error = refuse(&p, KAFKA_MESSAGE_TOO_LARGE, "the batch is larger than max.message.bytes");
     if (error == KAFKA_NONE) {
         pthread_mutex_lock(&log->lock);
         int64_t unsynced = atomic_load(&log->log_end) - atomic_load(&log->durable_end);

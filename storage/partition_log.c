@@ -162,6 +162,11 @@ enum kafka_error log_ready(struct partition_log *log)
     return KAFKA_STORAGE_ERROR;
 }
 
+bool partition_log_has_failed(const struct partition_log *log)
+{
+    return atomic_load(&log->failed);
+}
+
 void log_fail(struct partition_log *log)
 {
     atomic_store(&log->failed, true);

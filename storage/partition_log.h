@@ -62,7 +62,8 @@ void log_config_default(struct log_config *c);
 enum append_origin {
     APPEND_CLIENT,   /* Produce: everything is validated */
     APPEND_INTERNAL, /* the broker's own records (offsets, metadata, connect): trusted, one batch or more */
-    APPEND_CDC,      /* an ingest unit: like INTERNAL with producer sequences; held until partition_log_release() */
+    APPEND_CDC,      /* an ingest unit: like INTERNAL with producer sequences and max.message.bytes; held until
+                      partition_log_release() */
 };
 
 struct record_error {
@@ -94,6 +95,9 @@ struct log_append {
  * INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
  * KAFKA_STORAGE_ERROR (disk; the log may refuse writes from now on), NOT_LEADER_OR_FOLLOWER (closed or deleted). */
 enum kafka_error partition_log_append(struct partition_log *log, struct log_append *a) WARN_UNUSED;
+
+/* It takes no writes until the next start: a write or a sync failed so that its file is not known any more. */
+bool partition_log_has_failed(const struct partition_log *log);
 
 struct log_marks {
     int64_t log_start;
