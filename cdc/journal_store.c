@@ -125,6 +125,12 @@ void journal_store_drop(struct journal_store *s, struct stored_journal *stored, 
     pthread_mutex_unlock(&s->lock);
 }
 
+/* With the lock. */
+static void note_durable(struct stored_journal *stored)
+{
+    stored->durable_lsn = journal_has_position(stored->journal) ? journal_confirmed(stored->journal) : 0;
+}
+
 bool journal_store_wants_checkpoint(struct journal_store *s, const struct stored_journal *stored)
 {
     pthread_mutex_lock(&s->lock);
@@ -470,7 +476,7 @@ struct journal_store *journal_store_open(struct broker *broker)
     }
     if (topic_exists(broker)) load_log(s, NULL);
     for (struct stored_journal *j = s->journals; j; j = j->next) {
-        if (!j->failed && recover(j) == 0) j->position = journal_position(j->journal);
+        if (!j->failed && recover(j) == 0) note_durable(j);
         if (j->failed) log_error("cdc", "%s", j->why.text); /* its connector will fail with this text; others run */
     }
     return s;
@@ -515,16 +521,11 @@ bool journal_store_position(struct journal_store *s, const char *name, const cha
 {
     pthread_mutex_lock(&s->lock);
     struct stored_journal *j = by_name(s, name, topic_prefix);
-<<<<<<< HEAD
-    bool known = j && !j->taken && !j->failed && journal_has_position(j->journal);
+    bool known = j && !j->taken && !j->failed && j->durable_lsn != 0;
     if (known) {
-        *ret_durable_lsn = journal_confirmed(j->journal);
+        *ret_durable_lsn = j->durable_lsn;
         *ret_offset = j->mark.told;
     }
-=======
-    bool known = j && !j->taken && !j->failed && j->position.whole_lsn != 0;
-    if (known) *ret_position = j->position;
->>>>>>> 5c2b985 (Damage of the CDC journal fails the connectors that it concerns, not the broker)
     pthread_mutex_unlock(&s->lock);
     return known;
 }
@@ -577,8 +578,7 @@ void journal_store_give(struct journal_store *s, struct stored_journal *stored)
 {
     pthread_mutex_lock(&s->lock);
     stored->taken = false;
-    stored->position =
-        journal_has_position(stored->journal) ? journal_position(stored->journal) : (struct journal_position){0};
+    note_durable(stored);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -588,15 +588,18 @@ int journal_store_begin_anew(struct journal_store *s, struct stored_journal *sto
     disown_all(stored);
     journal_unmake(stored);
     pthread_mutex_lock(&s->lock);
-    stored->producer_id = s->producer_id_next++;
+    stored->producer_id = producer_id_new(s);
     stored->mark = (struct offset_mark){0};
     pthread_mutex_unlock(&s->lock);
     journal_make(s, stored);
-    return recover(stored, err); /* writes the new CONNECTOR record, durable when it returns */
+    if (recover(stored) < 0) *err = stored->why; /* writes the new CONNECTOR record, durable when it returns */
+    return stored->failed;
 }
 
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix)
 {
+    struct err err;
+
     pthread_mutex_lock(&s->lock);
     struct stored_journal *stored = by_name_at_rest(s, name, topic_prefix);
     int r = stored ? 0 : -ENOENT;
@@ -605,18 +608,7 @@ int journal_store_reset(struct journal_store *s, const char *name, const char *t
     pthread_mutex_unlock(&s->lock);
     if (r < 0) return r;
 
-<<<<<<< HEAD
     r = journal_store_begin_anew(s, stored, &err);
-=======
-    /* Another producer id: sequences begin anew, whatever the logs hold of the old one. What was held is shown. */
-    disown_all(stored);
-    journal_unmake(stored);
-    pthread_mutex_lock(&s->lock);
-    stored->producer_id = producer_id_new(s);
-    pthread_mutex_unlock(&s->lock);
-    journal_make(s, stored);
-    r = recover(stored); /* writes the new CONNECTOR record, durable when it returns */
->>>>>>> 5c2b985 (Damage of the CDC journal fails the connectors that it concerns, not the broker)
     journal_store_give(s, stored);
     return r;
 }

@@ -23,12 +23,12 @@ struct stored_journal {
     char *name, *topic_prefix;
     int64_t producer_id;
     bool taken;
-    bool lent;                        /* to another one's thread, which copies it forward: wait for it */
-    bool begun;                       /* while the log is read: there was a record of it */
-    int failed;                       /* -errno of its recovery */
-    struct err why;                   /* .. for people */
-    int64_t needs_offset;             /* the log must keep records from here on */
-    struct journal_position position; /* while it rests */
+    bool lent;            /* to another one's thread, which copies it forward: wait for it */
+    bool begun;           /* while the log is read: there was a record of it */
+    int failed;           /* -errno of its recovery */
+    struct err why;       /* .. for people */
+    int64_t needs_offset; /* the log must keep records from here on */
+    uint64_t durable_lsn; /* while it rests: all before it is durable; 0: no position */
     struct journal_io *io;
     struct journal *journal;
     struct offset_mark mark; /* of the taker, for cdc/offsets.c */
@@ -51,15 +51,10 @@ int journal_store_reload(struct journal_store *s, struct stored_journal *stored,
 /* Where a journal that rests stands: all before *ret_durable_lsn is durable; *ret_offset is its mark's. false: unknown, taken,
  * or it has no position. */
 bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
-<<<<<<< HEAD
                             uint64_t *ret_durable_lsn, struct source_offset *ret_offset);
 /* Forgets all that the taken journal knows: its taker begins as a new connector. */
 int journal_store_begin_anew(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
-/* The same for one that rests. -EBUSY: taken; -ENOENT. */
-=======
-                            struct journal_position *ret_position);
-/* Forgets its position, and what of it is damaged. -EBUSY: taken; -ENOENT. */
->>>>>>> 5c2b985 (Damage of the CDC journal fails the connectors that it concerns, not the broker)
+/* The same for one that rests, and what of it is damaged. -EBUSY: taken; -ENOENT. */
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix) WARN_UNUSED;
 /* This journal keeps the log from being shortened: its taker should write a checkpoint. */
 bool journal_store_wants_checkpoint(struct journal_store *s, const struct stored_journal *stored);

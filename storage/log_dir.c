@@ -347,14 +347,11 @@ static void free_dir(struct log_dir *dir)
     clean_state_done(&dir->clean);
     known_offsets_done(&dir->recovery_points);
     known_offsets_done(&dir->log_starts);
-<<<<<<< HEAD
     known_offsets_done(&dir->clean_ends);
-=======
     for (struct log_failure *f = LIST_FIRST(&dir->failures), *next; f; f = next) {
         next = LIST_NEXT(f, link);
         free(f);
     }
->>>>>>> 5c2b985 (Damage of the CDC journal fails the connectors that it concerns, not the broker)
     pthread_rwlock_destroy(&dir->visibility);
     pthread_mutex_destroy(&dir->lock);
     pthread_mutex_destroy(&dir->checkpoint_lock);
