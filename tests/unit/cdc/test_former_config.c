@@ -28,7 +28,7 @@ Test(former_config, a_replay_finds_the_configuration_that_it_was_begun_with)
     struct err err = ERR_NONE;
 
     scratch_broker_new(&s);
-    cr_assert_eq(journal_store_open(s.broker, &store, &err), 0, "%s", err.text);
+    store = journal_store_open(s.broker);
     cr_assert_eq(journal_store_take(store, "unit", "unit", &stored, &err), 0, "%s", err.text);
     cr_assert_eq(journal_config_change(stored->journal, connector_config_output_hash(a)), 0);
     cr_expect_null(found(stored->journal, b), "a journal from before it was kept");
@@ -36,7 +36,7 @@ Test(former_config, a_replay_finds_the_configuration_that_it_was_begun_with)
     cr_assert_eq(journal_snapshot_end(stored->journal, 100), 0);
     journal_store_close(store);
 
-    cr_assert_eq(journal_store_open(s.broker, &store, &err), 0, "%s", err.text);
+    store = journal_store_open(s.broker);
     cr_assert_eq(journal_store_take(store, "unit", "unit", &stored, &err), 0, "%s", err.text);
     struct pg_connector_config *former = found(stored->journal, b);
     cr_assert_not_null(former);
