@@ -107,11 +107,13 @@ static void clean_one(struct log_dir *dir, struct partition_log *log, const stru
     int64_t begin_ms = clock_mono_ms(dir->clock);
 
     int r = compact_log(log, &limits, clock_wall_ms(dir->clock), &result, &err);
-    if (r == -ECANCELED) return;
+    if (r == -ECANCELED || log->closed) return;
     if (r) {
-        log_error("cleaner", "a log cannot be compacted and is left as it is until the next start: %s", err.text);
+        bool passes = r == -ENOSPC || r == -EDQUOT || r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+        log_error("cleaner", "a log cannot be compacted %s: %s",
+                  passes ? "now, it is tried again" : "and is left as it is until the next start", err.text);
         pthread_mutex_lock(&log->lock);
-        log->uncleanable = true;
+        log->uncleanable = !passes;
         pthread_mutex_unlock(&log->lock);
         return;
     }
@@ -158,7 +160,7 @@ static void *cleaner(void *arg)
     pthread_mutex_lock(&dir->lock);
     while (!sleep_ms(dir, dir->options.cleaner.backoff_ms, true)) {
         pthread_mutex_unlock(&dir->lock);
-        log_dir_clean(dir);
+        if (atomic_load(&dir->serving)) log_dir_clean(dir); /* till then ends may go back */
         pthread_mutex_lock(&dir->lock);
     }
     pthread_mutex_unlock(&dir->lock);

@@ -77,8 +77,7 @@ struct pass {
 
 /* -- what is dirty -- */
 
-/* The first offset that must not be touched: what is not durable yet must not take the place of what is, or a power cut would lose
- * both. Under the lock. */
+/* The first offset that must not be touched. Under the lock. */
 static int64_t untouchable(struct partition_log *log)
 {
     int64_t end = MIN(atomic_load(&log->last_stable), log_trim_limit(log));
@@ -355,14 +354,13 @@ static bool marker_is_spare(struct pass *p, const struct record_batch *b, struct
         free(ongoing);
     }
     if (marker.commit) return !ongoing;
-    for (uint32_t i = 0; i < p->aborted_count; i++) {
-        struct aborted *a = &p->aborted[i];
-        if (a->entry.producer_id != b->producer_id || a->entry.last_offset != record_batch_last_offset(b)) continue;
+    struct aborted *a = aborted_of(p, b); /* the marker is the last batch of its transaction */
+    if (a && a->entry.last_offset == record_batch_last_offset(b)) {
         *ret_kept = a->entry;
         *ret_keep = a->seen;
         return !a->seen;
     }
-    return true;
+    return !ongoing; /* without an entry: as for a commit */
 }
 
 /* A batch of data was met. Returns whether its transaction was aborted. */
@@ -536,6 +534,10 @@ static int rename_output(struct pass *p, int64_t base_offset, bool final)
     char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
 
     for (uint32_t i = 0; i < countof(files); i++) {
+        /* With the .log the others count: they must be there. */
+        bool last = i + 1 == countof(files);
+        int synced = last && !final ? io_sync_dir(io, p->log->dir->fd, log_folder(p->log)) : 0;
+        if (synced) return synced;
         segment_path(p->log, base_offset, final ? files[i].swap : files[i].cleaned, from);
         segment_path(p->log, base_offset, final ? files[i].final : files[i].swap, to);
         int r = io->renameat(p->log->dir->fd, from, to);
@@ -570,7 +572,9 @@ static int swap(struct pass *p, uint32_t first, uint32_t count)
     if (!r) r = rename_output(p, base_offset, true);
     if (r) log_fail(log); /* neither the old files nor the new ones are in place: the next start finishes it */
     pthread_mutex_unlock(&log->lock);
-    return r ? r : io_sync_dir(io, log->dir->fd, log_folder(log));
+    if (!r) r = io_sync_dir(io, log->dir->fd, log_folder(log));
+    if (r) log_fail(log);
+    return r;
 }
 
 /* -- one batch -- */

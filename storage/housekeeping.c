@@ -137,6 +137,7 @@ int log_dir_write_checkpoints(struct log_dir *dir)
         memcpy(name, log->name, log->topic_len);
         name[log->topic_len] = '\0';
         checkpoint_add(&points, name, log->partition, durable);
+        log->start_writing = start;
         if (start > 0) checkpoint_add(&starts, name, log->partition, start);
         int64_t clean = atomic_load(&log->clean_end);
         if (clean > 0) checkpoint_add(&cleans, name, log->partition, clean);
@@ -151,6 +152,11 @@ int log_dir_write_checkpoints(struct log_dir *dir)
     if (!r) r = write_checkpoint(dir, LOG_START_FILE, &starts);
     if (!r && cleaned) r = write_checkpoint(dir, CLEANER_FILE, &cleans);
     if (r && cleaned) atomic_store(&dir->cleaned, true);
+    if (!r) {
+        pthread_mutex_lock(&dir->lock);
+        LIST_FOREACH(log, &dir->logs, link) atomic_store(&log->start_written, log->start_writing);
+        pthread_mutex_unlock(&dir->lock);
+    }
     if (r) atomic_store(&dir->marks_changed, true); /* the next round tries again */
     checkpoint_done(&points);
     checkpoint_done(&starts);

@@ -561,7 +561,8 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
     if (!r && !exists) {
         /* A recovery point that an earlier topic of this name left would make torn tails look like damage. */
         pthread_mutex_lock(&dir->lock);
-        bool stale = dir->forgotten || recovery_point >= 0;
+        bool stale = dir->forgotten || recovery_point >= 0 || log->clean_end >= 0;
+        if (log->clean_end >= 0) atomic_store(&dir->cleaned, true);
         forget_known(dir, topic, log->partition);
         log->clean_end = -1;
         pthread_mutex_unlock(&dir->lock);

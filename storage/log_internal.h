@@ -68,7 +68,8 @@ struct partition_log {
     _Atomic int64_t high_watermark;
     _Atomic int64_t log_end;
     _Atomic int64_t durable_end;
-    _Atomic int64_t clean_end; /* compaction has seen everything below it; -1: not known */
+    _Atomic int64_t start_written; /* the log's start, in its checkpoint */
+    _Atomic int64_t clean_end;     /* compaction has seen everything below it; -1: not known */
     _Atomic int32_t leader_epoch;
     _Atomic uint64_t size; /* [bytes] */
 
@@ -86,6 +87,7 @@ struct partition_log {
     uint32_t rewrites;             /* how often files or offsets were replaced: truncation, compaction */
     uint32_t segments_count;
     uint32_t segments_allocated;
+    int64_t start_writing;       /* what the checkpoint is to say; guarded by checkpoint_lock */
     bool uncleanable;            /* compaction failed: not again until the next start */
     int64_t oldest_timestamp_ms; /* largest of the oldest segment; for retention of what is not loaded; -1: unknown */
     struct config_ref *config;
@@ -249,6 +251,8 @@ int log_scan_segment(struct partition_log *log, struct segment *s, int64_t check
 /* Producers and aborted transactions of the whole log, from the newest snapshot at or below snapshot_max on; snapshots
  * beyond the log's end are removed. Under the lock. Returns 0 or -errno. */
 int log_replay_producers(struct partition_log *log, int64_t snapshot_max) WARN_UNUSED;
+/* Brings the indexes of aborted transactions on disk to what that has found. Under the lock. Returns 0 or -errno. */
+int log_write_aborted(struct partition_log *log) WARN_UNUSED;
 /* Reads the marker of a control batch from its file. Returns 1; 0: none of a transaction; -errno. */
 int log_read_marker(const struct io_ops *io, int fd, uint32_t position, uint32_t size,
                     struct producer_marker *ret_marker) WARN_UNUSED;

@@ -36,6 +36,7 @@ struct folder {
     uint32_t allocated;
     uint32_t swaps_count; /* of what compaction has not finished: they come last in files */
     bool removed;         /* leftovers were */
+    bool live;            /* the log is in use: only look */
 };
 
 static const char *const file_suffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
@@ -62,7 +63,7 @@ static int folder_add(void *arg, const char *name)
 
     /* What was about to be removed, or was never finished. */
     if (ends_with(name, ".deleted") || ends_with(name, ".cleaned") || ends_with(name, ".tmp"))
-        return folder_remove(f, name);
+        return f->live ? 0 : folder_remove(f, name);
     if (strspn(name, "0123456789") != OFFSET_DIGITS) return 0;
     errno = 0;
     int64_t offset = strtoll(name, NULL, 10);
@@ -94,7 +95,7 @@ static int compare_files(const void *a, const void *b)
 
 static int folder_read(struct folder *f, struct partition_log *log)
 {
-    *f = (struct folder){.log = log, .removed = f->removed};
+    *f = (struct folder){.log = log, .removed = f->removed, .live = f->live};
     if (log->unmade) return 0;
     int r = log->dir->io->list(log->dir->fd, log_folder(log), folder_add, f);
     if (f->count) qsort(f->files, f->count, sizeof *f->files, compare_files);
@@ -201,7 +202,7 @@ static int finish_swaps(struct folder *f)
 
 static int folder_list(struct folder *f, struct partition_log *log)
 {
-    f->removed = false;
+    f->removed = f->live = false;
     int r = folder_read(f, log);
     if (r || !f->swaps_count) return r;
     r = finish_swaps(f);
@@ -426,8 +427,8 @@ static int replay_producers(struct partition_log *log, struct folder *f, int64_t
 
 int log_replay_producers(struct partition_log *log, int64_t snapshot_max)
 {
-    struct folder f;
-    int r = folder_list(&f, log);
+    struct folder f = {.live = true}; /* the cleaner may be at work in it */
+    int r = folder_read(&f, log);
     if (!r) r = replay_producers(log, &f, snapshot_max);
     free(f.files);
     return r;
@@ -652,24 +653,26 @@ static int rebuild_missing(struct partition_log *log, const struct folder *f, st
         }
         s->next_offset = next_offset; /* compaction may have taken the last batches */
         if (!r) r = segment_finish_times(s);
-        if (!r) r = segment_write_indexes(s, false);
+        if (!r) r = segment_write_indexes(s, true);
         if (r) return failed(log, r, err);
         segment_close_indexes(s);
-        s->indexes_unsynced = true;
+        s->indexes_unsynced = log->dir_unsynced = true; /* log_load() syncs the folder */
     }
     return 0;
 }
 
-/* What replaying the producers has found of closed segments. Their files must be as durable as the records before the recovery
- * point passes these: a later start would believe what it finds there. */
-static int write_aborted(struct partition_log *log)
+/* What replaying the producers has found. The files of closed segments must be as durable as the records before the recovery point passes
+ * these: a later start would believe what it finds there. What the active one's file holds of an end that is gone goes now. */
+int log_write_aborted(struct partition_log *log)
 {
-    for (uint32_t i = 0; i + 1 < log->segments_count; i++) {
+    for (uint32_t i = 0; i < log->segments_count; i++) {
         struct segment *s = log->segments[i];
-        if (s->aborted.count == s->aborted.written && !s->aborted.shortened) continue;
-        int r = segment_write_aborted(s, false);
+        bool active = i + 1 == log->segments_count;
+        if (!s->aborted.shortened && (active || s->aborted.count == s->aborted.written)) continue;
+        int r = segment_write_aborted(s, true);
         if (r) return r;
-        s->indexes_unsynced = log->dir_unsynced = true;
+        log->dir_unsynced = true;
+        if (!active) s->indexes_unsynced = true;
     }
     return 0;
 }
@@ -735,7 +738,7 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
         }
     }
     r = replay_producers(log, f, snapshot_max);
-    if (!r) r = write_aborted(log);
+    if (!r) r = log_write_aborted(log);
     return r ? failed(log, r, err) : 0;
 }
 

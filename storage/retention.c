@@ -45,9 +45,9 @@ static void move_start(struct partition_log *log, int64_t start)
 }
 
 /* How many leading segments lie below the log's start. Never the active one. Under the lock. */
-static uint32_t trimmed_count(const struct partition_log *log)
+static uint32_t trimmed_count(const struct partition_log *log, int64_t start_max)
 {
-    int64_t start = MIN(atomic_load(&log->log_start), log_trim_limit(log));
+    int64_t start = MIN(MIN(atomic_load(&log->log_start), start_max), log_trim_limit(log));
     uint32_t count = 0;
     while (count + 1 < log->segments_count && log->segments[count]->next_offset <= start) count++;
     return count;
@@ -74,7 +74,7 @@ bool log_retain(struct partition_log *log, int64_t now_ms)
         /* The active segment goes too when its records are old: a new one takes its place first. */
         if (count && count == log->segments_count && log_roll(log)) count--;
         if (count) move_start(log, log->segments[count - 1]->next_offset);
-        trimmed = trimmed_count(log) > 0;
+        trimmed = trimmed_count(log, INT64_MAX) > 0;
     }
     pthread_mutex_unlock(&log->lock);
     return trimmed;
@@ -83,7 +83,9 @@ bool log_retain(struct partition_log *log, int64_t now_ms)
 void log_drop_trimmed(struct partition_log *log)
 {
     pthread_mutex_lock(&log->lock);
-    uint32_t count = log->loaded && !log->closed && !atomic_load(&log->failed) ? trimmed_count(log) : 0;
+    uint32_t count = log->loaded && !log->closed && !atomic_load(&log->failed)
+                         ? trimmed_count(log, atomic_load(&log->start_written))
+                         : 0;
     if (count) {
         log_info("storage", "segments deleted partition=%s count=%u log_start=%" PRId64, log->name, count,
                  atomic_load(&log->log_start));
@@ -101,7 +103,7 @@ enum kafka_error partition_log_delete_records(struct partition_log *log, int64_t
         error = KAFKA_OFFSET_OUT_OF_RANGE;
     if (error == KAFKA_NONE) {
         move_start(log, MIN(before_offset, log_trim_limit(log)));
-        if (trimmed_count(log)) atomic_store(&log->dir->trimmed, true);
+        if (trimmed_count(log, INT64_MAX)) atomic_store(&log->dir->trimmed, true);
         *ret_log_start = atomic_load(&log->log_start);
     }
     pthread_mutex_unlock(&log->lock);
@@ -121,6 +123,8 @@ static int cut_segment(struct partition_log *log, struct segment *s, int64_t off
     header_reader_init(&reader, log->dir->io, file->fd, 0, size);
     r = segment_seek(&reader, 0, offset, &b, &b_size);
     if (r > 0) r = log->dir->io->ftruncate(file->fd, reader.position);
+    /* What was synced and is cut now must not come back. */
+    if (!r) r = log->dir->io->fdatasync(file->fd);
     file_ref_put(file);
     if (r < 0) return r;
     atomic_store(&s->size, reader.position);
@@ -135,7 +139,10 @@ static int truncate_locked(struct partition_log *log, int64_t offset)
 
     atomic_store(&log->durable_end, MIN(offset, atomic_load(&log->durable_end)));
     log->rewrites++;
-    if (log->clean_end > offset) log->clean_end = offset;
+    if (log->clean_end > offset) {
+        log->clean_end = offset;
+        atomic_store(&log->dir->cleaned, true);
+    }
     /* The recovery point must not lie above what is going to be written there, or a torn tail would look like damage. */
     int r = log_dir_write_checkpoints(log->dir);
     if (r) return r;
@@ -149,7 +156,8 @@ static int truncate_locked(struct partition_log *log, int64_t offset)
     struct segment *active = log_active(log);
     if (active) active->aborted_known = false;
     if (active && active->aborted.count) active->aborted.shortened = true;
-    return log_replay_producers(log, active ? active->base_offset : end);
+    r = log_replay_producers(log, active ? active->base_offset : end);
+    return r ? r : log_write_aborted(log);
 }
 
 enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offset)
