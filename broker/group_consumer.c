@@ -349,7 +349,7 @@ enum kafka_error consumer_replace_member(struct consumer_member **member, struct
     struct consumer_member *old = *member;
     struct consumer_group *c = old->group;
     struct consumer_profile profile;
-    AUTO_FREE void *memory = consumer_profile_copy(&old->profile, &profile);
+    void *profile_memory = consumer_profile_copy(&old->profile, &profile);
     AUTO_FREE char *old_id = xstrdup(old->id);
     struct partition_set target = partition_set_copy(&old->target);
     struct consumer_position position = {.state = old->position.state,
@@ -369,6 +369,7 @@ enum kafka_error consumer_replace_member(struct consumer_member **member, struct
     consumer_changes_done(&l);
     partition_set_done(&target);
     consumer_position_done(&position);
+    free(profile_memory);
     return error;
 }
 
