@@ -237,6 +237,7 @@ static void open_all(const char *path)
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
+    log_dir_serve(dir); /* the cleaner waits for it */
 }
 
 static void close_all(void)
