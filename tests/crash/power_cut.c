@@ -6,10 +6,9 @@
  * nothing invented, nothing twice; producers and transactions as the records say. After a kill of the process alone: all
  * that was acknowledged.
  *
- * usage: power_cut [--histories N] [--seed S] [--fault NAME] [--every]
+ * usage: power_cut [--histories N] [--seed S] [--fault NAME | --faults]
  *   --fault NAME  the disk has a fault (a sync that does nothing): a violation is wanted; exit status 0 when there is one
- *   --faults      all of them in turn
- *   --every       one short history, cut at each of its calls in turn */
+ *   --faults      all of them in turn */
 #include "base/log.h"
 #include "tests/lib/log_model.h"
 #include "tests/lib/sim_disk.h"
@@ -228,12 +227,12 @@ static void check_all(struct world *w)
     w->killed = false;
 }
 
-/* One life: from an open directory to its end. cut_after: calls; -1: by chance. */
-static void live(struct world *w, int64_t cut_after, int steps)
+/* One life: from an open directory to its end. */
+static void live(struct world *w)
 {
-    bool cut = cut_after >= 0 || draw(w) % 4, stop = draw(w) % 4 == 0;
-    if (cut) sim_disk_cut_after(cut_after >= 0 ? cut_after : (int64_t)(draw(w) % CUT_CALLS_MAX));
-    for (int i = 0; i < steps && !sim_disk_is_dead(); i++) step(w);
+    bool cut = draw(w) % 4, stop = draw(w) % 4 == 0;
+    if (cut) sim_disk_cut_after((int64_t)(draw(w) % CUT_CALLS_MAX));
+    for (int i = 0; i < STEPS && !sim_disk_is_dead(); i++) step(w);
     if (stop && !sim_disk_is_dead()) stop_cleanly(w);
     else drop_all(w);
     if (w->dir) drop_all(w);
@@ -274,7 +273,7 @@ static void history(uint64_t seed, struct world *total)
     world_init(&w, seed);
     open_all(&w);
     for (int round = 0; round < ROUNDS; round++) {
-        live(&w, -1, STEPS);
+        live(&w);
         open_and_check(&w);
     }
     drop_all(&w);
@@ -286,47 +285,16 @@ static void history(uint64_t seed, struct world *total)
     total->stops += w.stops;
 }
 
-/* The same short life, cut at each of its calls. Returns how many there are. */
-static int64_t every_cut(uint64_t seed)
-{
-    int64_t calls = 0;
-
-    for (int64_t cut = 0;; cut++) {
-        struct world w;
-        world_init(&w, seed);
-        open_all(&w);
-        int64_t before = sim_disk_changes();
-        live(&w, cut, STEPS * 2);
-        (void)before;
-        bool whole = w.stops || !w.cuts;
-        calls = cut;
-        open_and_check(&w);
-        drop_all(&w);
-        for (int i = 0; i < LOGS; i++) log_model_done(&w.models[i]);
-        sim_disk_end();
-        if (whole) break;
-    }
-    return calls;
-}
-
-static int run(uint64_t seed, long histories, bool every)
+static int run(uint64_t seed, long histories)
 {
     struct world total = {0};
-    int64_t points = 0;
 
-    for (long i = 0; i < histories; i++) {
-        if (every) points += every_cut(seed + (uint64_t)i);
-        else history(seed + (uint64_t)i, &total);
-    }
-    if (every)
-        printf("seeds %llu..%llu: %lld crash points, 0 violations\n", (unsigned long long)seed,
-               (unsigned long long)seed + (unsigned long long)histories - 1, (long long)points);
-    else
-        printf("seeds %llu..%llu: %ld histories, %llu power cuts, %llu kills, %llu clean stops, %llu starts, 0 "
-               "violations\n",
-               (unsigned long long)seed, (unsigned long long)seed + (unsigned long long)histories - 1, histories,
-               (unsigned long long)total.cuts, (unsigned long long)total.kills, (unsigned long long)total.stops,
-               (unsigned long long)total.opens);
+    for (long i = 0; i < histories; i++) history(seed + (uint64_t)i, &total);
+    printf(
+        "seeds %llu..%llu: %ld histories, %llu power cuts, %llu kills, %llu clean stops, %llu starts, 0 violations\n",
+        (unsigned long long)seed, (unsigned long long)seed + (unsigned long long)histories - 1, histories,
+        (unsigned long long)total.cuts, (unsigned long long)total.kills, (unsigned long long)total.stops,
+        (unsigned long long)total.opens);
     return 0;
 }
 
@@ -338,7 +306,7 @@ static bool finds(enum sim_disk_fault fault, uint64_t seed, long histories)
     pid_t child = fork();
     if (child == 0) {
         sim_disk_set_fault(fault);
-        exit(run(seed, histories, false));
+        exit(run(seed, histories));
     }
     waitpid(child, &status, 0);
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
@@ -346,13 +314,14 @@ static bool finds(enum sim_disk_fault fault, uint64_t seed, long histories)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"histories", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
-        {"fault", required_argument, NULL, 'f'},     {"faults", no_argument, NULL, 'F'},
-        {"every", no_argument, NULL, 'e'},           {0}};
+    static const struct option options[] = {{"histories", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"fault", required_argument, NULL, 'f'},
+                                            {"faults", no_argument, NULL, 'F'},
+                                            {0}};
     uint64_t seed = (uint64_t)time(NULL);
     long histories = 50;
-    bool every = false, faults = false;
+    bool faults = false;
     const char *fault = NULL;
 
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -360,11 +329,10 @@ int main(int argc, char **argv)
         else if (c == 'n') histories = strtol(optarg, NULL, 10);
         else if (c == 'f') fault = optarg;
         else if (c == 'F') faults = true;
-        else if (c == 'e') every = true;
         else return 2;
     }
     log_level_max = getenv("OTTLA_VERBOSE") ? LOG_INFO : LOG_ERROR;
-    if (!fault && !faults) return run(seed, histories, every);
+    if (!fault && !faults) return run(seed, histories);
     int missed = 0;
     for (int i = 1; i < SIM_DISK_FAULTS; i++) {
         if (fault && strcmp(fault, sim_disk_fault_names[i])) continue;
