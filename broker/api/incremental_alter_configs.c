@@ -1,36 +1,16 @@
 /* IncrementalAlterConfigs, key 44 (KIP-339). Control thread (owns configs). Sets, removes, or changes elements of
  * lists. */
 #include "broker/api/config_edit.h"
-#include "broker/api/doubles.h"
 #include "protocol/api_handlers.h"
 
 #include <stdio.h>
 
 enum operation { OP_SET = 0, OP_DELETE = 1, OP_APPEND = 2, OP_SUBTRACT = 3 };
 
-struct alter {
-    struct api_wait *wait;
-    struct incremental_alter_configs_response *out;
-    struct config_edits *all;
-};
-
-static void committed(void *arg, enum kafka_error error)
-{
-    struct alter *a = arg;
-    for (int32_t i = 0; i < a->out->responses_count; i++) {
-        const struct err *err = &a->all[i].err;
-        a->out->responses[i].error_code = (int16_t)(err->code ? err->code : error);
-        a->out->responses[i].error_message = err->code ? slice_of(err->text)
-                                             : error   ? slice_of(kafka_error_text(error))
-                                                       : SLICE_NULL;
-    }
-    api_wait_done(a->wait);
-}
-
 /* The list in force, on which append and subtract work. */
 static const char *value_now(struct request *rq, const struct config_edits *e, const struct option *row)
 {
-    const struct config_list *own = config_edits_list(rq, e->type, e->name);
+    const struct config_list *own = config_edits_list(rq, e);
     const char *set = own ? config_list_get(own, row->name) : NULL;
     if (set) return set;
     const struct metadata *m = request_metadata(rq);
@@ -72,70 +52,59 @@ static const char *list_edit(struct request *rq, const char *now, const char *ch
     return text;
 }
 
-static enum kafka_error plan_one(struct request *rq, const struct incremental_alter_configs_request_alterable_config *c,
-                                 struct config_edits *e)
+static void plan_one(struct request *rq, const struct incremental_alter_configs_request_alterable_config *c,
+                     struct config_edits *e)
 {
     static const char *const words[] = {"SET", "DELETE", "APPEND", "SUBTRACT"};
-    const char *name = arena_slice_str(&rq->arena, c->name);
-    const char *value = arena_slice_str(&rq->arena, c->value);
-    if (!name || (c->value.ptr && !value))
-        return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
-    if (c->config_operation < OP_SET || c->config_operation > OP_SUBTRACT)
-        return err_set(&e->err, KAFKA_INVALID_REQUEST, "Unknown config operation %d for %s", c->config_operation, name);
-    if (c->config_operation != OP_DELETE && !c->value.ptr)
-        return err_set(&e->err, KAFKA_INVALID_REQUEST, "Null value not supported for : %s", name);
-    if (c->config_operation == OP_APPEND || c->config_operation == OP_SUBTRACT) {
-        const struct topic_option *t = e->type == CONFIG_RESOURCE_TOPIC ? topic_option_find(name) : NULL;
+    struct config_edit *edit = config_edits_add(rq, e, c->name, c->value);
+    if (!edit) return;
+    if (c->config_operation < OP_SET || c->config_operation > OP_SUBTRACT) {
+        err_set(&e->err, KAFKA_INVALID_REQUEST, "Unknown config operation %d for %s", c->config_operation, edit->name);
+    } else if (c->config_operation == OP_DELETE) {
+        edit->value = NULL;
+    } else if (!edit->value) {
+        err_set(&e->err, KAFKA_INVALID_REQUEST, "Null value not supported for : %s", edit->name);
+    } else if (c->config_operation != OP_SET) {
+        const struct topic_option *t = e->type == CONFIG_RESOURCE_TOPIC ? topic_option_find(edit->name) : NULL;
         const struct option *row = t ? &t->option
                                    : e->type == CONFIG_RESOURCE_BROKER
-                                       ? option_find(broker_options, broker_options_count, name)
+                                       ? option_find(broker_options, broker_options_count, edit->name)
                                        : NULL;
-        if (!row || row->type != OPTION_LIST)
-            return err_set(&e->err, KAFKA_INVALID_CONFIG, "Can't %s to key %s because its type is not LIST.",
-                           words[c->config_operation], name);
-        value = list_edit(rq, value_now(rq, e, row), value, c->config_operation == OP_APPEND);
-        if (!value) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
+        if (!row || row->type != OPTION_LIST) {
+            err_set(&e->err, KAFKA_INVALID_CONFIG, "Can't %s to key %s because its type is not LIST.",
+                    words[c->config_operation], edit->name);
+            return;
+        }
+        edit->value = list_edit(rq, value_now(rq, e, row), edit->value, c->config_operation == OP_APPEND);
+        if (!edit->value) err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
     }
-    e->edits[e->count++] = (struct config_edit){.name = name, .value = c->config_operation == OP_DELETE ? NULL : value};
-    return KAFKA_NONE;
 }
 
-static enum kafka_error plan(struct request *rq,
-                             const struct incremental_alter_configs_request_alter_configs_resource *r,
-                             struct config_edits *e)
+static void plan(struct request *rq, struct config_edits *e)
 {
+    const struct incremental_alter_configs_request_alter_configs_resource *r = e->asked;
     int32_t count = MAX(r->configs_count, 0);
-    e->edits = arena_calloc(&rq->arena, (size_t)count + 1, sizeof e->edits[0]);
     struct doubles_key *names = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *names);
-    if (!e->edits || !names) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
-    for (int32_t i = 0; i < count; i++) names[i].name = r->configs[i].name;
-    const uint8_t *doubles = doubles_find(&rq->arena, names, count);
-    if (!doubles) return err_set(&e->err, KAFKA_UNKNOWN_SERVER_ERROR, "the request is too large");
-    for (int32_t i = 0; i < count; i++) {
-        if (doubles[i]) return err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
-        enum kafka_error error = plan_one(rq, &r->configs[i], e);
-        if (error != KAFKA_NONE) return error;
-    }
-    return KAFKA_NONE;
+    for (int32_t i = 0; names && i < count; i++) names[i].name = r->configs[i].name;
+    const uint8_t *doubles = config_edits_begin(rq, e, names, count, 0);
+    for (int32_t i = 0; doubles && i < count && e->err.code == KAFKA_NONE; i++)
+        if (doubles[i]) err_set(&e->err, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
+        else plan_one(rq, &r->configs[i], e);
 }
 
 API_HANDLER(incremental_alter_configs)
 {
     int32_t count = MAX(in->resources_count, 0);
-    struct alter *a = arena_calloc(&rq->arena, 1, sizeof *a);
-    struct config_edits *all = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *all);
-    struct api_wait *w = api_wait_new(rq);
+    struct config_alter *a = config_alter_new(rq, count, plan);
     out->responses = arena_calloc(&rq->arena, (size_t)count + 1, sizeof out->responses[0]);
-    if (!a || !all || !w || !out->responses) return API_CLOSE;
-    *a = (struct alter){.wait = w, .out = out, .all = all};
+    if (!a || !out->responses) return API_CLOSE;
     for (int32_t i = 0; i < count; i++) {
-        all[i].type = out->responses[i].resource_type = in->resources[i].resource_type;
-        all[i].name = out->responses[i].resource_name = in->resources[i].resource_name;
+        const struct incremental_alter_configs_request_alter_configs_resource *r = &in->resources[i];
+        struct incremental_alter_configs_response_alter_configs_resource_response *o =
+            &out->responses[out->responses_count++];
+        o->resource_type = r->resource_type;
+        o->resource_name = r->resource_name;
+        config_alter_add(a, r->resource_type, r->resource_name, r, &o->error_code, &o->error_message);
     }
-    out->responses_count = count;
-    if (!config_edits_check(rq, all, count)) return API_CLOSE;
-    for (int32_t i = 0; i < count; i++)
-        if (all[i].err.code == KAFKA_NONE) (void)plan(rq, &in->resources[i], &all[i]);
-    config_edits_apply(rq, all, count, in->validate_only, committed, a);
-    return api_wait_result(w);
+    return config_alter_run(a, in->validate_only);
 }
