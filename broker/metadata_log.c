@@ -72,6 +72,8 @@ static void append_message(struct batch_builder *builder, int64_t now_ms, struct
     if (!wire_writer_done(&w)) abort(); /* small control objects: as xmalloc() */
     buf_copy_to_bytes(&buf, &bytes);
     if (bytes.failed) abort();
+    /* Kafka's reader of this log (RecordsIterator) takes no record whose time is not its batch's. */
+    if (builder->records_count) now_ms = builder->base_timestamp_ms;
     batch_builder_append(builder, now_ms, key, bytes_slice(&bytes), NULL, 0);
     bytes_done(&bytes);
     buf_done(&buf);

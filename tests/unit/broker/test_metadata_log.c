@@ -176,6 +176,19 @@ Test(metadata_log, the_state_is_the_fold_of_the_records)
     scratch_done(&s);
 }
 
+Test(metadata_log, the_records_of_one_batch_have_one_time)
+{
+    struct batch_builder builder;
+    struct producer_ids_record ids = {.next_producer_id = 5000};
+
+    batch_builder_init(&builder);
+    metadata_log_record(&builder, 5, METADATA_PRODUCER_IDS, &ids);
+    metadata_log_record(&builder, 9, METADATA_PRODUCER_IDS, &ids);
+    cr_assert_eq(builder.base_timestamp_ms, 5);
+    cr_assert_eq(builder.max_timestamp_ms, 5, "Kafka's raft client refuses a log with a time delta other than 0");
+    batch_builder_done(&builder);
+}
+
 Test(metadata_log, a_transaction_counts_whole_or_not_at_all)
 {
     struct scratch s;
