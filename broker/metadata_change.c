@@ -11,6 +11,7 @@
 #include "broker/limits.h"
 #include "broker/metadata_edit.h"
 #include "broker/metadata_log.h"
+#include "broker/metadata_records.h"
 #include "broker/quota.h"
 #include "broker/resource_options.h"
 #include "broker/security.h"
@@ -96,7 +97,7 @@ static void add_partition_record(struct metadata_change *c, struct uuid topic_id
     struct uuid directory_id = log_dir_directory_id(c->broker->dir);
     struct partition_record p;
 
-    metadata_log_partition(&p, topic_id, index, &node_id, &directory_id);
+    partition_record_fill(&p, topic_id, index, &node_id, &directory_id);
     add_record(c, METADATA_PARTITION, &p);
 }
 
@@ -154,11 +155,7 @@ static void add_config_record(struct metadata_change *c, int8_t type, struct sli
                               const char *value)
 {
     struct config_record r;
-    config_record_init(&r);
-    r.resource_type = type;
-    r.resource_name = resource;
-    r.name = slice_of(name);
-    r.value = slice_of(value);
+    config_record_fill(&r, type, resource, name, value);
     add_record(c, METADATA_CONFIG, &r);
 }
 
@@ -238,9 +235,7 @@ enum kafka_error metadata_change_create_topic(struct metadata_change *c, const s
             return error;
         }
         struct topic_record record;
-        topic_record_init(&record);
-        record.name = slice_of(t->name);
-        record.topic_id = t->id;
+        topic_record_fill(&record, t);
         add_record(c, METADATA_TOPIC, &record);
         for (uint32_t i = 0; i < t->config.count; i++)
             add_config_record(c, CONFIG_RESOURCE_TOPIC, slice_of(t->name), t->config.entries[i].name,
@@ -414,9 +409,7 @@ void metadata_change_set_feature(struct metadata_change *c, const char *name, in
     if (metadata_feature_level(c->next, name) == level) return;
     if (!metadata_set_feature(c->next, slice_of(name), level))
         abort(); /* a known name: there is room for all of them */
-    feature_level_record_init(&record);
-    record.name = slice_of(name);
-    record.feature_level = level;
+    feature_level_record_fill(&record, name, level);
     add_record(c, METADATA_FEATURE_LEVEL, &record);
 }
 
@@ -427,15 +420,7 @@ void metadata_change_add_acl(struct metadata_change *c, const struct acl_fields 
 
     for (int32_t i = 0; now && i < now->acls_count; i++)
         if (acl_fields_eq(&now->acls[i]->fields, fields)) return;
-    access_control_entry_record_init(&record);
-    record.id = uuid_random();
-    record.resource_type = fields->resource_type;
-    record.resource_name = fields->resource_name;
-    record.pattern_type = fields->pattern;
-    record.principal = fields->principal;
-    record.host = fields->host;
-    record.operation = fields->operation;
-    record.permission_type = fields->permission;
+    acl_record_fill(&record, uuid_random(), fields);
     add_record(c, METADATA_ACL, &record);
     security_add_to(&c->next->security, record.id, fields);
 }
@@ -452,13 +437,7 @@ void metadata_change_set_scram(struct metadata_change *c, const struct scram_fie
 {
     struct user_scram_credential_record record;
 
-    user_scram_credential_record_init(&record);
-    record.name = fields->user;
-    record.mechanism = fields->mechanism;
-    record.salt = fields->salt;
-    record.stored_key = fields->stored_key;
-    record.server_key = fields->server_key;
-    record.iterations = fields->iterations;
+    scram_record_fill(&record, fields);
     add_record(c, METADATA_SCRAM, &record);
     metadata_set_security(c->next, security_set_scram(c->next->security, fields));
 }
@@ -479,10 +458,7 @@ enum kafka_error metadata_change_producer_ids(struct metadata_change *c, int32_t
     if (c->next->producer_id_next > LOG_PRODUCER_ID_RESERVED_MIN - count) return KAFKA_UNKNOWN_SERVER_ERROR;
     *ret_first = c->next->producer_id_next;
     c->next->producer_id_next += count;
-    producer_ids_record_init(&record);
-    record.broker_id = (int32_t)c->broker->config->node_id;
-    record.broker_epoch = -1;
-    record.next_producer_id = c->next->producer_id_next;
+    producer_ids_record_fill(&record, (int32_t)c->broker->config->node_id, c->next->producer_id_next);
     add_record(c, METADATA_PRODUCER_IDS, &record);
     return KAFKA_NONE;
 }

@@ -1,5 +1,6 @@
 #include "broker/metadata_log.h"
 
+#include "broker/metadata_records.h"
 #include "broker/metadata_snapshot.h"
 #include "broker/quota_store.h"
 #include "broker/security.h"
@@ -185,21 +186,6 @@ void metadata_log_snapshot_footer(struct batch_builder *builder, int64_t now_ms)
     append_control(builder, now_ms, CONTROL_SNAPSHOT_FOOTER, "SnapshotFooterRecord", 0, &footer);
 }
 
-void metadata_log_partition(struct partition_record *r, struct uuid topic_id, int32_t index, int32_t *node_id,
-                            struct uuid *directory_id)
-{
-    partition_record_init(r);
-    r->partition_id = index;
-    r->topic_id = topic_id;
-    r->replicas = r->isr = node_id;
-    r->replicas_count = r->isr_count = 1;
-    r->leader = *node_id;
-    r->leader_epoch = 0;
-    r->partition_epoch = 0;
-    r->directories = directory_id;
-    r->directories_count = 1;
-}
-
 /* -- reading -- */
 
 struct replay {
@@ -291,13 +277,7 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
     }
     case METADATA_ACL: {
         const struct access_control_entry_record *a = message;
-        const struct acl_fields fields = {.resource_name = a->resource_name,
-                                          .principal = a->principal,
-                                          .host = a->host,
-                                          .resource_type = a->resource_type,
-                                          .pattern = a->pattern_type,
-                                          .operation = a->operation,
-                                          .permission = a->permission_type};
+        const struct acl_fields fields = acl_record_fields(a);
         security_add_to(&r->state->security, a->id, &fields);
         return 0;
     }
@@ -308,12 +288,7 @@ static int apply_message(struct replay *r, int16_t type, const void *message)
     }
     case METADATA_SCRAM: {
         const struct user_scram_credential_record *u = message;
-        const struct scram_fields fields = {.user = u->name,
-                                            .salt = u->salt,
-                                            .stored_key = u->stored_key,
-                                            .server_key = u->server_key,
-                                            .iterations = u->iterations,
-                                            .mechanism = u->mechanism};
+        const struct scram_fields fields = scram_record_fields(u);
         metadata_set_security(r->state, security_set_scram(r->state->security, &fields));
         return 0;
     }

@@ -60,9 +60,6 @@ struct log_marks metadata_log_marks(const struct metadata_log *ml);
 void metadata_log_record(struct batch_builder *builder, int64_t now_ms, enum metadata_record_type type,
                          const void *message);
 
-/* Fills the record of a partition whose only replica is this node; r borrows node_id and directory_id. */
-void metadata_log_partition(struct partition_record *r, struct uuid topic_id, int32_t index, int32_t *node_id,
-                            struct uuid *directory_id);
 /* The control records around a snapshot. */
 void metadata_log_snapshot_header(struct batch_builder *builder, int64_t now_ms, int32_t node_id,
                                   struct uuid directory_id);

@@ -2,6 +2,7 @@
 #include "broker/metadata_snapshot.h"
 
 #include "broker/metadata_log.h"
+#include "broker/metadata_records.h"
 #include "broker/quota_store.h"
 #include "broker/security.h"
 
@@ -60,9 +61,7 @@ static void put(struct writer *w, enum metadata_record_type type, const void *me
 static void put_feature(struct writer *w, const char *name, int16_t level)
 {
     struct feature_level_record f;
-    feature_level_record_init(&f);
-    f.name = slice_of(name);
-    f.feature_level = level;
+    feature_level_record_fill(&f, name, level);
     put(w, METADATA_FEATURE_LEVEL, &f);
 }
 
@@ -78,12 +77,8 @@ static void put_features(struct writer *w, const struct metadata *m)
 static void put_configs(struct writer *w, int8_t type, const char *resource, const struct config_list *list)
 {
     struct config_record c;
-    config_record_init(&c);
-    c.resource_type = type;
-    c.resource_name = slice_of(resource);
     for (uint32_t i = 0; i < list->count; i++) {
-        c.name = slice_of(list->entries[i].name);
-        c.value = slice_of(list->entries[i].value);
+        config_record_fill(&c, type, slice_of(resource), list->entries[i].name, list->entries[i].value);
         put(w, METADATA_CONFIG, &c);
     }
 }
@@ -91,13 +86,11 @@ static void put_configs(struct writer *w, int8_t type, const char *resource, con
 static void put_topic(struct writer *w, const struct metadata_topic *t, int32_t node_id, struct uuid directory_id)
 {
     struct topic_record topic;
-    topic_record_init(&topic);
-    topic.name = slice_of(t->name);
-    topic.topic_id = t->id;
+    topic_record_fill(&topic, t);
     put(w, METADATA_TOPIC, &topic);
     for (int32_t i = 0; i < t->partitions_count; i++) {
         struct partition_record p;
-        metadata_log_partition(&p, t->id, i, &node_id, &directory_id);
+        partition_record_fill(&p, t->id, i, &node_id, &directory_id);
         /* What Kafka would append next must not be older than what is there. */
         if (t->partitions[i].log) p.leader_epoch = partition_log_marks(t->partitions[i].log).leader_epoch;
         put(w, METADATA_PARTITION, &p);
@@ -113,29 +106,13 @@ static void put_quota(void *arg, const struct client_quota_record *r)
 static void put_security(struct writer *w, const struct security *s)
 {
     for (int32_t i = 0; s && i < s->acls_count; i++) {
-        const struct acl_fields *f = &s->acls[i]->fields;
         struct access_control_entry_record a;
-        access_control_entry_record_init(&a);
-        a.id = s->acls[i]->id;
-        a.resource_type = f->resource_type;
-        a.resource_name = f->resource_name;
-        a.pattern_type = f->pattern;
-        a.principal = f->principal;
-        a.host = f->host;
-        a.operation = f->operation;
-        a.permission_type = f->permission;
+        acl_record_fill(&a, s->acls[i]->id, &s->acls[i]->fields);
         put(w, METADATA_ACL, &a);
     }
     for (int32_t i = 0; s && i < s->scram_count; i++) {
-        const struct scram_fields *f = &s->scram[i]->fields;
         struct user_scram_credential_record u;
-        user_scram_credential_record_init(&u);
-        u.name = f->user;
-        u.mechanism = f->mechanism;
-        u.salt = f->salt;
-        u.stored_key = f->stored_key;
-        u.server_key = f->server_key;
-        u.iterations = f->iterations;
+        scram_record_fill(&u, &s->scram[i]->fields);
         put(w, METADATA_SCRAM, &u);
     }
 }
@@ -155,9 +132,7 @@ bool metadata_snapshot_write(const struct metadata *m, int32_t node_id, struct u
     quota_records(m->quotas, put_quota, &w);
     if (m->producer_id_next > 0) {
         struct producer_ids_record p;
-        producer_ids_record_init(&p);
-        p.broker_id = node_id;
-        p.next_producer_id = m->producer_id_next;
+        producer_ids_record_fill(&p, node_id, m->producer_id_next);
         put(&w, METADATA_PRODUCER_IDS, &p);
     }
     put_security(&w, m->security);

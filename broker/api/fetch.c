@@ -5,9 +5,8 @@
  *                                                      --deadline--> plan, reply
  * Records leave as file ranges (sendfile); short ones are read into the response. Sizes: KIP-74: max_bytes is for the
  * response, the first batch is returned whole whatever its size. Sessions: KIP-227 (fetch_session.h). */
-#include "broker/api.h"
+#include "broker/api/fetched.h"
 #include "broker/fetch_session.h"
-#include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/purgatory.h"
 #include "broker/state.h"
@@ -193,28 +192,6 @@ static enum kafka_error open_context(struct fetch *f, const struct fetch_request
 
 /* -- planning -- */
 
-static void item_release(struct item *i)
-{
-    log_read_done(&i->read);
-    i->read = (struct log_read){0};
-    block_unref(i->copied);
-    i->copied = NULL;
-}
-
-static enum kafka_error set_records(struct item *i)
-{
-    if (!i->read.file) return KAFKA_NONE;
-    if (i->read.length > FETCH_COPY_BYTES_MAX) {
-        i->data.records =
-            (struct wire_records){.file = i->read.file, .position = i->read.position, .length = i->read.length};
-        return KAFKA_NONE;
-    }
-    i->copied = block_new(i->read.length);
-    if (!i->copied || log_read_bytes(&i->read, i->copied->bytes) < 0) return KAFKA_STORAGE_ERROR;
-    i->data.records = (struct wire_records){.slice = slice_make(i->copied->bytes, i->read.length), .block = i->copied};
-    return KAFKA_NONE;
-}
-
 static bool set_aborted(struct fetch *f, struct item *i)
 {
     struct fetch_response_aborted_transaction *list;
@@ -279,7 +256,7 @@ static enum kafka_error plan_item(struct fetch *f, const struct metadata *m, str
 
 static void item_reset(struct item *i)
 {
-    item_release(i);
+    fetched_release(&i->read, &i->copied);
     fetch_response_partition_data_init(&i->data);
     i->data.partition_index = i->index;
     i->data.high_watermark = i->data.last_stable_offset = i->data.log_start_offset = -1;
@@ -317,8 +294,10 @@ static void plan(struct fetch *f)
     log_dir_visibility_unlock(f->rq->broker->dir);
     /* The disk is read without the lock, which those wait for who publish a unit. */
     for (int32_t k = 0; k < f->items_count; k++) {
-        enum kafka_error error = set_records(&f->items[k]);
-        if (error != KAFKA_NONE) item_fail(f, &f->items[k], error);
+        struct item *i = &f->items[k];
+        if (!i->read.file) continue;
+        enum kafka_error error = fetched_records(&i->read, &i->copied, &i->data.records);
+        if (error != KAFKA_NONE) item_fail(f, i, error);
     }
 }
 
@@ -405,7 +384,7 @@ static void finished(struct request *rq)
 
     purgatory_entry_free(f->waiting);
     f->waiting = NULL;
-    for (int32_t k = 0; k < f->items_count; k++) item_release(&f->items[k]);
+    for (int32_t k = 0; k < f->items_count; k++) fetched_release(&f->items[k].read, &f->items[k].copied);
     if (f->session) fetch_session_give_back(f->session);
     f->session = NULL;
 }

@@ -1,4 +1,5 @@
 /* OffsetCommit, key 8. Control thread (owns groups). Appended first; answered as durability promises. */
+#include "broker/api/commit_item.h"
 #include "broker/api/wait.h"
 #include "broker/group_store.h"
 #include "protocol/api_handlers.h"
@@ -25,20 +26,9 @@ static void durable(void *arg, enum kafka_error error)
     api_wait_done(c->wait);
 }
 
-static enum kafka_error item_check(struct request *rq, const struct metadata *m, struct slice topic, int32_t partition,
-                                   struct slice text)
-{
-    if (!request_authorize(rq, ACL_READ, RESOURCE_TOPIC, topic)) return KAFKA_TOPIC_AUTHORIZATION_FAILED;
-    const struct metadata_topic *t = metadata_topic(m, topic);
-    if (!t || partition < 0 || partition >= t->partitions_count) return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    if (text.len > m->config->offset_metadata_max_bytes) return KAFKA_OFFSET_METADATA_TOO_LARGE;
-    return KAFKA_NONE;
-}
-
 /* Fills items and out; returns how many items there are, or -1: no memory. */
 static int64_t read_request(struct request *rq, const struct offset_commit_request *in, struct commit *c)
 {
-    const struct metadata *m = request_metadata(rq);
     size_t count = 0, at = 0;
     for (int32_t t = 0; t < in->topics_count; t++) count += (size_t)MAX(in->topics[t].partitions_count, 0);
     c->items = arena_calloc(&rq->arena, count + 1, sizeof c->items[0]);
@@ -53,16 +43,9 @@ static int64_t read_request(struct request *rq, const struct offset_commit_reque
         for (int32_t p = 0; p < from->partitions_count; p++) {
             const struct offset_commit_request_partition *part = &from->partitions[p];
             to->partitions[to->partitions_count++].partition_index = part->partition_index;
-            c->items[at++] = (struct offset_commit){
-                .topic = from->name,
-                .partition = part->partition_index,
-                .value = {.offset = part->committed_offset,
-                          .leader_epoch = part->committed_leader_epoch,
-                          .commit_time_ms = rq->now_ms,
-                          .expire_time_ms = in->retention_time_ms >= 0 ? rq->now_ms + in->retention_time_ms : -1,
-                          .metadata = part->committed_metadata.ptr ? part->committed_metadata : SLICE_EMPTY},
-                .error = item_check(rq, m, from->name, part->partition_index, part->committed_metadata),
-            };
+            c->items[at++] = commit_item(rq, from->name, part->partition_index, part->committed_offset,
+                                         part->committed_leader_epoch, part->committed_metadata,
+                                         in->retention_time_ms >= 0 ? rq->now_ms + in->retention_time_ms : -1);
         }
     }
     return (int64_t)count;

@@ -6,6 +6,7 @@
  *                                                                                                          --deadline-->
  * Only what will be sent is acquired: planning reads where records are, acquiring decides which of them.
  * Sessions: share_session.h. Limits: SHARE_FETCH_RECORDS_MAX. Source: Kafka 4.1 DelayedShareFetch, ShareFetchUtils. */
+#include "broker/api/fetched.h"
 #include "broker/api/share_acks.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
@@ -219,14 +220,6 @@ static bool acknowledge_all(struct fetch *f)
 
 /* -- planning -- */
 
-static void release_read(struct item *i)
-{
-    log_read_done(&i->read);
-    i->read = (struct log_read){0};
-    block_unref(i->copied);
-    i->copied = NULL;
-}
-
 static enum kafka_error look_up(struct fetch *f, struct item *i)
 {
     const struct metadata_topic *t = metadata_topic_by_id(request_metadata(f->rq), i->topic_id);
@@ -255,7 +248,7 @@ static enum kafka_error read_item(struct fetch *f, struct item *i, uint32_t size
 
 static void fail(struct fetch *f, struct item *i, enum kafka_error error)
 {
-    release_read(i);
+    fetched_release(&i->read, &i->copied);
     i->live = NULL;
     i->data.error_code = (int16_t)error;
     i->data.error_message = slice_of(kafka_error_text(error));
@@ -273,7 +266,7 @@ static void plan(struct fetch *f)
     f->errors_count = 0;
     for (uint32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];
-        release_read(i);
+        fetched_release(&i->read, &i->copied);
         i->live = NULL;
         i->log = NULL;
         i->data.error_code = KAFKA_NONE;
@@ -384,15 +377,7 @@ static enum kafka_error set_records(struct item *i, const struct batches *b, con
     while (to > from + 1 && b->items[to - 1].base_offset > last->last_offset) to--;
     i->read.position += b->positions[from];
     i->read.length = b->positions[to] - b->positions[from];
-    if (i->read.length > FETCH_COPY_BYTES_MAX) {
-        i->data.records =
-            (struct wire_records){.file = i->read.file, .position = i->read.position, .length = i->read.length};
-        return KAFKA_NONE;
-    }
-    i->copied = block_new(i->read.length);
-    if (!i->copied || log_read_bytes(&i->read, i->copied->bytes) < 0) return KAFKA_STORAGE_ERROR;
-    i->data.records = (struct wire_records){.slice = slice_make(i->copied->bytes, i->read.length), .block = i->copied};
-    return KAFKA_NONE;
+    return fetched_records(&i->read, &i->copied, &i->data.records);
 }
 
 static enum kafka_error set_acquired(struct fetch *f, struct item *i, const struct batches *b,
@@ -426,7 +411,7 @@ static int64_t acquire_item(struct fetch *f, struct item *i, int64_t records_max
         error = set_acquired(f, i, &batches, &list);
     }
     if (error != KAFKA_NONE) fail(f, i, error);
-    else if (!list.count) release_read(i);
+    else if (!list.count) fetched_release(&i->read, &i->copied);
     free(list.items);
     free(batches.items);
     free(batches.positions);
@@ -442,7 +427,7 @@ static void acquire(struct fetch *f)
     for (uint32_t n = 0; n < f->items_count; n++) {
         struct item *i = &f->items[(first + n) % f->items_count];
         if (!i->live || !i->read.file) continue;
-        if (records_max <= 0) release_read(i);
+        if (records_max <= 0) fetched_release(&i->read, &i->copied);
         else records_max -= acquire_item(f, i, records_max);
     }
 }
@@ -506,7 +491,7 @@ static void finished(struct request *rq)
 
     stop_waiting(f);
     durable_waits_forget(&f->waits);
-    for (uint32_t k = 0; k < f->items_count; k++) release_read(&f->items[k]);
+    for (uint32_t k = 0; k < f->items_count; k++) fetched_release(&f->items[k].read, &f->items[k].copied);
 }
 
 /* -- waiting -- */
@@ -522,7 +507,7 @@ static void go_on(struct fetch *f, bool expired)
     } else {
         plan(f);
         if (!expired && !must_answer(f)) {
-            for (uint32_t k = 0; k < f->items_count; k++) release_read(&f->items[k]);
+            for (uint32_t k = 0; k < f->items_count; k++) fetched_release(&f->items[k].read, &f->items[k].copied);
             purgatory_entry_rearm(f->waiting);
             if (!f->waiter.waiting) shares_wait(f->rq->broker, &f->waiter);
             return;
@@ -565,7 +550,7 @@ static bool park(struct fetch *f)
             if (i->live && !i->read.file) mark = MIN(mark, share_partition_fetch_offset(share_live_partition(i->live)));
             purgatory_entry_add(f->waiting, i->log, mark, f->isolation);
         }
-        release_read(i);
+        fetched_release(&i->read, &i->copied);
     }
     f->waiter = (struct share_waiter){.group_id = in->group_id, .wake = group_woken};
     if (!f->limit_reached) shares_wait(f->rq->broker, &f->waiter);

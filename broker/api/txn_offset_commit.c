@@ -1,6 +1,7 @@
 /* TxnOffsetCommit, key 28. Control thread (owns groups and transactions). The commits are appended as a part of the
  * transaction and wait for its marker. v3+: membership is checked (KIP-447). v5: transactions version 2, which adds the
  * group's partition by itself (KIP-890); before, AddOffsetsToTxn must have done it. */
+#include "broker/api/commit_item.h"
 #include "broker/api/wait.h"
 #include "broker/group_store.h"
 #include "broker/txn_store.h"
@@ -67,21 +68,10 @@ static void added(struct txn_call *call, const struct txn_result *result)
     verified(container_of(call, struct commit, call), result->error);
 }
 
-static enum kafka_error item_check(struct request *rq, const struct metadata *m, struct slice topic, int32_t partition,
-                                   struct slice text)
-{
-    if (!request_authorize(rq, ACL_READ, RESOURCE_TOPIC, topic)) return KAFKA_TOPIC_AUTHORIZATION_FAILED;
-    const struct metadata_topic *t = metadata_topic(m, topic);
-    if (!t || partition < 0 || partition >= t->partitions_count) return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    if (text.len > m->config->offset_metadata_max_bytes) return KAFKA_OFFSET_METADATA_TOO_LARGE;
-    return KAFKA_NONE;
-}
-
 /* Fills items and out. *ret_any: something is to be committed. False: no memory. */
 static bool read_request(struct request *rq, struct commit *c, bool *ret_any)
 {
     const struct txn_offset_commit_request *in = c->in;
-    const struct metadata *m = request_metadata(rq);
     size_t count = 0;
     *ret_any = false;
     for (int32_t t = 0; t < in->topics_count; t++) count += (size_t)MAX(in->topics[t].partitions_count, 0);
@@ -98,16 +88,8 @@ static bool read_request(struct request *rq, struct commit *c, bool *ret_any)
             const struct txn_offset_commit_request_partition *part = &from->partitions[p];
             to->partitions[to->partitions_count++].partition_index = part->partition_index;
             struct offset_commit *item = &c->items[c->items_count++];
-            *item = (struct offset_commit){
-                .topic = from->name,
-                .partition = part->partition_index,
-                .value = {.offset = part->committed_offset,
-                          .leader_epoch = part->committed_leader_epoch,
-                          .commit_time_ms = rq->now_ms,
-                          .expire_time_ms = -1,
-                          .metadata = part->committed_metadata.ptr ? part->committed_metadata : SLICE_EMPTY},
-                .error = item_check(rq, m, from->name, part->partition_index, part->committed_metadata),
-            };
+            *item = commit_item(rq, from->name, part->partition_index, part->committed_offset,
+                                part->committed_leader_epoch, part->committed_metadata, -1);
             *ret_any |= item->error == KAFKA_NONE;
         }
     }
