@@ -10,16 +10,20 @@
 #define READ_BYTES        700
 #define RECORD_BYTES_MAX  (1 << 20)
 
+void (*log_model_report)(const char *text);
+
 void log_model_fail(const struct log_model *m, const char *condition, const char *format, ...)
 {
+    char what[400], text[600];
     va_list ap;
 
-    fprintf(stderr, "VIOLATION seed=%llu log=%s: ", (unsigned long long)m->seed,
-            m->log ? partition_log_name(m->log) : "-");
     va_start(ap, format);
-    vfprintf(stderr, format, ap);
+    vsnprintf(what, sizeof what, format, ap);
     va_end(ap);
-    fprintf(stderr, " [%s]\n", condition);
+    snprintf(text, sizeof text, "VIOLATION seed=%llu log=%s: %s [%s]", (unsigned long long)m->seed,
+             m->log ? partition_log_name(m->log) : "-", what, condition);
+    if (log_model_report) log_model_report(text);
+    fprintf(stderr, "%s\n", text);
     abort();
 }
 

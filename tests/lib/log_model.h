@@ -73,6 +73,8 @@ void log_dir_abandon(struct log_dir *dir);
     do                                                                                                                 \
         if (!(condition)) log_model_fail((m), #condition, __VA_ARGS__);                                                \
     while (0)
+/* Takes a violation instead of standard error, and does not return: a framework that keeps what its tests print. NULL: none. */
+extern void (*log_model_report)(const char *text);
 __attribute__((noreturn)) void log_model_fail(const struct log_model *m, const char *condition, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
