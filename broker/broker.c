@@ -80,6 +80,10 @@ static int open_metadata(struct broker *b, struct err *err)
     struct log_cleaner_config cleaner = broker_cleaner_config(m->config);
     log_dir_set_cleaner(b->dir, &cleaner);
     open_logs(b, m);
+    r = log_dir_set_strays_aside(b->dir);
+    if (r)
+        log_error("metadata", "folders of no topic cannot be set aside: %s path=%s", strerror(-r),
+                  log_dir_path(b->dir));
     b->metadata = m;
     quotas_publish(b->quotas, m->quotas);
     b->metadata_head = metadata_ref(m);

@@ -53,6 +53,7 @@ int checkpoint_parse(struct checkpoint *c, char *text)
     int64_t version, count;
 
     checkpoint_done(c);
+    if (!*text) return 0; /* Kafka makes it so, and writes it when there is something to tell */
     if (!take_number(&text, '\n', 0, &version) || !take_number(&text, '\n', INT32_MAX, &count)) return -EBADMSG;
     for (int64_t i = 0; i < count; i++) {
         int64_t partition, offset;

@@ -1,6 +1,6 @@
 /* storage/checkpoint.h: one number per partition in a text file: Kafka's offset checkpoints.
  *
- * Format (Kafka's): lines: version 0, count, then `topic partition offset`. See docs/format-log-dir.md.
+ * Format (Kafka's): lines: version 0, count, then `topic partition offset`; or nothing at all. See docs/format-log-dir.md.
  * Threads: one at a time. */
 #ifndef OTTLA_CHECKPOINT_H
 #define OTTLA_CHECKPOINT_H

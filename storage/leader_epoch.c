@@ -85,6 +85,7 @@ int leader_epochs_parse(struct leader_epochs *e, const char *text)
     int used = 0;
 
     leader_epochs_done(e);
+    if (!*text) return 0; /* as Kafka makes it */
     if (sscanf(text, "%" SCNu32 " %" SCNu32 " %n", &version, &count, &used) < 2 || version != 0 || !used)
         return -EBADMSG;
     text += used;

@@ -286,33 +286,59 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-struct open_names {
-    const char **names; /* sorted */
-    uint32_t count;
+/* What find_unopened() looks for, and where. */
+struct unopened {
+    struct log_dir *dir;
+    const char **known; /* sorted */
+    uint32_t known_count;
+    char **found; /* NULL: the first one ends the listing */
+    uint32_t found_count, found_allocated;
 };
 
-/* Is this a partition's folder that this run has not opened, and so not recovered? Ends the listing. */
+/* Is this a partition's folder that this run does not know? */
 static int find_unopened(void *arg, const char *name)
 {
-    const struct open_names *open = arg;
+    struct unopened *u = arg;
     size_t len = strlen(name), digits = 0;
+    struct stat st;
 
     while (digits < len && name[len - 1 - digits] >= '0' && name[len - 1 - digits] <= '9') digits++;
     if (!digits || digits + 1 >= len || name[len - 1 - digits] != '-') return 0;
-    return !open->count || !bsearch(&name, open->names, open->count, sizeof *open->names, compare_names);
+    if (u->known_count && bsearch(&name, u->known, u->known_count, sizeof *u->known, compare_names)) return 0;
+    if (u->dir->io->fstatat(u->dir->fd, name, &st) || !S_ISDIR(st.st_mode)) return 0;
+    if (!u->found) return 1;
+    if (u->found_count == u->found_allocated) {
+        u->found_allocated *= 2;
+        u->found = xrealloc(u->found, u->found_allocated * sizeof *u->found);
+    }
+    u->found[u->found_count++] = xstrdup(name);
+    return 0;
 }
 
-/* Returns 0; 1: there is a partition's folder that is not open; -errno. No other thread uses the directory. */
+/* with_failed: a log that could not be opened counts as known. Returns what the listing does. */
+static int list_unopened(struct unopened *u, bool with_failed)
+{
+    struct partition_log *log;
+    struct log_failure *f;
+    uint32_t count = u->dir->logs_count;
+
+    LIST_FOREACH(f, &u->dir->failures, link) count++;
+    u->known = xmalloc((count + 1) * sizeof *u->known);
+    LIST_FOREACH(log, &u->dir->logs, link) u->known[u->known_count++] = log->name;
+    LIST_FOREACH(f, &u->dir->failures, link)
+        if (with_failed) u->known[u->known_count++] = f->name;
+    if (u->known_count) qsort(u->known, u->known_count, sizeof *u->known, compare_names);
+    int r = u->dir->io->list(u->dir->fd, ".", find_unopened, u);
+    free(u->known);
+    return r;
+}
+
+/* Returns 0; 1: there is a partition's folder that is not open, and so was not recovered; -errno. No other thread uses the
+ * directory. */
 static int has_unopened(struct log_dir *dir)
 {
-    struct open_names open = {.names = xmalloc((dir->logs_count + 1) * sizeof *open.names)};
-    struct partition_log *log;
-
-    LIST_FOREACH(log, &dir->logs, link) open.names[open.count++] = log->name;
-    if (open.count) qsort(open.names, open.count, sizeof *open.names, compare_names);
-    int r = dir->io->list(dir->fd, ".", find_unopened, &open);
-    free(open.names);
-    return r;
+    struct unopened u = {.dir = dir};
+    return list_unopened(&u, false);
 }
 
 static int open_directory(struct log_dir *dir, struct err *err)
@@ -523,6 +549,37 @@ static int check_folder(struct partition_log *log, bool *ret_exists, struct err 
     r = dir->io->renameat(dir->fd, log->name, aside);
     if (!r) log_warn("storage", "a folder of another topic id is set aside folder=%s as=%s", log->name, aside);
     *ret_exists = false;
+    return r;
+}
+
+int log_dir_set_strays_aside(struct log_dir *dir)
+{
+    struct unopened u = {.dir = dir, .found_allocated = 4};
+    uint32_t count = 0;
+
+    u.found = xmalloc(u.found_allocated * sizeof *u.found);
+    pthread_mutex_lock(&dir->lock);
+    int r = list_unopened(&u, true);
+    for (uint32_t i = 0; i < u.found_count; i++) {
+        char aside[LOG_NAME_BYTES], *name = u.found[i], *dash = strrchr(name, '-');
+        renamed(name, "stray", aside);
+        if (!r) r = dir->io->renameat(dir->fd, name, aside);
+        if (!r) {
+            count++;
+            log_warn("storage",
+                     "a folder of no topic is set aside, remove it when nobody misses what is in it folder=%s as=%s",
+                     name, aside);
+            *dash = '\0';
+            forget_known(dir, name, (int32_t)strtol(dash + 1, NULL, 10));
+            dir->forgotten = true;
+        }
+        free(name);
+    }
+    pthread_mutex_unlock(&dir->lock);
+    free(u.found);
+    if (count) log_dir_note_marks(dir);
+    int synced = count ? dir->io->fsync(dir->fd) : 0;
+    if (!r) r = synced;
     return r;
 }
 

@@ -65,6 +65,10 @@ bool log_dir_was_clean(const struct log_dir *dir); /* the last stop was */
  * with KAFKA_STORAGE_ERROR. Other -errno: err says what to do. */
 int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
                      const struct log_config *config, struct partition_log **ret_log, struct err *err) WARN_UNUSED;
+/* All logs that the metadata knows are open, or were tried: other partitions' folders (Kafka, or a deletion that was cut short, left
+ * them) are renamed to <name>.<hex>-stray, as Kafka does: not served, not removed; each is told. Files and other names are
+ * left alone. Returns 0 or -errno. Before log_dir_serve(). */
+int log_dir_set_strays_aside(struct log_dir *dir) WARN_UNUSED;
 /* Why the log of topic-partition could not be opened or read since the start: the text that log_dir_open_log() gave, or an empty
  * one. */
 void log_dir_failure(struct log_dir *dir, const char *topic, int32_t partition, struct err *ret_why);

@@ -1,6 +1,7 @@
 """What the program says when it starts, and when it cannot: one clear line, status 1, nothing touched."""
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -119,3 +120,53 @@ def test_the_manual_lists_every_option():
 def test_help_and_versions():
     for argument in ["--help", "--version", "--list-apis"]:
         assert subprocess.run([program(), argument], capture_output=True, check=True).stdout
+
+
+def folders(ottla):
+    return sorted(name for name in os.listdir(ottla.data) if os.path.isdir(os.path.join(ottla.data, name)))
+
+
+def records(ottla, topic):
+    return client(ottla, "consume", topic, "--offset", "beginning", "--exit").splitlines()
+
+
+def client(ottla, *arguments, text=None):
+    done = subprocess.run([program(), *arguments, "--bootstrap-server", ottla.bootstrap], input=text, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_folders_of_no_topic_are_set_aside_and_kept(killed):
+    with Ottla() as ottla:
+        client(ottla, "topics", "create", "kept", "--partitions", "2")
+        client(ottla, "produce", "kept", text="one\ntwo\n")
+        ottla.kill() if killed else ottla.stop()
+        known = folders(ottla)
+        left = next(name for name in known if name.startswith("kept-"))
+        # What Kafka or a deletion that was cut short may leave; and what is none of a broker's business.
+        shutil.copytree(os.path.join(ottla.data, left), os.path.join(ottla.data, "left-3"))
+        shutil.copytree(os.path.join(ottla.data, left), os.path.join(ottla.data, "kept-7"))
+        with open(os.path.join(ottla.data, "notes-2"), "w") as f:
+            f.write("a file\n")
+        os.mkdir(os.path.join(ottla.data, "lost+found"))
+        before = {name: open(os.path.join(ottla.data, left, name), "rb").read()
+                  for name in os.listdir(os.path.join(ottla.data, left))}
+
+        ottla.start()
+        strays = [name for name in folders(ottla) if name.endswith("-stray")]
+        assert len(strays) == 2 and set(folders(ottla)) == set(known) | set(strays) | {"lost+found"}
+        for name in strays:
+            assert re.fullmatch(r"(left-3|kept-7)\.[0-9a-f]{32}-stray", name)
+            assert "as=%s" % name in ottla.log()
+            inside = os.path.join(ottla.data, name)
+            assert before == {n: open(os.path.join(inside, n), "rb").read() for n in os.listdir(inside)}
+        # A new topic of that name begins empty, and the old records of the others are there.
+        client(ottla, "topics", "create", "left", "--partitions", "4")
+        assert records(ottla, "left") == [] and sorted(records(ottla, "kept")) == ["one", "two"]
+        # They do not keep a stop from being clean, and the next start finds nothing new.
+        assert ottla.stop() == 0
+        assert os.path.exists(os.path.join(ottla.data, ".kafka_cleanshutdown"))
+        ottla.start()
+        assert [name for name in folders(ottla) if name.endswith("-stray")] == strays

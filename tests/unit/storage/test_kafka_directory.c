@@ -3,6 +3,7 @@
 #include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,4 +90,18 @@ Test(kafka_directory, of_a_real_broker_is_opened_as_it_stands)
         }
         scratch_remove_tree(s.path);
     }
+}
+
+/* Kafka makes its checkpoints as empty files and writes them later: a broker that was killed before leaves them so. */
+Test(kafka_directory, an_empty_checkpoint_holds_no_offsets)
+{
+    struct checkpoint c = {0};
+    struct leader_epochs epochs = {0};
+    char empty[] = "", torn[] = "0\n", counted[] = "0\n1\n";
+    cr_assert_eq(checkpoint_parse(&c, empty), 0);
+    cr_assert_eq(c.count, 0);
+    cr_assert_eq(leader_epochs_parse(&epochs, empty), 0);
+    cr_assert_eq(epochs.count, 0);
+    cr_assert_eq(checkpoint_parse(&c, torn), -EBADMSG);
+    cr_assert_eq(checkpoint_parse(&c, counted), -EBADMSG);
 }
