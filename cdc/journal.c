@@ -438,13 +438,17 @@ int journal_unit_end(struct journal *j, struct journal_position at)
     return 0;
 }
 
+bool journal_may_checkpoint(const struct journal *j)
+{
+    if (j->failed) return false;
+    return j->checkpoint_offset >= 0 || (!j->snapshot && journal_has_position(j) && !j->position.part_lsn &&
+                                         j->journalled_whole && !any_touched(j) && !journal_is_ahead(j));
+}
+
 int journal_checkpoint(struct journal *j)
 {
     if (j->failed) return j->failed;
-    if (j->checkpoint_offset >= 0 || j->snapshot || !journal_has_position(j) || j->position.part_lsn ||
-        !j->journalled_whole || any_touched(j) || journal_is_ahead(j))
-        return 0;
-    return checkpoint(j);
+    return j->checkpoint_offset >= 0 || !journal_may_checkpoint(j) ? 0 : checkpoint(j);
 }
 
 int journal_config_change(struct journal *j, uint64_t config_hash)

@@ -178,6 +178,8 @@ uint64_t journal_config_hash(const struct journal *j); /* that applies at the po
 bool journal_is_ahead(const struct journal *j);
 /* Copies what is needed to the journal's end, so that the older part may go; nothing when that cannot be done now. */
 int journal_checkpoint(struct journal *j) WARN_UNUSED;
+/* It can be done now, or was and is on its way to the disk. */
+bool journal_may_checkpoint(const struct journal *j);
 void journal_set_strict(struct journal *j, bool strict);
 /* Another output configuration applies from the position on; durable when it returns, so that all records behind the position
  * that recovery finds were written with its configuration. -EBUSY: a replay is due, which only the former one can finish. */

@@ -100,28 +100,36 @@ static void shorten(struct journal_store *s)
         log_warn("cdc", "the journal's start could not be moved offset=%lld", (long long)start);
 }
 
-void journal_store_drop(struct journal_store *s, struct stored_journal *stored, int64_t before_offset)
+/* Does it rest, keep the log long, and can that be changed? With the lock: nobody works on a journal that rests. */
+static bool wants_copy(const struct journal_store *s, const struct stored_journal *j)
 {
-    struct stored_journal *resting = NULL;
+    return !j->taken && !j->lent && !j->failed && s->log_end - j->needs_offset > LOG_RECORDS_WANTED &&
+           journal_may_checkpoint(j->journal);
+}
 
-    pthread_mutex_lock(&s->lock);
-    stored->needs_offset = before_offset;
-    shorten(s);
-    for (struct stored_journal *j = s->journals; j && !resting; j = j->next)
-        if (!j->taken && !j->lent && !j->failed && s->log_end - j->needs_offset > LOG_RECORDS_WANTED) resting = j;
-    if (resting) resting->lent = true;
+/* Copies a resting journal forward. With the lock, which is given up meanwhile: until then a taker waits. */
+static void copy_forward(struct journal_store *s, struct stored_journal *resting)
+{
+    resting->lent = true;
     pthread_mutex_unlock(&s->lock);
-    if (!resting) return;
-
-    /* Its checkpoint ends in journal_store_drop() for itself, which may find the next one. */
     int r = journal_checkpoint(resting->journal);
-    if (r == 0) r = journal_drain(resting->journal);
+    if (r == 0) r = journal_drain(resting->journal); /* ends in journal_store_drop() for itself */
     pthread_mutex_lock(&s->lock);
     resting->failed = r;
     if (r < 0)
         err_set(&resting->why, r, "connector %s: its journal could not be copied: %s", resting->name, strerror(-r));
     resting->lent = false;
     pthread_cond_broadcast(&s->returned);
+}
+
+void journal_store_drop(struct journal_store *s, struct stored_journal *stored, int64_t before_offset)
+{
+    pthread_mutex_lock(&s->lock);
+    stored->needs_offset = before_offset;
+    shorten(s);
+    /* Journals are never taken off the list. Who copies one forward goes through them: not the copy's own end. */
+    for (struct stored_journal *j = stored->lent ? NULL : s->journals; j; j = j->next)
+        if (wants_copy(s, j)) copy_forward(s, j);
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -1,4 +1,4 @@
-/* connect/herder_internal.h: the herder from the inside: shared by herder.c (what is wanted, life), herder_told.c
+/* connect/herder_internal.h: the herder from the inside: shared by herder.c (what is wanted, life), herder_outbox.c
  * (statuses and other records that nobody waits for), herder_reconcile.c (what runs) and herder_read.c (JSON for
  * reads).
  *
@@ -91,7 +91,7 @@ void connector_topics_clear(struct connector *c);
 const struct connector_class *connector_class_of(const struct herder *h, const json_t *config);
 const char *connector_version_of(const struct herder *h, const json_t *config);
 
-/* -- herder_told.c: lock held, but for herder_offset_read(), write and flush -- */
+/* -- herder_outbox.c: lock held, but for herder_offset_read(), write and flush -- */
 
 /* A change of the connector's state, or of its task's; nothing happens when it is the same. trace: NULL unless FAILED.
  */

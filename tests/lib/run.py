@@ -233,16 +233,27 @@ def part_asan(run):
 
 
 def part_race(run):
+    """ThreadSanitizer over what threads share: stress programs, and a broker with a connector that is killed and restarted."""
     build = "build-tsan"
     if not run.configure(build, ["-Db_sanitize=thread", "-Dclients=disabled", "-Dunit=disabled", "-Db_lundef=false"]):
         return
     with tempfile.TemporaryDirectory() as folder:
         run.meson(build, ["race"], sanitizer_environment(folder), 5)
+        kills, restarts = (40, 4) if run.long else (6, 1)
+        text = run.command("%d kills, %d PostgreSQL restarts" % (kills, restarts),
+                           ["/usr/bin/python3", "tests/crash/kill_cdc.py", "--kills", str(kills), "--restarts", str(restarts)], 1800,
+                           dict(sanitizer_environment(folder), OTTLA_BUILD=build))
+        for line in text.splitlines()[-2:]:
+            run.figure(line)
         found = reports(folder)
         if found:
             run.fail("thread sanitizer reports", "\n".join(open(f).read()[:3000] for f in found[:3]))
         else:
             run.ok("no thread sanitizer report")
+    with tempfile.TemporaryDirectory() as folder:
+        call([os.path.join(build, "tests", "race", "deliberate_race")], 60, sanitizer_environment(folder))
+        text = "".join(open(f).read() for f in reports(folder))
+        run.ok("a deliberate race is seen") if "data race" in text else run.fail("a deliberate race is seen", text)
 
 
 def part_fuzz(run):

@@ -326,3 +326,37 @@ Test(journal_store, a_journal_that_is_copied_forward_is_waited_for)
     journal_store_close(t.store);
     scratch_broker_done(&s);
 }
+
+static void write_of_nobody(struct journal_store *store, int records, int64_t *ret_offset)
+{
+    uint8_t key[JOURNAL_KEY_BYTES];
+
+    journal_key_write(key, JOURNAL_UNIT, 99);
+    for (int i = 0; i < records; i++)
+        cr_assert_eq(journal_store_write(store, slice_make(key, sizeof key), SLICE("v"), ret_offset), 0);
+}
+
+Test(journal_store, one_that_cannot_be_copied_forward_does_not_keep_others_from_it)
+{
+    struct pair p;
+    struct stored_journal *runs;
+    struct err err = ERR_NONE;
+    int64_t offset = 0;
+
+    pair_new(&p);
+    cr_assert_eq(journal_snapshot_end(p.a->journal, 100), 0);
+    cr_assert_eq(journal_snapshot_end(p.b->journal, 100), 0);
+    half_transaction(p.b, shared_topic(&p, p.b), 3);
+    journal_store_give(p.store, p.a);
+    journal_store_give(p.store, p.b);
+    cr_assert_eq(journal_store_take(p.store, "runs", "p", &runs, &err), 0);
+    write_of_nobody(p.store, RECORDS_WANTED, &offset);
+    int64_t a_before = p.a->needs_offset, b_before = p.b->needs_offset;
+
+    journal_store_drop(p.store, runs, offset);
+    cr_expect_gt(p.a->needs_offset, a_before);
+    cr_expect_eq(p.b->needs_offset, b_before, "half a transaction stands in no full record");
+    cr_expect_eq(p.a->failed, 0);
+    cr_expect_eq(p.b->failed, 0);
+    pair_done(&p);
+}

@@ -1,4 +1,4 @@
-/* connect/herder_told.c: what connectors told, and its records: put into an outbox in the order of their making,
+/* connect/herder_outbox.c: what connectors told, and its records: put into an outbox in the order of their making,
  * written by whoever holds no lock; nobody waits for them.
  *
  * Invariants: the records of one key are written in the order in which they were made (the outbox is emptied under
@@ -18,7 +18,7 @@ void herder_outbox_put(struct herder *h, struct connect_record record)
     STAILQ_INSERT_TAIL(&h->outbox, o, link);
 }
 
-static void told_set(enum connector_state *state, char **trace, enum connector_state new_state, const char *new_trace)
+static void state_set(enum connector_state *state, char **trace, enum connector_state new_state, const char *new_trace)
 {
     char *copy = new_trace ? xstrdup(new_trace) : NULL;
 
@@ -45,7 +45,7 @@ void connector_status_set(struct connector *c, enum connector_state state, const
     } else if (state != CONNECTOR_FAILED) {
         return;
     }
-    told_set(&c->state, &c->trace, state, trace);
+    state_set(&c->state, &c->trace, state, trace);
     c->has_status = true;
     status_record(c, -1);
 }
@@ -58,7 +58,7 @@ void connector_task_set(struct connector *c, enum connector_state state, const c
     } else if (state != CONNECTOR_FAILED) {
         return;
     }
-    told_set(&c->task_state, &c->task_trace, state, trace);
+    state_set(&c->task_state, &c->task_trace, state, trace);
     c->has_task = true;
     status_record(c, 0);
 }
@@ -72,7 +72,7 @@ void connector_task_clear(struct connector *c)
 {
     if (!c->has_task) return;
     c->has_task = false;
-    told_set(&c->task_state, &c->task_trace, CONNECTOR_UNASSIGNED, NULL);
+    state_set(&c->task_state, &c->task_trace, CONNECTOR_UNASSIGNED, NULL);
     connector_status_removed(c, 0);
 }
 
