@@ -1,6 +1,6 @@
 /* tests/crash/journal_connector.c: see journal_world.h. The connector over the real journal code: snapshot, stream, versions of tables,
  * units, rounds, recovery. */
-#include "journal_world.h"
+#include "tests/crash/journal_world.h"
 
 #include <errno.h>
 #include <string.h>

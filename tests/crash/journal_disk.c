@@ -1,6 +1,6 @@
 /* tests/crash/journal_disk.c: see journal_world.h. What the real journal code stands on: its operations over the world's logs, and syncs
  * that reach the disk in any order. */
-#include "journal_world.h"
+#include "tests/crash/journal_world.h"
 
 #include <stdio.h>
 #include <string.h>

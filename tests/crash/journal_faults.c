@@ -1,6 +1,6 @@
 /* tests/crash/journal_faults.c: see journal_world.h. What happens to the world: other writers, retention, compaction, topics that are
  * deleted and made again; kills, power cuts, a failed sync. */
-#include "journal_world.h"
+#include "tests/crash/journal_world.h"
 
 #include <string.h>
 

@@ -11,7 +11,7 @@
  *   journal_model --without                        each rule (or pair) off in turn: a violation must be found
  *   journal_model --off NAME[,NAME] ...            the same with rules off;  --trace: tell the history
  * The world and its parts: journal_world.h. One thread. */
-#include "journal_world.h"
+#include "tests/crash/journal_world.h"
 
 #include <getopt.h>
 #include <inttypes.h>

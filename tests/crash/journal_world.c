@@ -1,5 +1,5 @@
 /* tests/crash/journal_world.c: see journal_world.h. */
-#include "journal_world.h"
+#include "tests/crash/journal_world.h"
 
 #include <stdarg.h>
 #include <stdio.h>
