@@ -50,22 +50,32 @@ static bool add_topic(struct request *rq, const struct metadata_request *in, con
     return out->name.ptr && add_partitions(rq, t, out);
 }
 
+/* A topic that is asked for by its id has no name: clients send none (null) or an empty one beside the id. */
+static struct slice asked_name(const struct metadata_request_topic *asked)
+{
+    return uuid_is_zero(asked->topic_id) ? asked->name : SLICE_NULL;
+}
+
 static void add_unknown(struct request *rq, const struct metadata_request *in,
                         const struct metadata_request_topic *asked, enum kafka_error error,
                         struct metadata_response_topic *out)
 {
+    struct slice name = asked_name(asked);
+
     metadata_response_topic_init(out);
-    out->name = asked->name;
+    out->name = name;
     out->topic_id = asked->topic_id;
     out->error_code = (int16_t)error;
-    out->is_internal = topic_name_is_internal(asked->name);
-    if (in->include_topic_authorized_operations && !slice_is_null(asked->name))
-        out->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, asked->name);
+    out->is_internal = topic_name_is_internal(name);
+    if (in->include_topic_authorized_operations && !slice_is_null(name))
+        out->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, name);
 }
 
 static const struct metadata_topic *asked_topic(const struct metadata *m, const struct metadata_request_topic *asked)
 {
-    return slice_is_null(asked->name) ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, asked->name);
+    struct slice name = asked_name(asked);
+
+    return slice_is_null(name) ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, name);
 }
 
 static bool asks_for_all(const struct request *rq, const struct metadata_request *in)
@@ -83,7 +93,7 @@ static bool add_topics(struct request *rq, const struct metadata_request *in, st
     if (!out->topics) return false;
     for (int32_t i = 0; i < count; i++) {
         const struct metadata_topic *t = all ? m->topics[i] : asked_topic(m, &in->topics[i]);
-        struct slice name = t ? slice_of(t->name) : in->topics[i].name;
+        struct slice name = t ? slice_of(t->name) : asked_name(&in->topics[i]);
         bool allowed = slice_is_null(name) || request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name);
         if (all && !allowed) continue;
         struct metadata_response_topic *o = &out->topics[out->topics_count++];
@@ -92,9 +102,9 @@ static bool add_topics(struct request *rq, const struct metadata_request *in, st
             continue;
         }
         const struct metadata_request_topic *asked = &in->topics[i];
-        enum kafka_error error = !allowed                     ? KAFKA_TOPIC_AUTHORIZATION_FAILED
-                                 : slice_is_null(asked->name) ? KAFKA_UNKNOWN_TOPIC_ID
-                                                              : topic_name_check(asked->name, NULL);
+        enum kafka_error error = !allowed              ? KAFKA_TOPIC_AUTHORIZATION_FAILED
+                                 : slice_is_null(name) ? KAFKA_UNKNOWN_TOPIC_ID
+                                                       : topic_name_check(name, NULL);
         add_unknown(rq, in, asked, error == KAFKA_NONE ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : error, o);
     }
     return true;
@@ -147,10 +157,11 @@ static void created(void *arg, enum kafka_error error, const char *text) /* cont
 
 static bool wants_creation(struct request *rq, const struct metadata_request_topic *asked)
 {
-    return !slice_is_null(asked->name) && !topic_name_is_internal(asked->name) &&
-           !metadata_topic(request_metadata(rq), asked->name) && topic_name_check(asked->name, NULL) == KAFKA_NONE &&
-           request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, asked->name) &&
-           (request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name) ||
+    struct slice name = asked_name(asked);
+
+    return !slice_is_null(name) && !topic_name_is_internal(name) && !metadata_topic(request_metadata(rq), name) &&
+           topic_name_check(name, NULL) == KAFKA_NONE && request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name) &&
+           (request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, name) ||
             request_authorize(rq, ACL_CREATE, RESOURCE_CLUSTER, SLICE("kafka-cluster")));
 }
 

@@ -154,3 +154,5 @@ def go_driver(driver):
 
 row("franz-go, kadm", "records codecs offsets groups cooperative transactions admin")(go_driver("franz"))
 row("sarama", "records codecs versions offsets groups idempotence transactions admin")(go_driver("sarama"))
+
+import java_rows  # noqa: E402, F401 (registers its rows; it uses what stands above)

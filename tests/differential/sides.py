@@ -122,7 +122,7 @@ class Side:
 class Kafka:
     """One node of the real broker in a folder of its own; COMMON and what makes it quick to start and to stop."""
 
-    def __init__(self):
+    def __init__(self, heap="768m"):
         path = clients.jars("kafka41")
         self.folder = tempfile.mkdtemp(prefix="ottla-differential-kafka-")
         self.port, controller = free_port(), free_port()
@@ -137,7 +137,7 @@ class Kafka:
         file = os.path.join(self.folder, "server.properties")
         with open(file, "w") as f:
             f.writelines("%s=%s\n" % pair for pair in settings.items())
-        program = clients.java_program(path, "768m")
+        program = clients.java_program(path, heap)
         subprocess.run(program + ["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", file,
                                   "--feature", "eligible.leader.replicas.version=0"],
                        check=True, stdout=subprocess.DEVNULL)

@@ -3,10 +3,13 @@ import pytest
 
 from lib import wire as w
 from lib.ottla import Ottla
+from lib.wait import until
 
+METADATA, FIND_COORDINATOR, INIT_PRODUCER_ID, LIST_TRANSACTIONS = 3, 10, 22, 66
 CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS, ELECT, REASSIGN, LIST_REASSIGNMENTS = 19, 20, 37, 43, 45, 46
 QUORUM, FEATURES, CLUSTER, PRODUCERS, TRANSACTIONS, TOPIC_PARTITIONS = 55, 57, 60, 61, 65, 75
 NO_ID = b"\0" * 16
+INVALID_REGULAR_EXPRESSION = 128
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +206,47 @@ def test_producers_and_transactions_that_are_not_there(client):
     r.i32()
     told = r.carray(lambda: (r.cstring(), r.carray(lambda: (r.i32(), r.i16(), r.cstring(), r.carray(lambda: None), r.tags())), r.tags()))
     assert [(name, rows[0][1:3]) for name, rows, _ in told] == [("t", (3, None)), ("absent", (3, "This server does not host this topic-partition."))]
+
+
+def metadata_by_id(c, topic_id, name):
+    r = c.ask(METADATA, 12, w.carray([topic_id + w.cstring(name) + w.NO_TAGS]) + w.i8(0) + w.i8(0) + w.NO_TAGS, flexible=True)
+    r.i32()
+    r.carray(lambda: (r.i32(), r.cstring(), r.i32(), r.cstring(), r.tags()))
+    r.cstring()
+    r.i32()
+
+    def partition():
+        return r.i16(), r.i32(), r.i32(), r.i32(), r.carray(r.i32), r.carray(r.i32), r.carray(r.i32), r.tags()
+    [found] = r.carray(lambda: (r.i16(), r.cstring(), r.take(16), r.i8(), r.carray(partition), r.i32(), r.tags()))
+    return found[0], found[1], found[2]
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_topic_is_found_by_its_id_whatever_name_stands_beside_it(client, name):
+    """Java's client sends an empty name, others none."""
+    r = client.ask(METADATA, 12, w.carray([NO_ID + w.cstring("t") + w.NO_TAGS]) + w.i8(0) + w.i8(0) + w.NO_TAGS, flexible=True)
+    at = r.data.index(b"\x02t") + 2
+    topic_id = r.data[at:at + 16]
+    assert metadata_by_id(client, topic_id, name) == (0, "t", topic_id)
+    assert metadata_by_id(client, b"\1" * 16, name) == (100, None, b"\1" * 16)
+
+
+def test_transactions_are_listed_by_a_pattern_of_their_id(client):
+    def listed(pattern):
+        r = client.ask(LIST_TRANSACTIONS, 2, w.carray([]) + w.carray([]) + w.i64(-1) + w.cstring(pattern) + w.NO_TAGS, flexible=True)
+        r.i32()
+        error = r.i16()
+        r.carray(r.cstring)
+        return error, sorted(row[0] for row in r.carray(lambda: (r.cstring(), r.i64(), r.cstring(), r.tags())))
+
+    def made(transactional_id):
+        r = client.ask(INIT_PRODUCER_ID, 4, w.cstring(transactional_id) + w.i32(10000) + w.i64(-1) + w.i16(-1) + w.NO_TAGS, flexible=True)
+        r.i32()
+        return r.i16()
+    client.ask(FIND_COORDINATOR, 4, w.i8(1) + w.carray([w.cstring("bank-1")]) + w.NO_TAGS, flexible=True)  # makes the topic of their state
+    for transactional_id in ("bank-1", "bank-2", "shop-1"):
+        until("%s is made" % transactional_id, lambda: made(transactional_id) == 0, 20, 0.05)
+    assert listed("bank-.*") == (0, ["bank-1", "bank-2"])
+    assert listed("bank") == (0, []), "the whole id has to match"
+    assert listed(None) == listed("") == (0, ["bank-1", "bank-2", "shop-1"])
+    assert listed("((") == (INVALID_REGULAR_EXPRESSION, [])
