@@ -120,6 +120,11 @@ struct mailbox *request_mailbox(const struct request *rq);
  * id. */
 uint64_t request_watch_connection(struct request *rq);
 
+/* What the client said of its library (ApiVersions), and who it is for its metrics (telemetry.h). Network thread. */
+void request_set_software(struct request *rq, struct slice name, struct slice version);
+struct telemetry_client;
+void request_telemetry_client(struct request *rq, struct telemetry_client *ret);
+
 /* The address of this broker for this client: advertised.listeners, else the address on which the client reached us.
  * host lives as long as the request. */
 void request_advertised(const struct request *rq, struct slice *ret_host, int32_t *ret_port);

@@ -12,6 +12,7 @@
 #include "broker/quota.h"
 #include "broker/share_store.h"
 #include "broker/state.h"
+#include "broker/telemetry.h"
 #include "broker/txn_store.h"
 #include "protocol/batch_builder.h"
 #include "storage/log_dir.h"
@@ -128,6 +129,7 @@ static void dismantle(struct broker *b, bool loops_ended)
     if (b->control_loop) ev_loop_destroy(b->control_loop);
     fetch_sessions_free(b->fetch_sessions);
     quotas_free(b->quotas);
+    telemetry_free(b->telemetry);
     pthread_mutex_destroy(&b->metadata_lock);
     broker_config_free(b->config);
     free(b);
@@ -146,6 +148,7 @@ int broker_open(struct broker_config *config, struct broker **ret_broker, struct
     LIST_INIT(&b->watches);
     b->fetch_sessions = fetch_sessions_new(config->max_incremental_fetch_session_cache_slots);
     b->quotas = quotas_new(config);
+    b->telemetry = telemetry_new();
 
     /* The ports first: when one is in use, the data directory is not touched. */
     r = network_bind(b, &b->network, err);
@@ -234,6 +237,11 @@ void broker_close(struct broker *b)
 }
 
 /* -- what others ask for -- */
+
+void broker_write_metrics(struct broker *b, struct bytes *out)
+{
+    telemetry_write(b->telemetry, clock_mono_ms(b->clock), out);
+}
 
 const char *broker_address(const struct broker *b)
 {

@@ -8,6 +8,7 @@
 #ifndef OTTLA_BROKER_H
 #define OTTLA_BROKER_H
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "broker/config.h"
 #include "broker/metadata.h"
@@ -33,6 +34,9 @@ const char *broker_address(const struct broker *b);
 const struct broker_config *broker_config(const struct broker *b);
 struct log_dir *broker_log_dir(const struct broker *b);
 const char *broker_cluster_id(const struct broker *b);
+
+/* Appends what there is to measure in Prometheus' text format 0.0.4. Any thread, while the broker is open. */
+void broker_write_metrics(struct broker *b, struct bytes *out);
 
 /* -- the control thread -- */
 

@@ -269,6 +269,13 @@ const struct option broker_options[] = {
     {"allow.everyone.if.no.acl.found", OPTION_BOOL, NULL, "false", ANY, NULL, OPTION_INTERNAL,
      FIELD(allow_everyone_if_no_acl_found), "What the authorizer says about a resource without any access rule."},
 
+    /* metrics */
+    {"telemetry.max.bytes", OPTION_INT, "bytes", "1048576", 1, INT_MAX_BOUND, NULL, 0, FIELD(telemetry_max_bytes),
+     "Size of the metrics that a client may push at once (KIP-714), as they come: compressed."},
+    {"metrics.listeners", OPTION_LIST, NULL, "", ANY, NULL, 0, FIELD(metrics_listeners),
+     "Address at which Prometheus reads metrics, at the path /metrics: http://127.0.0.1:9308; port 0 is any free one. "
+     "Empty: none."},
+
     /* connect */
     {"connect.listeners", OPTION_LIST, NULL, "http://127.0.0.1:8083", ANY, NULL, 0, FIELD(connect_listeners),
      "Address of Kafka Connect's REST interface; port 0 is any free one. Empty: none."},

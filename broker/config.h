@@ -170,7 +170,9 @@ struct broker_config {
     char *authorizer_class_name; /* "": none */
     char *super_users;
     bool allow_everyone_if_no_acl_found;
-    /* connect, cdc: read by those rooms */
+    int64_t telemetry_max_bytes;
+    /* connect, cdc, tools: read by those rooms */
+    char *metrics_listeners;
     char *connect_listeners;
     char *connect_debezium_version;
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "broker/api.h"
 #include "broker/limits.h"
+#include "broker/telemetry.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -144,8 +145,11 @@ static void connection_free(struct connection *c)
     struct loop *l = c->loop;
 
     tell_gone(c);
+    if (c->pushes_telemetry) telemetry_disconnected(l->network->broker->telemetry, c->id);
     TAILQ_REMOVE(&l->connections, c, link);
     network_connection_gone(l, c->address);
+    free(c->software_name);
+    free(c->software_version);
     free(c);
     if (l->stopping && TAILQ_EMPTY(&l->connections)) ev_break(l->ev, EVBREAK_ALL);
 }

@@ -107,6 +107,31 @@
 /* How often the head of the log of share groups is looked at: Kafka's share.coordinator.state.topic.prune.interval.ms. */
 #define SHARE_PRUNE_INTERVAL_MS 300000
 
+/* Clients whose subscription of metrics, and as many whose metrics, are remembered: Kafka's size of its cache. */
+#define TELEMETRY_CLIENTS_MAX 16384
+
+/* One push, decompressed; Java's clients push some 30 KiB. */
+#define TELEMETRY_CONTENT_BYTES_MAX (16u << 20)
+
+/* After so long without a request, or three push intervals, a subscription is forgotten, as in Kafka. */
+#define TELEMETRY_KEEP_MS  60000
+#define TELEMETRY_SWEEP_MS 10000
+
+/* Metrics that clients pushed, all together: some 100,000 values. */
+#define CLIENT_METRICS_BYTES_MAX ((size_t)32 << 20)
+
+/* One name of a metric, of a label, or of a client; all labels of one value. */
+#define CLIENT_METRICS_NAME_BYTES_MAX   256
+#define CLIENT_METRICS_SERIES_BYTES_MAX 4096
+
+/* A value that was not pushed for so long, or three push intervals, is forgotten: as long as Prometheus looks back, so
+ * that what a client pushed at its end is read. */
+#define CLIENT_METRICS_KEEP_MS  300000
+#define CLIENT_METRICS_SWEEP_MS 10000
+
+/* Name and version that a client's library says of itself; longer ones are taken as not said. */
+#define CLIENT_SOFTWARE_BYTES_MAX 64
+
 /* How long a stop waits for requests in work. */
 #define STOP_WAIT_MS 10000
 

@@ -118,6 +118,9 @@ struct connection {
     int requests_count;
     struct buf out;
 
+    char *software_name, *software_version; /* of the client's library; NULL: it did not say */
+    bool pushes_telemetry;                  /* it asked for a subscription, or pushed */
+
     uint64_t id;         /* no two connections of a broker have the same */
     atomic_bool watched; /* the control thread is told when it is gone */
 };

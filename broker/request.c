@@ -11,8 +11,11 @@
 #include "broker/network.h"
 #include "broker/quota.h"
 #include "broker/security.h"
+#include "broker/telemetry.h"
 #include "protocol/api_handlers.h"
 #include "protocol/messages.h"
+
+#include <stdio.h>
 
 /* -- the table of handlers -- */
 
@@ -124,6 +127,38 @@ uint64_t request_watch_connection(struct request *rq)
 {
     atomic_store(&rq->connection->watched, true);
     return rq->connection->id;
+}
+
+static void set_text(char **field, struct slice text)
+{
+    free(*field);
+    *field = text.len > 0 && text.len <= CLIENT_SOFTWARE_BYTES_MAX ? slice_strdup(text) : NULL;
+}
+
+void request_set_software(struct request *rq, struct slice name, struct slice version)
+{
+    set_text(&rq->connection->software_name, name);
+    set_text(&rq->connection->software_version, version);
+}
+
+/* "unknown" is Kafka's word, which subscriptions may be set to match. */
+static struct slice or_unknown(const char *text)
+{
+    return text ? slice_of(text) : SLICE("unknown");
+}
+
+void request_telemetry_client(struct request *rq, struct telemetry_client *ret)
+{
+    struct connection *c = rq->connection;
+    const char *port = strrchr(rq->client_address, ':');
+
+    c->pushes_telemetry = true;
+    *ret = (struct telemetry_client){.client_id = rq->client_id,
+                                     .software_name = or_unknown(c->software_name),
+                                     .software_version = or_unknown(c->software_version),
+                                     .address = request_peer_host(rq),
+                                     .connection_id = c->id};
+    snprintf(ret->port, sizeof ret->port, "%s", port ? port + 1 : "");
 }
 
 void request_advertised(const struct request *rq, struct slice *ret_host, int32_t *ret_port)

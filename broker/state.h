@@ -16,6 +16,7 @@ struct metadata_log;
 struct network;
 struct share_store;
 struct quotas;
+struct telemetry;
 struct txns;
 
 struct broker {
@@ -25,7 +26,8 @@ struct broker {
     struct log_dir *dir;
     struct network *network;
     struct fetch_sessions *fetch_sessions;
-    struct quotas *quotas; /* quota.h; guards itself */
+    struct quotas *quotas;       /* quota.h; guards itself */
+    struct telemetry *telemetry; /* telemetry.h; guards itself */
 
     struct ev_loop *control_loop;
     struct mailbox control;

@@ -59,6 +59,7 @@ enum api_result api_handle_api_versions(struct request *rq, const struct api_ver
         out->error_code = KAFKA_INVALID_REQUEST;
         return API_REPLY;
     }
+    if (rq->version >= 3) request_set_software(rq, in->client_software_name, in->client_software_version);
     out->api_keys = arena_calloc(&rq->arena, (size_t)kafka_apis_count, sizeof *out->api_keys);
     if (!out->api_keys || (rq->version >= 3 && !add_features(rq, out))) return API_CLOSE;
     for (int i = 0; i < kafka_apis_count; i++) {

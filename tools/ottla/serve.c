@@ -10,6 +10,7 @@
 #include "cdc/connector.h"
 #include "connect/connect.h"
 #include "storage/log_dir.h"
+#include "tools/ottla/metrics.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -146,7 +147,7 @@ static void wait_for_signal(const sigset_t *set)
 /* -- the rooms -- */
 
 /* One line for programs that wait for it, then one for people. */
-static void say_ready(struct broker *b, struct connect *c)
+static void say_ready(struct broker *b, struct connect *c, const struct metrics_endpoint *m)
 {
     const struct broker_config *config = broker_config(b);
     const char *rest = *connect_address(c) ? connect_address(c) : "-";
@@ -154,13 +155,14 @@ static void say_ready(struct broker *b, struct connect *c)
     printf("ready kafka=%s connect=%s data=%s\n", broker_address(b), rest, log_dir_path(broker_log_dir(b)));
     fflush(stdout);
     notify("READY=1");
-    log_info("serve", "ready version=%s kafka=%s cluster=%s durability=%s flush_ms=%lld", OTTLA_VERSION,
-             broker_address(b), broker_cluster_id(b), config->ottla_durability,
+    log_info("serve", "ready version=%s kafka=%s metrics=%s cluster=%s durability=%s flush_ms=%lld", OTTLA_VERSION,
+             broker_address(b), metrics_address(m), broker_cluster_id(b), config->ottla_durability,
              (long long)config->log_flush_interval_ms);
 }
 
 static int run(struct broker_config *config, const sigset_t *signals)
 {
+    struct metrics_endpoint metrics = {0};
     struct connect *connect = NULL;
     struct broker *broker = NULL;
     struct cdc *cdc;
@@ -171,19 +173,27 @@ static int run(struct broker_config *config, const sigset_t *signals)
         broker_config_free(config);
         return complain(&err);
     }
+    if (metrics_open(&metrics, config, &err) < 0) {
+        connect_close(connect);
+        broker_config_free(config);
+        return complain(&err);
+    }
     if (broker_open(config, &broker, &err) < 0) {
+        metrics_stop(&metrics);
         connect_close(connect);
         return complain(&err);
     }
     cdc = cdc_open(broker);
-    if (connect_start(connect, broker, cdc, &err) < 0 || broker_serve(broker, &err) < 0) {
+    if (connect_start(connect, broker, cdc, &err) < 0 || metrics_run(&metrics, broker, &err) < 0 ||
+        broker_serve(broker, &err) < 0) {
         status = complain(&err);
     } else {
         connect_run(connect);
-        say_ready(broker, connect);
+        say_ready(broker, connect, &metrics);
         wait_for_signal(signals);
         notify("STOPPING=1");
     }
+    metrics_stop(&metrics);
     connect_stop(connect);
     broker_stop(broker);
     cdc_close(cdc);
