@@ -393,16 +393,30 @@ static bool is_last_of_producer(const struct pass *p, const struct record_batch 
 
 /* -- the map -- */
 
+/* The next record of b. A compressed batch may be stored without a look at its records: their offsets are checked here.
+ * *last_delta: -1 before the first. Returns what record_reader_next() does; -EBADMSG: an offset is not behind the one before,
+ * or beyond the batch. */
+static int next_record(struct record_reader *reader, const struct record_batch *b, int32_t *last_delta,
+                       struct record *ret_record)
+{
+    int r = record_reader_next(reader, ret_record);
+    if (r <= 0) return r;
+    if (ret_record->offset_delta <= *last_delta || ret_record->offset_delta > b->last_offset_delta) return -EBADMSG;
+    *last_delta = ret_record->offset_delta;
+    return r;
+}
+
 /* Returns 1: all keys of the batch are in the map; 0: it is full, clean_end is the offset of the first that is not; -errno. */
 static int map_batch(struct pass *p, const struct record_batch *b)
 {
     struct record_reader reader;
     struct record record;
+    int32_t last_delta = -1;
 
     if (record_batch_last_offset(b) < p->from || record_batch_is_control(b) || aborted_of(p, b)) return 1;
     int r = record_reader_open(&reader, b, LOG_CONTENT_MAX, &p->content);
     if (r) return r;
-    while ((r = record_reader_next(&reader, &record)) > 0) {
+    while ((r = next_record(&reader, b, &last_delta, &record)) > 0) {
         if (!record.key.ptr || record.offset < p->from) continue;
         if (offset_map_put(&p->map, record.key, record.offset)) continue;
         p->clean_end = record.offset;
@@ -605,13 +619,14 @@ static int rebuild(struct pass *p, const struct record_batch *b, const struct fa
 {
     struct record_reader reader;
     struct record record;
+    int32_t last_delta = -1;
 
     batch_builder_reset(&p->builder);
     if (base_timestamp_ms != RECORD_BATCH_NO_TIMESTAMP) batch_builder_set_base(&p->builder, base_timestamp_ms);
     *ret_tombstones = false;
     int r = record_reader_open(&reader, b, LOG_CONTENT_MAX, &p->content);
     if (r) return r;
-    while ((r = record_reader_next(&reader, &record)) > 0) {
+    while ((r = next_record(&reader, b, &last_delta, &record)) > 0) {
         if (!fate->keep_all && !record_stays(p, b, &record)) continue;
         if (!record.value.ptr && record.key.ptr && record.offset < p->clean_end) *ret_tombstones = true;
         batch_builder_copy(&p->builder, record.offset_delta, &record);

@@ -192,7 +192,8 @@ static enum kafka_error check_open_first(struct partition_log *log, struct appen
 {
     if (!p->request->txn_must_be_open || !record_batch_is_transactional(&p->one)) return KAFKA_NONE;
     pthread_mutex_lock(&log->lock);
-    enum kafka_error error = txn_is_open(log, &p->one) ? KAFKA_NONE : check_producers(log, p);
+    enum kafka_error error = log_ready(log); /* after a clean stop nothing is read yet */
+    if (error == KAFKA_NONE && !txn_is_open(log, &p->one)) error = check_producers(log, p);
     pthread_mutex_unlock(&log->lock);
     return error;
 }
@@ -225,7 +226,14 @@ static int begin_epoch(struct partition_log *log)
 
 static enum kafka_error storage_error(struct append *p, int r)
 {
-    return refuse(p, KAFKA_STORAGE_ERROR, r == -ENOSPC ? "no space is left on the disk" : "the disk refused the write");
+    switch (r) {
+    case -ENOSPC: return refuse(p, KAFKA_STORAGE_ERROR, "no space is left on the disk");
+    case -EDQUOT: return refuse(p, KAFKA_STORAGE_ERROR, "the user's quota of disk space is used up");
+    case -EROFS: return refuse(p, KAFKA_STORAGE_ERROR, "the file system is read-only");
+    case -EMFILE:
+    case -ENFILE: return refuse(p, KAFKA_STORAGE_ERROR, "no file descriptor is free: raise the limit (ulimit -n)");
+    default: return refuse(p, KAFKA_STORAGE_ERROR, "the disk refused the write");
+    }
 }
 
 static enum kafka_error append_locked(struct partition_log *log, struct append *p)

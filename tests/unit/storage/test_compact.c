@@ -294,6 +294,45 @@ Test(compact, what_is_damaged_is_left_alone)
     world_done(&w);
 }
 
+/* A client's compressed batch is stored without a look inside. */
+Test(compact, a_batch_whose_offsets_do_not_rise_is_told_and_left_alone)
+{
+    for (int32_t wrong = 0; wrong < 3; wrong++) {
+        struct world w;
+        struct batch_builder builder;
+        struct batch_fields fields = BATCH_FIELDS_PLAIN;
+        struct slice bytes;
+        struct compact_result result;
+        struct compact_limits limits = {.map_bytes = 1 << 20, .map_load_factor = 0.9};
+        struct err err = ERR_NONE;
+
+        world_init(&w, 7);
+        scratch_close(&w.s);
+        w.s.config.cleanup_compact = false;
+        scratch_open(&w.s);
+        batch_builder_init(&builder);
+        batch_builder_append(&builder, now_ms(&w), SLICE("a"), SLICE("1"), NULL, 0);
+        uint32_t second = builder.bytes.len;
+        batch_builder_append(&builder, now_ms(&w), SLICE("a"), SLICE("2"), NULL, 0);
+        builder.bytes.ptr[second + 3] = (uint8_t[]){0, 1, 120}[wrong]; /* its delta: 0, -1, 60 */
+        fields.codec = COMPRESSION_LZ4;
+        cr_assert_eq(batch_builder_finish(&builder, &fields, &bytes), 0);
+        struct log_append a = {.origin = APPEND_CLIENT, .batches = (uint8_t *)(uintptr_t)bytes.ptr, .size = bytes.len};
+        cr_assert_eq(partition_log_append(w.s.log, &a), KAFKA_NONE);
+        batch_builder_done(&builder);
+        w.end = partition_log_marks(w.s.log).log_end;
+        scratch_close(&w.s);
+        w.s.config.cleanup_compact = true;
+        scratch_open(&w.s);
+        append(&w, -1, 1, 0); /* a log is read with its first use */
+        roll(&w);
+        int r = compact_log(w.s.log, &limits, now_ms(&w), &result, &err);
+        cr_assert_eq(r, -EBADMSG, "case %d: %d, %s", wrong, r, err.text);
+        cr_assert_eq(partition_log_marks(w.s.log).log_end, w.end);
+        scratch_done(&w.s);
+    }
+}
+
 /* -- kills -- */
 
 static atomic_long calls_left;

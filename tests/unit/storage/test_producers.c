@@ -41,6 +41,26 @@ Test(producers, a_repeated_batch_is_answered_with_its_own_offset_and_not_appende
     scratch_done(&s);
 }
 
+Test(producers, the_first_batch_after_a_clean_stop_may_be_of_a_transaction)
+{
+    struct scratch s;
+    struct log_append a;
+    struct batch_spec spec = {.producer = true, .producer_id = 1, .transactional = true, .timestamp_ms = 5000};
+
+    scratch_init(&s);
+    scratch_open(&s);
+    cr_assert_eq(produce(s.log, 2, 0, 0, 1, &a), KAFKA_NONE);
+    scratch_close(&s);
+    scratch_open(&s);
+    uint32_t size;
+    uint8_t *bytes = batch_make(&spec, &size);
+    a = (struct log_append){.origin = APPEND_CLIENT, .batches = bytes, .size = size, .txn_must_be_open = true};
+    cr_assert_eq(partition_log_append(s.log, &a), KAFKA_INVALID_TXN_STATE);
+    cr_assert(a.txn_not_open);
+    free(bytes);
+    scratch_done(&s);
+}
+
 Test(producers, gaps_and_old_epochs_are_refused)
 {
     struct scratch s;
