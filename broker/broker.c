@@ -78,8 +78,7 @@ static int open_metadata(struct broker *b, struct err *err)
     broker_config_ref_put(config);
     if (r < 0) return r;
     metadata_apply_broker_config(m, b->config);
-    struct log_cleaner_config cleaner = broker_cleaner_config(m->config);
-    log_dir_set_cleaner(b->dir, &cleaner);
+    broker_configure_log_dir(m->config, b->dir);
     open_logs(b, m);
     r = log_dir_set_strays_aside(b->dir);
     if (r)

@@ -361,6 +361,13 @@ struct log_cleaner_config broker_cleaner_config(const struct broker_config *c)
                                        .bytes_per_second_max = c->log_cleaner_io_max_bytes_per_second};
 }
 
+void broker_configure_log_dir(const struct broker_config *c, struct log_dir *dir)
+{
+    struct log_cleaner_config cleaner = broker_cleaner_config(c);
+    log_dir_set_cleaner(dir, &cleaner);
+    log_dir_set_intervals(dir, c->log_flush_interval_ms, c->producer_id_expiration_ms);
+}
+
 /* -- what DescribeConfigs tells -- */
 
 #define SYNONYMS_MAX 8 /* own, and for up to three broker options dynamic, dynamic default or static; and the default */

@@ -107,7 +107,6 @@ struct broker_config {
     int64_t log_cleaner_dedupe_buffer_size;
     double log_cleaner_io_buffer_load_factor;
     double log_cleaner_io_max_bytes_per_second;
-    bool log_preallocate;
     char *compression_type;
     int64_t compression_gzip_level;
     int64_t compression_lz4_level;
@@ -117,7 +116,6 @@ struct broker_config {
     bool unclean_leader_election_enable;
     int64_t log_flush_interval_messages;
     int64_t log_flush_interval_ms;
-    int64_t log_flush_scheduler_interval_ms;
     int64_t log_retention_check_interval_ms;
     int64_t metadata_log_max_record_bytes_between_snapshots;
     int64_t metadata_log_max_snapshot_interval_ms;
@@ -139,12 +137,9 @@ struct broker_config {
     int64_t group_max_size;
     int64_t offsets_topic_num_partitions;
     int64_t offsets_topic_segment_bytes;
-    int64_t offsets_topic_compression_codec;
     int64_t offsets_retention_minutes;
     int64_t offsets_retention_check_interval_ms;
     int64_t offset_metadata_max_bytes;
-    int64_t offsets_commit_timeout_ms;
-    int64_t offsets_load_buffer_size;
     char *group_coordinator_rebalance_protocols; /* list */
     int64_t group_consumer_session_timeout_ms;
     int64_t group_consumer_heartbeat_interval_ms;
@@ -224,6 +219,8 @@ void topic_config_resolve(const struct config_list *own, const struct broker_con
                           struct log_config *ret_config);
 /* What the log.cleaner.* options say. */
 struct log_cleaner_config broker_cleaner_config(const struct broker_config *c);
+/* Tells the data directory those of its options that may change while it runs. Any thread. */
+void broker_configure_log_dir(const struct broker_config *c, struct log_dir *dir);
 /* One integer option of a topic, likewise; OPTION_UNSET: none. */
 int64_t topic_config_integer(const char *name, const struct config_list *own, const struct broker_config *config);
 

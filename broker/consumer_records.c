@@ -2,6 +2,7 @@
 #include "broker/consumer_records.h"
 
 #include "broker/consumer_members.h"
+#include "broker/limits.h"
 #include "protocol/messages.h"
 
 #define VALUE_VERSION 0 /* of all of them */
@@ -209,6 +210,7 @@ static bool profile_read(const struct coordinator_record *r, struct consumer_pro
                                    .rebalance_timeout_ms = m->rebalance_timeout_ms};
     if (!m->classic_member_metadata || m->classic_member_metadata->supported_protocols_count <= 0) return true;
     const struct consumer_group_member_metadata_value_classic_member_metadata *classic = m->classic_member_metadata;
+    if (classic->supported_protocols_count > GROUP_PROTOCOLS_MAX) return false; /* more than JoinGroup lets in */
     struct classic_protocol *protocols =
         arena_calloc(r->arena, (size_t)classic->supported_protocols_count, sizeof *protocols);
     if (!protocols) return false;

@@ -288,7 +288,7 @@ struct slice classic_protocol_choose(const struct classic_group *c)
     const struct classic_protocol *common[GROUP_PROTOCOLS_MAX];
     int votes[GROUP_PROTOCOLS_MAX] = {0};
     int32_t common_count = 0, best = 0;
-    for (int32_t i = 0; i < first->protocols_count; i++)
+    for (int32_t i = 0; i < first->protocols_count && common_count < GROUP_PROTOCOLS_MAX; i++)
         if (protocol_is_common(c, first->protocols[i].name)) common[common_count++] = &first->protocols[i];
     if (!common_count) return SLICE_NULL;
     for (const struct classic_member *m = c->members; m; m = m->hh.next) {

@@ -45,6 +45,10 @@
 /* Connections that came too fast and are held until they are closed; beyond, they are closed at once. */
 #define DELAYED_CLOSES_MAX 1000
 
+/* Descriptors that connections leave to segments (512 open ones), their reads, connectors and the REST interface; half of all
+ * where there are few. */
+#define FILES_RESERVED 1024
+
 /* After so long without use they forget it, as Kafka does. */
 #define QUOTA_IDLE_MS 3600000
 

@@ -264,7 +264,8 @@ enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct sl
                        SLICE_ARG(name), now->partitions_count, count);
     if (count > TOPIC_PARTITIONS_MAX)
         return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
-    if (slice_eq_text(name, TOPIC_OFFSETS) || slice_eq_text(name, TOPIC_TRANSACTIONS))
+    if (slice_eq_text(name, TOPIC_OFFSETS) || slice_eq_text(name, TOPIC_TRANSACTIONS) ||
+        slice_eq_text(name, TOPIC_SHARE_STATE))
         return err_set(err, KAFKA_INVALID_PARTITIONS,
                        "The partitions of " SLICE_FMT
                        " cannot become more: what is stored would not be found any more.",
@@ -533,8 +534,7 @@ static void change_publish(struct metadata_change *c)
 
     publish(b, c->next);
     if (c->broker_config_changed) {
-        struct log_cleaner_config cleaner = broker_cleaner_config(c->next->config);
-        log_dir_set_cleaner(b->dir, &cleaner);
+        broker_configure_log_dir(c->next->config, b->dir);
         for (int32_t i = 0; i < c->next->topics_count; i++) configure_logs(c->next->topics[i]);
     }
     STAILQ_FOREACH(n, &c->notes, link) {

@@ -13,11 +13,14 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <sys/socket.h>
 
 #define ACCEPTS_PER_WAKE_UP 16
 #define ACCEPT_TELL_MS      60000 /* once per busy time is enough for the log */
+#define ACCEPT_RETRY_MS     500   /* when the system has no descriptor or memory for a connection */
 
 /* -- addresses of listeners -- */
 
@@ -234,6 +237,23 @@ static void resume_accepting(void *arg)
     if (!n->loops[0].stopping && !ev_is_active(&n->accept_pause)) start_listening(n);
 }
 
+/* Accepts nothing for so long. On the first loop. */
+static void pause_accepting(struct network *n, int64_t pause_ms)
+{
+    stop_listening(n);
+    ev_timer_set(&n->accept_pause, (ev_tstamp)pause_ms / 1e3, 0.);
+    ev_timer_start(n->loops[0].ev, &n->accept_pause);
+}
+
+/* A line about connections that wait, once per busy time. */
+static bool tell_of_waiting(struct network *n)
+{
+    int64_t now_ms = clock_mono_ms(n->broker->clock);
+    bool tell = n->accept_told_ms == 0 || now_ms - n->accept_told_ms > ACCEPT_TELL_MS;
+    n->accept_told_ms = now_ms;
+    return tell;
+}
+
 static void accept_pause_over(struct ev_loop *ev, ev_timer *w, int revents)
 {
     resume_accepting(w->data);
@@ -252,19 +272,21 @@ void network_connection_gone(struct loop *l, struct connection_address *address)
 /* false: further connections stay where the kernel holds them until one goes. */
 static bool has_room(struct network *n, const struct broker_config *config)
 {
-    if (atomic_load(&n->connections_count) < config->max_connections) return true;
+    int64_t most = MIN(config->max_connections, n->descriptors_max);
+
+    if (atomic_load(&n->connections_count) < most) return true;
     stop_listening(n);
     atomic_store(&n->accept_waits, true);
     /* One may have gone before it could know that somebody waits. */
-    if (atomic_load(&n->connections_count) < config->max_connections && atomic_exchange(&n->accept_waits, false)) {
+    if (atomic_load(&n->connections_count) < most && atomic_exchange(&n->accept_waits, false)) {
         start_listening(n);
         return true;
     }
-    int64_t now_ms = clock_mono_ms(n->broker->clock);
-    if (n->accept_told_ms == 0 || now_ms - n->accept_told_ms > ACCEPT_TELL_MS)
-        log_warn("network", "new connections wait: max.connections is reached max=%lld",
-                 (long long)config->max_connections);
-    n->accept_told_ms = now_ms;
+    if (tell_of_waiting(n))
+        log_warn("network", "new connections wait: %s is reached max=%lld",
+                 most < config->max_connections ? "what the limit of open files (ulimit -n) leaves for connections"
+                                                : "max.connections",
+                 (long long)most);
     return false;
 }
 
@@ -355,8 +377,12 @@ static bool accept_one(struct listener *listener, const struct metadata *m)
     if (!has_room(n, m->config)) return false;
     int fd = accept4(listener->fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ECONNABORTED && errno != EINTR)
-            log_warn("network", "a connection cannot be accepted listener=%s error=%m", listener->name);
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ECONNABORTED || errno == EINTR) return false;
+        int error = errno;
+        if (tell_of_waiting(n))
+            log_warn("network", "new connections wait: %s%s listener=%s", strerror(error),
+                     error == EMFILE ? " (raise the limit of open files: ulimit -n)" : "", listener->name);
+        pause_accepting(n, ACCEPT_RETRY_MS); /* the listener would wake this loop at once again */
         return false;
     }
     int64_t pause_ms = connection_limits_pause_ms(n->limits, m->config, clock_mono_ms(n->broker->clock));
@@ -375,9 +401,7 @@ static bool accept_one(struct listener *listener, const struct metadata *m)
         }
     }
     if (pause_ms == 0) return true;
-    stop_listening(n);
-    ev_timer_set(&n->accept_pause, (ev_tstamp)pause_ms / 1e3, 0.);
-    ev_timer_start(n->loops[0].ev, &n->accept_pause);
+    pause_accepting(n, pause_ms);
     return false;
 }
 
@@ -447,8 +471,18 @@ static void start_accepting(void *arg)
     start_listening(n);
 }
 
+/* The descriptors that connections may take. */
+static int64_t descriptors_for_connections(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY) return INT64_MAX;
+    return (int64_t)(limit.rlim_cur - MIN((rlim_t)FILES_RESERVED, limit.rlim_cur / 2));
+}
+
 int network_serve(struct network *n, struct err *err)
 {
+    n->descriptors_max = descriptors_for_connections();
     int count = (int)n->broker->config->num_network_threads;
 
     if (count == 0) count = MAX(1, (int)sysconf(_SC_NPROCESSORS_ONLN) / 2);

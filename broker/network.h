@@ -65,7 +65,8 @@ struct network {
     /* All listeners are accepted on the first loop; what follows is touched there, but for the flag. */
     atomic_bool accept_waits; /* max.connections is reached: the next one that goes resumes it */
     int64_t accept_told_ms;   /* when it was logged last */
-    ev_timer accept_pause;    /* runs while max.connection.creation.rate forbids further ones */
+    int64_t descriptors_max;  /* connections beside which storage can still open its files */
+    ev_timer accept_pause;    /* runs while max.connection.creation.rate, or the system, forbids further ones */
     TAILQ_HEAD(, delayed_close) delayed_closes;
     int delayed_closes_count;
     atomic_llong request_bytes;

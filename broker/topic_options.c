@@ -1,5 +1,4 @@
-/* The rows of topic options (Kafka 4.1's 34, and ottla.durability) and how a topic's values follow from the broker's.
- * */
+/* The rows of topic options (Kafka 4.1's 34, and ottla.durability) and how a topic's values follow from the broker's. */
 #include "broker/config.h"
 
 #define INT_MAX_BOUND  2147483647.0
@@ -39,7 +38,7 @@ const struct topic_option topic_options[] = {
       "Records after which a partition is flushed to disk."},
      SAME("log.flush.interval.messages")},
     {{"flush.ms", OPTION_LONG, "ms", LONG_MAX_TEXT, 0, LONG_MAX_BOUND, NULL, OPTION_LIVE, 0,
-      "What was appended is flushed to disk within this time."},
+      "Kept for tools: the broker's log.flush.interval.ms holds for all topics."},
      SAME("log.flush.interval.ms")},
     {{"follower.replication.throttled.replicas", OPTION_LIST, NULL, "", ANY, NULL, OPTION_LIVE, 0, "Kept for tools."},
      SAME(NULL)},
@@ -84,7 +83,7 @@ const struct topic_option topic_options[] = {
     {{"ottla.durability", OPTION_STRING, NULL, "bounded", ANY, "bounded,strict", OPTION_LIVE, 0,
       "strict: a record is on disk before it is acknowledged or read."},
      SAME("ottla.durability")},
-    {{"preallocate", OPTION_BOOL, NULL, "false", ANY, NULL, OPTION_LIVE, 0, "Segment files are allocated whole."},
+    {{"preallocate", OPTION_BOOL, NULL, "false", ANY, NULL, OPTION_LIVE, 0, "Kept for tools: segment files grow."},
      SAME("log.preallocate")},
     {{"remote.log.copy.disable", OPTION_BOOL, NULL, "false", ANY, NULL, OPTION_LIVE, 0,
       "Kept for tools; there is no tiered storage."},

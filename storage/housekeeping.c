@@ -90,10 +90,14 @@ void log_dir_expire_producers(struct log_dir *dir)
 {
     uint32_t count;
     struct partition_log **logs = logs_of(dir, &count);
+
+    pthread_mutex_lock(&dir->lock);
+    int64_t expiration_ms = dir->options.producer_id_expiration_ms;
+    pthread_mutex_unlock(&dir->lock);
     for (uint32_t i = 0; i < count; i++) {
         pthread_mutex_lock(&logs[i]->lock);
         if (logs[i]->producers)
-            producer_state_expire(logs[i]->producers, clock_wall_ms(dir->clock), dir->options.producer_id_expiration_ms,
+            producer_state_expire(logs[i]->producers, clock_wall_ms(dir->clock), expiration_ms,
                                   LOG_PRODUCER_ID_RESERVED_MIN);
         pthread_mutex_unlock(&logs[i]->lock);
         partition_log_unref(logs[i]);
@@ -299,10 +303,18 @@ struct schedule {
     int64_t producers_ms;
 };
 
+/* interval_ms may be as good as never. */
+static int64_t after(int64_t now_ms, int64_t interval_ms)
+{
+    return interval_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + interval_ms;
+}
+
 /* Under dir->lock. Returns whether the thread is to end. */
-static bool wait_until_due(struct log_dir *dir, const struct schedule *s)
+static bool wait_until_due(struct log_dir *dir, struct schedule *s)
 {
     while (!dir->closing) {
+        /* The interval may have become shorter. */
+        s->flush_ms = MIN(s->flush_ms, after(clock_mono_ms(dir->clock), dir->options.flush_interval_ms));
         int64_t due_ms = MIN(s->retention_ms, s->producers_ms);
         struct late_removal *removal;
         if (atomic_load(&dir->dirty) || atomic_load(&dir->space_low)) due_ms = MIN(due_ms, s->flush_ms);
@@ -325,7 +337,7 @@ static bool wait_until_due(struct log_dir *dir, const struct schedule *s)
 static bool is_due(int64_t *due_ms, int64_t now_ms, int64_t interval_ms)
 {
     if (*due_ms > now_ms) return false;
-    *due_ms = now_ms + interval_ms;
+    *due_ms = after(now_ms, interval_ms);
     return true;
 }
 
@@ -334,19 +346,20 @@ static void *housekeeper(void *arg)
     struct log_dir *dir = arg;
     const struct log_dir_options *o = &dir->options;
     int64_t now_ms = clock_mono_ms(dir->clock);
-    struct schedule s = {.flush_ms = now_ms + o->flush_interval_ms,
-                         .checkpoint_ms = now_ms + o->recovery_point_interval_ms,
-                         .retention_ms = now_ms + o->retention_check_interval_ms,
+    struct schedule s = {.flush_ms = after(now_ms, o->flush_interval_ms),
+                         .checkpoint_ms = after(now_ms, o->recovery_point_interval_ms),
+                         .retention_ms = after(now_ms, o->retention_check_interval_ms),
                          .producers_ms = now_ms + PRODUCER_CHECK_INTERVAL_MS};
 
     int r = dir->io->list(dir->fd, ".", find_deleted_folder, dir);
     if (r) log_warn("storage", "cannot list the data directory: %s path=%s", strerror(-r), dir->path);
     pthread_mutex_lock(&dir->lock);
     while (!wait_until_due(dir, &s)) {
+        int64_t flush_interval_ms = o->flush_interval_ms;
         pthread_mutex_unlock(&dir->lock);
         now_ms = clock_mono_ms(dir->clock);
         if ((atomic_load(&dir->dirty) || atomic_load(&dir->space_low)) &&
-            is_due(&s.flush_ms, now_ms, o->flush_interval_ms))
+            is_due(&s.flush_ms, now_ms, flush_interval_ms))
             log_dir_flush_dirty(dir);
         pthread_mutex_lock(&dir->lock);
         bool waited_for = !STAILQ_EMPTY(&dir->checkpoint_waits);
@@ -361,6 +374,15 @@ static void *housekeeper(void *arg)
     }
     pthread_mutex_unlock(&dir->lock);
     return NULL;
+}
+
+void log_dir_set_intervals(struct log_dir *dir, int64_t flush_interval_ms, int64_t producer_id_expiration_ms)
+{
+    pthread_mutex_lock(&dir->lock);
+    dir->options.flush_interval_ms = flush_interval_ms;
+    dir->options.producer_id_expiration_ms = producer_id_expiration_ms;
+    pthread_cond_signal(&dir->housekeeper_wake);
+    pthread_mutex_unlock(&dir->lock);
 }
 
 int housekeeper_start(struct log_dir *dir)

@@ -51,6 +51,8 @@ void log_dir_checkpoint_async(struct log_dir *dir, void (*done)(void *arg, int e
 
 /* Changes the cleaner's settings. Any thread. */
 void log_dir_set_cleaner(struct log_dir *dir, const struct log_cleaner_config *config);
+/* Changes two of the options [ms]. Any thread. */
+void log_dir_set_intervals(struct log_dir *dir, int64_t flush_interval_ms, int64_t producer_id_expiration_ms);
 
 const char *log_dir_path(const struct log_dir *dir);
 const char *log_dir_cluster_id(const struct log_dir *dir);

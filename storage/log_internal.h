@@ -82,6 +82,7 @@ struct partition_log {
     bool new_folder;               /* the folder itself and partition.metadata are not synced yet */
     bool unmade;                   /* there is no folder: the first segment brings it */
     bool syncing;                  /* in the sync service's queue or hands */
+    uint16_t sync_retries;         /* rounds that found no descriptor to open a file with */
     atomic_bool failed;            /* takes no writes until the next start */
     atomic_bool read_failure_told; /* in the log file, once */
     uint32_t rewrites;             /* how often files or offsets were replaced: truncation, compaction */

@@ -2,7 +2,8 @@
  * for the same log while its sync runs is the next group: there is no window to wait for, and a lone request starts at once.
  *
  * What is to be synced is found by comparing ends (size and synced_size of each segment), never by a dirty mark.
- * A failed sync is never repeated: the kernel may have dropped the pages and report success then. The log is failed. */
+ * A failed sync is never repeated: the kernel may have dropped the pages and report success then. The log is failed. When there was
+ * only no descriptor to open a file with, nothing is in doubt: the round is made again. */
 #include "storage/log_internal.h"
 
 #include "base/log.h"
@@ -13,8 +14,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#define SYNC_FILES_MAX 16 /* segments in one round; more wait for the next */
+#define SYNC_FILES_MAX   16   /* segments in one round; more wait for the next */
+#define SYNC_RETRY_MS    20   /* until a descriptor may be free */
+#define SYNC_RETRIES_MAX 1500 /* half a minute; then the log is failed */
 
 struct sync_file {
     struct file_ref *file;
@@ -32,6 +36,7 @@ struct sync_round {
     bool folder;
     bool new_folder;
     bool epochs;
+    bool again; /* no descriptor was free */
     int error;
     char folder_name[LOG_NAME_BYTES]; /* deletion may change it meanwhile */
 };
@@ -119,6 +124,17 @@ static void execute(struct partition_log *log, struct sync_round *round)
     if (!round->error && round->new_folder) round->error = dir->io->fsync(dir->fd);
 }
 
+/* Under the log's mutex: what the plan took from the log is to be done again. */
+static void give_back(struct partition_log *log, struct sync_round *round)
+{
+    log->dir_unsynced |= round->folder;
+    log->new_folder |= round->new_folder;
+    log->epochs_unsynced |= round->epochs;
+    round->again = true;
+    round->error = 0;
+    round->end = -1;
+}
+
 /* Under the log's mutex. */
 static void conclude(struct partition_log *log, struct sync_round *round)
 {
@@ -130,6 +146,16 @@ static void conclude(struct partition_log *log, struct sync_round *round)
         round->error = -ESTALE; /* deleted meanwhile: its files have other names */
         return;
     }
+    /* Only opening a file ends so. */
+    if ((round->error == -EMFILE || round->error == -ENFILE) && log->sync_retries++ < SYNC_RETRIES_MAX) {
+        if (log->sync_retries == 1)
+            log_warn("storage",
+                     "no file can be opened to sync, tried again: %s (raise the limit: ulimit -n) partition=%s",
+                     strerror(-round->error), log->name);
+        give_back(log, round);
+        return;
+    }
+    log->sync_retries = 0;
     if (round->error) {
         log_error("storage", "sync failed, the partition takes no writes until the next start: %s partition=%s",
                   strerror(-round->error), log->name);
@@ -191,6 +217,7 @@ static void sync_log(struct partition_log *log)
         free(q);
     }
     struct sync_service *s = &log->dir->sync;
+    if (round.again) nanosleep(&(struct timespec){.tv_nsec = SYNC_RETRY_MS * 1000000L}, NULL);
     if (again) {
         pthread_mutex_lock(&s->lock);
         STAILQ_INSERT_TAIL(&s->queue, log, sync_link);

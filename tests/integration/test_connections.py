@@ -66,6 +66,24 @@ def test_beyond_max_connections_new_ones_wait_until_one_goes(fresh_ottla):
     assert o.log().count("max.connections is reached") == 1
 
 
+def test_connections_leave_descriptors_to_the_logs(fresh_ottla):
+    o = fresh_ottla(QUIET, start=False)
+    serve = o.arguments()
+    o.arguments = lambda: ["prlimit", "--nofile=200:200"] + serve
+    o.start()
+    flood = [knock(o.kafka_port) for _ in range(130)]
+    first = [s for s in flood[:90] if is_served(s)]
+    assert len(first) == 90
+    flood[-1].settimeout(0.3)
+    assert is_served(flood[-1]) is None, "it waits"
+    assert o.log().count("ulimit -n") == 1, "told once"
+    assert "sync failed" not in o.log() and "cannot be" not in o.log()
+    for s in flood[:60]:
+        s.close()
+    flood[-1].settimeout(10)
+    assert answered(flood[-1]), "what it asked is answered when it is its turn"
+
+
 def test_an_address_has_its_own_limit_and_its_override(fresh_ottla):
     o = fresh_ottla(dict(QUIET, **{"max.connections.per.ip": "2", "max.connections.per.ip.overrides": "127.0.0.3:4,[::1]:1"}))
     mine = [knock(o.kafka_port) for _ in range(2)]

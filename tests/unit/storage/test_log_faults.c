@@ -161,3 +161,36 @@ Test(log_faults, a_full_disk_refuses_and_later_goes_on)
 {
     for (int n = 0; run(n, false, ENOSPC); n += 2) continue;
 }
+
+static atomic_int shortage; /* so many files cannot be opened */
+
+static int short_openat(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    return atomic_load(&shortage) > 0 && atomic_fetch_sub(&shortage, 1) > 0
+               ? -EMFILE
+               : io_posix.openat(dir_fd, path, flags, mode);
+}
+
+Test(log_faults, a_sync_that_finds_no_descriptor_is_tried_again)
+{
+    struct io_ops io = io_posix;
+    struct scratch s;
+    struct log_append a;
+
+    io.openat = short_openat;
+    scratch_init(&s);
+    s.options.io = &io;
+    s.options.open_files_max = 1;
+    s.config.segment_bytes = 1500;
+    scratch_open(&s);
+    for (int round = 1; round < 6; round++) {
+        for (int i = 0; i < 20; i++)
+            cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.value_bytes = 200}, &a),
+                         KAFKA_NONE);
+        atomic_store(&shortage, round); /* segments, indexes, epochs, folders in turn */
+        cr_assert_eq(partition_log_sync(&s.log, 1), 0);
+        cr_assert_eq(atomic_load(&shortage), 0);
+        cr_assert_eq(partition_log_marks(s.log).durable_end, partition_log_marks(s.log).log_end);
+    }
+    scratch_done(&s);
+}
