@@ -7,7 +7,7 @@
  * holds the defaults of its version.
  *
  * Life of a request: read -> decoded -> handler -> API_REPLY, or API_PENDING and later request_complete() -> encoded ->
- * sent -> freed. Encoding happens on the handler's thread before the handler's caller or request_complete() returns:
+ * sent -> freed. Handlers that wait do it by api/wait.h. Encoding happens on the handler's thread before the handler's caller or request_complete() returns:
  * what `out` points to need not live longer. A connection works on one request after the other (see lets_pass).
  * A quota sets the throttle time of the answer (request_throttle) and mutes the connection for so long afterwards.
  *
@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+struct api_wait;
 struct broker;
 struct connection;
 struct metadata;
@@ -70,6 +71,7 @@ struct request {
 
     /* -- the rest belongs to request.c and connection.c -- */
     atomic_int refs;
+    struct api_wait *waiting;  /* api/wait.c: of a request that has been parked by it */
     TAILQ_ENTRY(request) link; /* in connection->requests */
     struct connection *connection;
     struct loop *loop;

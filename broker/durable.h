@@ -3,6 +3,8 @@
  *   struct durable_wait *w = durable_wait_new(b, waits, done, arg);
  *   durable_wait_add(w, topic, log);       each log with what was appended to it so far
  *   durable_wait_end(w);                   done(arg, error): now if nothing is waited for, else when all are synced
+ * For a request it is one step of api/wait.h; coordinators wait here too, without a request. Several logs make one
+ * durable_wait, so that its owner can forget it.
  * Only topics in strict durability (log_config.strict) make anybody wait.
  * Threads: the control thread; done runs there. When the broker closes before a sync ends, done is not called. */
 #ifndef OTTLA_DURABLE_H

@@ -147,15 +147,16 @@ API_HANDLER(add_partitions_to_txn)
     bool batch = rq->version >= VERSION_OF_BATCH;
     int32_t count = batch ? MAX(in->transactions_count, 0) : 1;
     struct add *adds = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *adds);
-    struct api_wait *w = api_wait_new(rq);
+    struct api_wait *w = arena_calloc(&rq->arena, 1, sizeof *w);
     if (!adds || !w) return API_CLOSE;
+    api_wait_init(w, rq, NULL);
     for (int32_t i = 0; i < count; i++) adds[i].wait = w;
     if (batch) {
         if (!request_authorize(rq, ACL_CLUSTER_ACTION, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
             out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
             return API_REPLY;
         }
-        if (!begin_batch(rq, in, adds, out)) return API_CLOSE;
+        if (!begin_batch(rq, in, adds, out)) return api_wait_give_up(w);
     } else {
         adds->who = (struct txn_producer){.id = in->v3_and_below_transactional_id,
                                           .producer_id = in->v3_and_below_producer_id,
@@ -166,6 +167,5 @@ API_HANDLER(add_partitions_to_txn)
         out->results_by_topic_v3_and_below = adds->results;
         out->results_by_topic_v3_and_below_count = adds->topics_count;
     }
-    api_wait_done(w);
     return api_wait_result(w);
 }

@@ -8,7 +8,7 @@
 static void committed(void *arg, enum kafka_error error)
 {
     struct api_wait *w = arg;
-    struct alter_client_quotas_response *out = w->arg;
+    struct alter_client_quotas_response *out = w->rq->out;
 
     for (int32_t i = 0; error != KAFKA_NONE && i < out->entries_count; i++) {
         if (out->entries[i].error_code) continue;
@@ -106,7 +106,6 @@ API_HANDLER(alter_client_quotas)
 
     out->entries = arena_calloc(&rq->arena, (size_t)count + 1, sizeof out->entries[0]);
     if (!w || !all || !out->entries) return API_CLOSE;
-    w->arg = out;
     for (int32_t i = 0; i < count; i++)
         if (!echo_entity(rq, &in->entries[i], &out->entries[i])) return API_CLOSE;
     out->entries_count = count;

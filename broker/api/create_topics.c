@@ -1,8 +1,8 @@
 /* CreateTopics, key 19. Control thread; the answer waits until the metadata is on disk. v4: defaults (KIP-464); v5: the
  * new topic's configs (KIP-525). Texts are Kafka's, as tools print them. */
-#include "broker/api.h"
 #include "broker/api/doubles.h"
 #include "broker/api/replicas.h"
+#include "broker/api/wait.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/state.h"
@@ -140,13 +140,14 @@ static void create_one(struct request *rq, struct metadata_change *change, const
 
 static void committed(void *arg, enum kafka_error error)
 {
-    struct request *rq = arg;
+    struct api_wait *w = arg;
+    struct request *rq = w->rq;
     struct create_topics_response *out = rq->out;
 
     for (int32_t i = 0; error != KAFKA_NONE && i < out->topics_count; i++)
         if (out->topics[i].error_code == KAFKA_NONE)
             set_error(rq, &out->topics[i], error, "The change of the metadata could not be made durable.");
-    request_complete(rq, API_REPLY);
+    api_wait_done(w);
 }
 
 enum api_result api_handle_create_topics(struct request *rq, const struct create_topics_request *in,
@@ -157,7 +158,8 @@ enum api_result api_handle_create_topics(struct request *rq, const struct create
     if (!out->topics || !names) return API_CLOSE;
     for (int32_t i = 0; i < in->topics_count; i++) names[i].name = in->topics[i].name;
     const uint8_t *doubles = doubles_find(&rq->arena, names, in->topics_count);
-    if (!doubles) return API_CLOSE;
+    struct api_wait *w = api_wait_new(rq);
+    if (!doubles || !w) return API_CLOSE;
 
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < in->topics_count; i++) {
@@ -171,6 +173,6 @@ enum api_result api_handle_create_topics(struct request *rq, const struct create
         metadata_change_abort(change);
         return API_REPLY;
     }
-    metadata_change_commit(change, committed, rq);
-    return API_PENDING;
+    metadata_change_commit(change, committed, w);
+    return api_wait_result(w);
 }

@@ -58,9 +58,10 @@ API_HANDLER(delete_groups)
 {
     size_t count = (size_t)MAX(in->groups_names_count, 0);
     struct deletion *deletions = arena_calloc(&rq->arena, count + 1, sizeof *deletions);
-    struct api_wait *w = api_wait_new(rq);
+    struct api_wait *w = arena_calloc(&rq->arena, 1, sizeof *w);
     out->results = arena_calloc(&rq->arena, count + 1, sizeof out->results[0]);
     if (!deletions || !w || !out->results) return API_CLOSE;
+    api_wait_init(w, rq, NULL);
     for (size_t i = 0; i < count; i++) {
         deletions[i] = (struct deletion){.wait = w, .result = &out->results[i]};
         out->results[i].group_id = in->groups_names[i];
@@ -68,6 +69,5 @@ API_HANDLER(delete_groups)
         if (error != KAFKA_NONE) out->results[i].error_code = (int16_t)error;
     }
     out->results_count = (int32_t)count;
-    api_wait_done(w);
     return api_wait_result(w);
 }

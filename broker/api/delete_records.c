@@ -1,6 +1,6 @@
 /* DeleteRecords, key 21: raises the log start offset. Control thread, which owns configs; segments go later. Answered when
  * the new log starts are durable: Kafka answers before, and its deleted records may come back after a crash. */
-#include "broker/api.h"
+#include "broker/api/wait.h"
 #include "broker/broker.h"
 #include "broker/partition.h"
 #include "protocol/api_handlers.h"
@@ -8,26 +8,16 @@
 
 #define OFFSET_HIGH_WATERMARK (-1)
 
-/* The records are not seen any more; whether that lasts is not known. */
-static void deny(struct request *rq)
+/* The records are not seen any more; if the checkpoint failed, whether that lasts is not known. */
+static enum api_result finish(struct api_wait *w)
 {
-    struct delete_records_response *out = rq->parked;
-    for (int32_t i = 0; i < out->topics_count; i++)
+    struct delete_records_response *out = w->rq->out;
+    for (int32_t i = 0; w->failed && i < out->topics_count; i++)
         for (int32_t k = 0; k < out->topics[i].partitions_count; k++) {
             struct delete_records_response_partition_result *p = &out->topics[i].partitions[k];
             if (p->error_code == KAFKA_NONE) p->error_code = KAFKA_STORAGE_ERROR;
         }
-    request_complete(rq, API_REPLY);
-}
-
-static void answer(struct request *rq)
-{
-    request_complete(rq, API_REPLY);
-}
-
-static void checkpointed(void *arg, int error) /* storage thread */
-{
-    request_post(arg, error ? deny : answer);
+    return API_REPLY;
 }
 
 /* Returns whether the log start may have moved. */
@@ -54,8 +44,10 @@ enum api_result api_handle_delete_records(struct request *rq, const struct delet
     const struct metadata *m = request_metadata(rq);
     bool any = false;
 
+    struct api_wait *w = arena_calloc(&rq->arena, 1, sizeof *w);
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 1), sizeof *out->topics);
-    if (!out->topics) return API_CLOSE;
+    if (!w || !out->topics) return API_CLOSE;
+    api_wait_init(w, rq, finish);
     out->topics_count = in->topics_count;
     for (int32_t i = 0; i < in->topics_count; i++) {
         const struct delete_records_request_topic *asked = &in->topics[i];
@@ -76,8 +68,9 @@ enum api_result api_handle_delete_records(struct request *rq, const struct delet
             else any |= delete_before(metadata_topic(m, asked->name), &asked->partitions[k], &topic->partitions[k]);
         }
     }
-    if (!any) return API_REPLY;
-    rq->parked = out;
-    log_dir_checkpoint_async(broker_log_dir(rq->broker), checkpointed, rq);
-    return API_PENDING;
+    if (any) {
+        api_wait_more(w);
+        log_dir_checkpoint_async(broker_log_dir(rq->broker), api_wait_synced, w);
+    }
+    return api_wait_result(w);
 }

@@ -1,6 +1,6 @@
 /* DeleteTopics, key 20. Control thread; the answer waits until the metadata is on disk. v6: by name or id (KIP-516). */
-#include "broker/api.h"
 #include "broker/api/doubles.h"
+#include "broker/api/wait.h"
 #include "broker/metadata.h"
 #include "protocol/api_handlers.h"
 
@@ -58,13 +58,14 @@ static void delete_one(struct request *rq, struct metadata_change *change, struc
 
 static void committed(void *arg, enum kafka_error error)
 {
-    struct request *rq = arg;
+    struct api_wait *w = arg;
+    struct request *rq = w->rq;
     struct delete_topics_response *out = rq->out;
 
     for (int32_t i = 0; error != KAFKA_NONE && i < out->responses_count; i++)
         if (out->responses[i].error_code == KAFKA_NONE)
             set_error(rq, &out->responses[i], error, "The change of the metadata could not be made durable.");
-    request_complete(rq, API_REPLY);
+    api_wait_done(w);
 }
 
 /* What is named twice is not deleted: names and ids are of different kinds. */
@@ -86,7 +87,8 @@ enum api_result api_handle_delete_topics(struct request *rq, const struct delete
     if (!out->responses || !keys) return API_CLOSE;
     for (int32_t i = 0; i < count; i++) keys[i] = key_of(rq, in, i);
     const uint8_t *doubles = doubles_find(&rq->arena, keys, MAX(count, 0));
-    if (!doubles) return API_CLOSE;
+    struct api_wait *w = api_wait_new(rq);
+    if (!doubles || !w) return API_CLOSE;
 
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < count; i++) {
@@ -103,6 +105,6 @@ enum api_result api_handle_delete_topics(struct request *rq, const struct delete
         o->topic_id = id;
         set_error(rq, o, KAFKA_INVALID_REQUEST, slice_is_null(name) ? "Duplicate topic id." : "Duplicate topic name.");
     }
-    metadata_change_commit(change, committed, rq);
-    return API_PENDING;
+    metadata_change_commit(change, committed, w);
+    return api_wait_result(w);
 }

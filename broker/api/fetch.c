@@ -6,6 +6,7 @@
  * Records leave as file ranges (sendfile); short ones are read into the response. Sizes: KIP-74: max_bytes is for the
  * response, the first batch is returned whole whatever its size. Sessions: KIP-227 (fetch_session.h). */
 #include "broker/api/fetched.h"
+#include "broker/api/wait.h"
 #include "broker/fetch_session.h"
 #include "broker/partition.h"
 #include "broker/purgatory.h"
@@ -40,6 +41,7 @@ struct item {
 };
 
 struct fetch {
+    struct api_wait wait; /* one step: until there is enough, or no time left */
     struct request *rq;
     struct fetch_session *session; /* NULL: none */
     bool incremental;              /* only changed partitions are answered */
@@ -395,7 +397,7 @@ static void reply(struct fetch *f)
 {
     purgatory_entry_free(f->waiting);
     f->waiting = NULL;
-    request_complete(f->rq, answer(f));
+    api_wait_done(&f->wait);
 }
 
 static void woken(void *arg)
@@ -415,6 +417,11 @@ static void expired(void *arg)
     request_renew(f->rq);
     plan(f);
     reply(f);
+}
+
+static enum api_result finish(struct api_wait *w)
+{
+    return answer(container_of(w, struct fetch, wait));
 }
 
 /* finished() does the rest when the request is freed. */
@@ -441,6 +448,7 @@ static bool park(struct fetch *f)
         if (log) purgatory_entry_add(f->waiting, log, end, f->isolation);
     }
     f->rq->cancel = cancel;
+    api_wait_more(&f->wait);
     purgatory_entry_start(f->waiting, in->max_wait_ms);
     return true;
 }
@@ -452,6 +460,7 @@ enum api_result api_handle_fetch(struct request *rq, const struct fetch_request 
 
     if (!f) return API_CLOSE;
     f->rq = rq;
+    api_wait_init(&f->wait, rq, finish);
     f->isolation = in->isolation_level == 1 ? READ_COMMITTED : READ_UNCOMMITTED;
     rq->parked = f;
     rq->finished = finished;
@@ -465,6 +474,6 @@ enum api_result api_handle_fetch(struct request *rq, const struct fetch_request 
     f->bytes_max = MIN(MIN(in->max_bytes, request_metadata(rq)->config->fetch_max_bytes), quota_max);
     f->bytes_min = MIN(in->min_bytes, quota_max);
     plan(f);
-    if (must_answer(f)) return answer(f);
-    return park(f) ? API_PENDING : API_CLOSE;
+    if (!must_answer(f) && !park(f)) return API_CLOSE;
+    return api_wait_result(&f->wait);
 }

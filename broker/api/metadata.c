@@ -1,8 +1,8 @@
 /* Metadata, key 3: brokers, topics, leaders. Network thread; a topic that is to be created is made on the control
  * thread, and the answer waits until it is there (Kafka answers UNKNOWN_TOPIC_OR_PARTITION and lets the client ask
  * again). */
-#include "broker/api.h"
 #include "broker/api/authorized.h"
+#include "broker/api/wait.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/state.h"
@@ -131,28 +131,15 @@ static enum api_result answer(struct request *rq)
 
 /* -- creation -- */
 
-struct creation {
-    struct request *rq;
-    atomic_int left; /* topics that are being created, and one for the caller */
-};
-
-static void reply_created(struct request *rq)
-{
-    request_complete(rq, answer(rq));
-}
-
-static void creation_step(struct creation *c)
-{
-    if (atomic_fetch_sub(&c->left, 1) > 1) return;
-    struct request *rq = c->rq;
-    free(c);
-    request_post(rq, reply_created);
-}
-
 /* Whatever the outcome: the answer shows what is there. */
+static enum api_result finish(struct api_wait *w)
+{
+    return answer(w->rq);
+}
+
 static void created(void *arg, enum kafka_error error, const char *text) /* control thread */
 {
-    creation_step(arg);
+    api_wait_done_elsewhere(arg);
 }
 
 static bool wants_creation(struct request *rq, const struct metadata_request_topic *asked)
@@ -165,33 +152,29 @@ static bool wants_creation(struct request *rq, const struct metadata_request_top
             request_authorize(rq, ACL_CREATE, RESOURCE_CLUSTER, SLICE("kafka-cluster")));
 }
 
-static bool create_missing(struct request *rq, const struct metadata_request *in)
+static void create_missing(struct request *rq, const struct metadata_request *in, struct api_wait *w)
 {
-    struct creation *c = NULL;
     int count = 0;
 
     if (!in->allow_auto_topic_creation || !request_metadata(rq)->config->auto_create_topics_enable ||
         asks_for_all(rq, in))
-        return false;
+        return;
     for (int32_t i = 0; i < in->topics_count && count < TOPICS_CREATED_MAX; i++) {
         if (!wants_creation(rq, &in->topics[i])) continue;
-        if (!c) {
-            c = xcalloc(1, sizeof *c);
-            c->rq = rq;
-            atomic_init(&c->left, 1);
-        }
-        atomic_fetch_add(&c->left, 1);
         count++;
         (void)request_mutate(rq, (int32_t)request_metadata(rq)->config->num_partitions, false);
         AUTO_FREE char *name = slice_strdup(in->topics[i].name);
-        broker_topic_create_async(rq->broker, name, -1, NULL, 0, created, c);
+        api_wait_more(w);
+        broker_topic_create_async(rq->broker, name, -1, NULL, 0, created, w);
     }
-    if (c) creation_step(c);
-    return c != NULL;
 }
 
 enum api_result api_handle_metadata(struct request *rq, const struct metadata_request *in,
                                     struct metadata_response *out)
 {
-    return create_missing(rq, in) ? API_PENDING : answer(rq);
+    struct api_wait *w = arena_calloc(&rq->arena, 1, sizeof *w);
+    if (!w) return API_CLOSE;
+    api_wait_init(w, rq, finish);
+    create_missing(rq, in, w);
+    return api_wait_result(w);
 }

@@ -18,6 +18,7 @@ struct fetch_group {
 };
 
 struct fetch {
+    struct api_wait wait;
     struct fetch_group *groups;
     int32_t groups_count;
     bool require_stable;
@@ -131,11 +132,13 @@ static void fill_flat(struct request *rq, struct offset_fetch_response *out, con
 }
 
 /* All that is shown is durable. */
-static void finish(struct request *rq, void *arg)
+static enum api_result finish(struct api_wait *w)
 {
-    struct fetch *f = arg;
+    struct fetch *f = container_of(w, struct fetch, wait);
+    struct request *rq = w->rq;
     for (int32_t i = 0; i < f->groups_count; i++) fill_group(rq, &f->groups[i], f->require_stable);
     if (rq->version < 8) fill_flat(rq, f->out, &f->groups[0]);
+    return API_REPLY;
 }
 
 static void durable(void *arg, enum kafka_error error)
@@ -151,19 +154,17 @@ API_HANDLER(offset_fetch)
     int32_t count = flat ? 1 : MAX(in->groups_count, 0);
     struct fetch *f = arena_calloc(&rq->arena, 1, sizeof *f);
     struct fetch_group *fs = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *fs);
-    struct api_wait *w = api_wait_new(rq);
     struct offset_fetch_response_group *outs = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *outs);
-    if (!f || !fs || !w || !outs) return API_CLOSE;
+    if (!f || !fs || !outs) return API_CLOSE;
     *f = (struct fetch){.groups = fs, .groups_count = count, .require_stable = in->require_stable, .out = out};
-    w->finish = finish;
-    w->arg = f;
+    api_wait_init(&f->wait, rq, finish);
     for (int32_t i = 0; i < count; i++) {
-        fs[i] = (struct fetch_group){.wait = w, .out = &outs[i], .caller = {.generation_id = -1}};
+        fs[i] = (struct fetch_group){.wait = &f->wait, .out = &outs[i], .caller = {.generation_id = -1}};
         offset_fetch_response_group_init(&outs[i]);
         if (flat) {
             struct offset_fetch_request_topics *topics =
                 arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof *topics);
-            if (!topics) return API_CLOSE;
+            if (!topics) return API_CLOSE; /* the only group: nothing has begun */
             for (int32_t t = 0; t < in->topics_count; t++)
                 topics[t] = (struct offset_fetch_request_topics){.name = in->topics[t].name,
                                                                  .partition_indexes = in->topics[t].partition_indexes,
@@ -183,13 +184,12 @@ API_HANDLER(offset_fetch)
         struct groups *gs = groups_for(rq, outs[i].group_id, ACL_DESCRIBE, &fs[i].error);
         struct group *g = gs ? groups_find(gs, outs[i].group_id) : NULL;
         if (!g) continue;
-        api_wait_more(w);
+        api_wait_more(&f->wait);
         gs->host->when_durable(gs->host, g, durable, &fs[i]);
     }
     if (!flat) {
         out->groups = outs;
         out->groups_count = count;
     }
-    api_wait_done(w);
-    return api_wait_result(w);
+    return api_wait_result(&f->wait);
 }

@@ -6,7 +6,7 @@
  *
  * Each partition holds exactly one batch of magic 2; what the log refuses comes back with its text (v8+). Versions 0 to 2
  * are advertised, because old librdkafka needs to see them, and close the connection, as Kafka 4 does. */
-#include "broker/api.h"
+#include "broker/api/wait.h"
 #include "broker/partition.h"
 #include "broker/state.h"
 #include "broker/txn_store.h"
@@ -35,10 +35,8 @@ struct first_batch {
 
 /* -- answers that wait for the disk, or for the coordinator -- */
 
-struct produce_wait {
-    struct request *rq;
-    atomic_int left; /* partitions that are being synced, the coordinator, and one for the caller */
-    atomic_bool failed;
+struct produce {
+    struct api_wait wait;       /* for partitions that are being synced, and the coordinator */
     struct first_batch *firsts; /* room for all partitions, in the arena */
     uint32_t firsts_count;
     struct txn_call call;
@@ -72,42 +70,19 @@ static enum api_result reply(struct request *rq, const struct produce_request *i
     return API_CLOSE;
 }
 
-static void reply_waited(struct request *rq)
+static enum api_result finish(struct api_wait *w)
 {
-    struct produce_wait *w = rq->parked;
+    struct request *rq = w->rq;
 
     /* Which of the partitions failed does not matter to a client: it sends them all again, and none is taken twice. */
-    if (atomic_load(&w->failed)) fail_all(rq->out);
-    free(w);
-    request_complete(rq, reply(rq, rq->in, rq->out));
+    if (w->failed) fail_all(rq->out);
+    return reply(rq, rq->in, rq->out);
 }
 
-static void wait_step(struct produce_wait *w)
+static void await_sync(struct produce *p, struct partition_log *log, int64_t end)
 {
-    if (atomic_fetch_sub(&w->left, 1) == 1) request_post(w->rq, reply_waited);
-}
-
-static void synced(void *arg, int error) /* sync thread */
-{
-    struct produce_wait *w = arg;
-    if (error) atomic_store(&w->failed, true);
-    wait_step(w);
-}
-
-static struct produce_wait *wait_of(struct request *rq, struct produce_wait **w)
-{
-    if (!*w) {
-        *w = xcalloc(1, sizeof **w);
-        (*w)->rq = rq;
-        atomic_init(&(*w)->left, 1);
-    }
-    return *w;
-}
-
-static void await_sync(struct produce_wait *w, struct partition_log *log, int64_t end)
-{
-    atomic_fetch_add(&w->left, 1);
-    partition_log_sync_async(log, end, synced, w);
+    api_wait_more(&p->wait);
+    partition_log_sync_async(log, end, api_wait_synced, &p->wait);
 }
 
 /* -- one partition -- */
@@ -206,30 +181,30 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
 }
 
 /* Keeps a batch for the control thread. */
-static bool defer(struct request *rq, const struct produce_request *in, struct produce_wait **wait,
-                  const struct first_batch *first)
+static bool defer(struct produce *p, const struct produce_request *in, const struct first_batch *first)
 {
-    struct produce_wait *w = wait_of(rq, wait);
+    struct arena *arena = &p->wait.rq->arena;
     size_t count = 0;
 
-    if (!w->firsts) {
+    if (!p->firsts) {
         for (int32_t i = 0; i < in->topic_data_count; i++) count += (size_t)in->topic_data[i].partition_data_count;
-        w->firsts = arena_calloc(&rq->arena, count, sizeof w->firsts[0]);
-        if (!w->firsts) return false;
+        p->firsts = arena_calloc(arena, count, sizeof p->firsts[0]);
+        if (!p->firsts) return false;
     }
-    struct first_batch *f = &w->firsts[w->firsts_count];
+    struct first_batch *f = &p->firsts[p->firsts_count];
     *f = *first;
-    f->topic = arena_slice_dup(&rq->arena, first->topic);
+    f->topic = arena_slice_dup(arena, first->topic);
     if (!f->topic.ptr) return false;
     partition_log_ref(f->log);
-    w->firsts_count++;
+    p->firsts_count++;
     return true;
 }
 
-static void append(struct request *rq, const struct produce_request *in, const struct metadata_topic *t,
+static void append(struct produce *p, const struct produce_request *in, const struct metadata_topic *t,
                    const struct produce_request_partition_produce_data *data,
-                   struct produce_response_partition_produce_response *out, struct produce_wait **wait)
+                   struct produce_response_partition_produce_response *out)
 {
+    struct request *rq = p->wait.rq;
     struct partition_log *log = partition_of(t, data->index, &out->error_code);
     struct slice records = data->records.slice;
     struct record_batch batch;
@@ -258,9 +233,9 @@ static void append(struct request *rq, const struct produce_request *in, const s
                                     .batch = batch,
                                     .strict = strict,
                                     .out = out};
-        if (!defer(rq, in, wait, &first)) out->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+        if (!defer(p, in, &first)) out->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
     } else if (strict && end >= 0) {
-        await_sync(wait_of(rq, wait), log, end);
+        await_sync(p, log, end);
     }
 }
 
@@ -280,74 +255,74 @@ static enum kafka_error coordinator_error(const struct request *rq, enum kafka_e
     }
 }
 
-static void first_append(struct produce_wait *w, struct first_batch *f, enum kafka_error error)
+static void first_append(struct produce *p, struct first_batch *f, enum kafka_error error)
 {
     struct producer_last last;
     int64_t end = -1;
     bool not_open;
 
     /* In version 2 an unknown producer begins with its first batch, or some of its batches were lost on the way. */
-    if (error == KAFKA_NONE && w->rq->version >= VERSION_OF_TXN_2 && f->batch.base_sequence != 0 &&
+    if (error == KAFKA_NONE && p->wait.rq->version >= VERSION_OF_TXN_2 && f->batch.base_sequence != 0 &&
         !partition_log_producer_last(f->log, f->batch.producer_id, &last))
         error = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    if (error == KAFKA_NONE) append_batch(w->rq, f->log, f->records, false, f->out, &end, &not_open);
-    else f->out->error_code = (int16_t)coordinator_error(w->rq, error);
-    if (f->strict && end >= 0) await_sync(w, f->log, end);
+    if (error == KAFKA_NONE) append_batch(p->wait.rq, f->log, f->records, false, f->out, &end, &not_open);
+    else f->out->error_code = (int16_t)coordinator_error(p->wait.rq, error);
+    if (f->strict && end >= 0) await_sync(p, f->log, end);
     partition_log_unref(f->log);
 }
 
-static struct txn_producer producer_of(const struct produce_wait *w, const struct first_batch *f)
+static struct txn_producer producer_of(const struct produce *p, const struct first_batch *f)
 {
-    const struct produce_request *in = w->rq->in;
+    const struct produce_request *in = p->wait.rq->in;
     return (struct txn_producer){
         .id = in->transactional_id, .producer_id = f->batch.producer_id, .epoch = f->batch.producer_epoch};
 }
 
 static void firsts_added(struct txn_call *call, const struct txn_result *result)
 {
-    struct produce_wait *w = container_of(call, struct produce_wait, call);
-    for (uint32_t i = 0; i < w->firsts_count; i++) {
-        struct first_batch *f = &w->firsts[i];
-        bool same = f->batch.producer_id == w->firsts[0].batch.producer_id &&
-                    f->batch.producer_epoch == w->firsts[0].batch.producer_epoch; /* as the coordinator was asked */
-        first_append(w, f, same || result->error != KAFKA_NONE ? result->error : KAFKA_INVALID_PRODUCER_ID_MAPPING);
+    struct produce *p = container_of(call, struct produce, call);
+    for (uint32_t i = 0; i < p->firsts_count; i++) {
+        struct first_batch *f = &p->firsts[i];
+        bool same = f->batch.producer_id == p->firsts[0].batch.producer_id &&
+                    f->batch.producer_epoch == p->firsts[0].batch.producer_epoch; /* as the coordinator was asked */
+        first_append(p, f, same || result->error != KAFKA_NONE ? result->error : KAFKA_INVALID_PRODUCER_ID_MAPPING);
     }
-    wait_step(w);
+    api_wait_done_elsewhere(&p->wait);
 }
 
 static void firsts_run(void *arg)
 {
-    struct produce_wait *w = arg;
-    struct request *rq = w->rq;
+    struct produce *p = arg;
+    struct request *rq = p->wait.rq;
     const struct produce_request *in = rq->in;
     enum kafka_error error;
     struct txns *ts = txns_for(rq, in->transactional_id, ACL_WRITE, &error);
-    struct txn_producer who = producer_of(w, &w->firsts[0]);
+    struct txn_producer who = producer_of(p, &p->firsts[0]);
 
-    w->call.answer = firsts_added;
+    p->call.answer = firsts_added;
     if (!ts) {
-        firsts_added(&w->call, &(struct txn_result){.error = error});
+        firsts_added(&p->call, &(struct txn_result){.error = error});
     } else if (rq->version < VERSION_OF_TXN_2) {
-        for (uint32_t i = 0; i < w->firsts_count; i++) {
-            struct first_batch *f = &w->firsts[i];
-            who = producer_of(w, f);
-            first_append(w, f, txn_verify(ts, &who, f->topic, f->partition));
+        for (uint32_t i = 0; i < p->firsts_count; i++) {
+            struct first_batch *f = &p->firsts[i];
+            who = producer_of(p, f);
+            first_append(p, f, txn_verify(ts, &who, f->topic, f->partition));
         }
-        wait_step(w);
+        api_wait_done_elsewhere(&p->wait);
     } else {
-        AUTO_FREE struct txn_add_partition *partitions = xcalloc(w->firsts_count, sizeof *partitions);
-        for (uint32_t i = 0; i < w->firsts_count; i++)
+        AUTO_FREE struct txn_add_partition *partitions = xcalloc(p->firsts_count, sizeof *partitions);
+        for (uint32_t i = 0; i < p->firsts_count; i++)
             partitions[i] =
-                (struct txn_add_partition){.topic = w->firsts[i].topic, .partition = w->firsts[i].partition};
-        txn_add(ts, &who, TXN_VERSION_2, partitions, w->firsts_count, &w->call);
+                (struct txn_add_partition){.topic = p->firsts[i].topic, .partition = p->firsts[i].partition};
+        txn_add(ts, &who, TXN_VERSION_2, partitions, p->firsts_count, &p->call);
     }
 }
 
-static void firsts_start(struct produce_wait *w)
+static void firsts_start(struct produce *p)
 {
-    atomic_fetch_add(&w->left, 1);
-    if (broker_control_post(w->rq->broker, firsts_run, w)) return;
-    firsts_added(&w->call, &(struct txn_result){.error = KAFKA_COORDINATOR_NOT_AVAILABLE}); /* the broker stops */
+    api_wait_more(&p->wait);
+    if (broker_control_post(p->wait.rq->broker, firsts_run, p)) return;
+    firsts_added(&p->call, &(struct txn_result){.error = KAFKA_COORDINATOR_NOT_AVAILABLE}); /* the broker stops */
 }
 
 /* -- the request -- */
@@ -379,34 +354,32 @@ static bool prepare(struct request *rq, const struct produce_request *in, struct
 enum api_result api_handle_produce(struct request *rq, const struct produce_request *in, struct produce_response *out)
 {
     const struct metadata *m = request_metadata(rq);
-    struct produce_wait *wait = NULL;
+    struct produce *p = arena_calloc(&rq->arena, 1, sizeof *p);
     bool by_id = rq->version >= VERSION_OF_TOPIC_ID;
 
     if (rq->version < 3) {
         rq->cause = "message sets are not taken";
         return API_CLOSE;
     }
-    if (!prepare(rq, in, out)) return API_CLOSE;
+    if (!p || !prepare(rq, in, out)) return API_CLOSE;
+    api_wait_init(&p->wait, rq, finish);
     for (int32_t i = 0; i < in->topic_data_count; i++) {
         const struct produce_request_topic_produce_data *asked = &in->topic_data[i];
         const struct metadata_topic *t =
             by_id ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, asked->name);
         bool allowed = request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, t ? slice_of(t->name) : asked->name);
         for (int32_t k = 0; k < asked->partition_data_count; k++) {
-            struct produce_response_partition_produce_response *p = &out->responses[i].partition_responses[k];
+            struct produce_response_partition_produce_response *o = &out->responses[i].partition_responses[k];
             if (!allowed) {
-                p->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-                p->base_offset = -1;
+                o->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+                o->base_offset = -1;
                 continue;
             }
-            append(rq, in, t, &asked->partition_data[k], p, &wait);
-            if (by_id && !t) p->error_code = KAFKA_UNKNOWN_TOPIC_ID;
+            append(p, in, t, &asked->partition_data[k], o);
+            if (by_id && !t) o->error_code = KAFKA_UNKNOWN_TOPIC_ID;
         }
     }
-    if (!wait) return reply(rq, in, out);
-    rq->parked = wait;
-    rq->lets_pass = wait->firsts_count == 0; /* what follows is appended behind it */
-    if (wait->firsts_count) firsts_start(wait);
-    wait_step(wait);
-    return API_PENDING;
+    rq->lets_pass = api_wait_is_open(&p->wait) && !p->firsts_count; /* what follows first batches is appended behind */
+    if (p->firsts_count) firsts_start(p);
+    return api_wait_result(&p->wait);
 }

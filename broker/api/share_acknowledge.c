@@ -71,21 +71,21 @@ API_HANDLER(share_acknowledge)
         out->error_message = slice_of(kafka_error_text(error));
         return API_REPLY;
     }
-    struct api_wait *w = api_wait_new(rq);
+    struct api_wait *w = arena_calloc(&rq->arena, 1, sizeof *w);
     out->responses = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof out->responses[0]);
     if (!w || !out->responses) return API_CLOSE;
+    api_wait_init(w, rq, NULL);
     for (int32_t t = 0; t < in->topics_count; t++) {
         const struct share_acknowledge_request_acknowledge_topic *from = &in->topics[t];
         struct share_acknowledge_response_topic_response *to = &out->responses[out->responses_count++];
         to->topic_id = from->topic_id;
         to->partitions = arena_calloc(&rq->arena, (size_t)MAX(from->partitions_count, 0) + 1, sizeof to->partitions[0]);
-        if (!to->partitions) return API_CLOSE;
+        if (!to->partitions) return api_wait_give_up(w);
         for (int32_t p = 0; p < from->partitions_count; p++)
             if (!acknowledge(rq, w, member, in->group_id, from->topic_id, &from->partitions[p],
                              &to->partitions[to->partitions_count++]))
-                return API_CLOSE;
+                return api_wait_give_up(w);
     }
     if (in->share_session_epoch == SHARE_SESSION_EPOCH_FINAL) shares_session_close(rq->broker, session);
-    api_wait_done(w);
     return api_wait_result(w);
 }

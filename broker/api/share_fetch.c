@@ -8,6 +8,7 @@
  * Sessions: share_session.h. Limits: SHARE_FETCH_RECORDS_MAX. Source: Kafka 4.1 DelayedShareFetch, ShareFetchUtils. */
 #include "broker/api/fetched.h"
 #include "broker/api/share_acks.h"
+#include "broker/api/wait.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
 #include "broker/purgatory.h"
@@ -31,6 +32,7 @@ struct item {
 };
 
 struct fetch {
+    struct api_wait wait; /* a step each: acknowledgements on their way to the disk; records that are awaited */
     struct request *rq;
     struct uuid member;
     bool initial, final;
@@ -40,10 +42,7 @@ struct fetch {
     uint32_t items_count;
     uint32_t fetched_count, errors_count;
     int64_t bytes;
-    int waits_open; /* for the disk */
     struct durable_waits waits;
-    bool done;     /* but for the waits */
-    bool returned; /* the handler has: complete the request */
     struct purgatory_entry *waiting;
     struct share_waiter waiter;
 };
@@ -169,14 +168,11 @@ struct acked {
     struct item *item;
 };
 
-static void maybe_answer(struct fetch *f);
-
 static void acks_durable(void *arg, enum kafka_error error)
 {
     struct acked *a = arg;
     if (error != KAFKA_NONE) a->item->data.acknowledge_error_code = (int16_t)error;
-    a->fetch->waits_open--;
-    maybe_answer(a->fetch);
+    api_wait_done(&a->fetch->wait);
 }
 
 /* False: no memory. */
@@ -202,7 +198,7 @@ static bool acknowledge(struct fetch *f, struct uuid topic_id, const struct shar
         item->data.acknowledge_error_message = slice_of(kafka_error_text(error));
         return true;
     }
-    f->waits_open++;
+    api_wait_more(&f->wait);
     shares_when_durable(f->rq->broker, &key, &f->waits, acks_durable, a);
     return true;
 }
@@ -470,11 +466,11 @@ static void refuse(struct request *rq, enum kafka_error error)
     out->error_message = slice_of(kafka_error_text(error));
 }
 
-/* All is done and durable: the answer goes out, if the handler has returned. */
-static void maybe_answer(struct fetch *f)
+/* All is done and durable. */
+static enum api_result finish(struct api_wait *w)
 {
-    if (!f->done || f->waits_open || !f->returned) return;
-    request_complete(f->rq, ((struct share_fetch_response *)f->rq->out)->error_code ? API_REPLY : answer(f));
+    const struct share_fetch_response *out = w->rq->out;
+    return out->error_code ? API_REPLY : answer(container_of(w, struct fetch, wait));
 }
 
 static void stop_waiting(struct fetch *f)
@@ -515,8 +511,7 @@ static void go_on(struct fetch *f, bool expired)
         acquire(f);
     }
     stop_waiting(f);
-    f->done = true;
-    maybe_answer(f);
+    api_wait_done(&f->wait);
 }
 
 static void log_woken(void *arg)
@@ -552,6 +547,7 @@ static bool park(struct fetch *f)
         }
         fetched_release(&i->read, &i->copied);
     }
+    api_wait_more(&f->wait);
     f->waiter = (struct share_waiter){.group_id = in->group_id, .wake = group_woken};
     if (!f->limit_reached) shares_wait(f->rq->broker, &f->waiter);
     purgatory_entry_start(f->waiting, in->max_wait_ms);
@@ -565,6 +561,7 @@ API_HANDLER(share_fetch)
 
     if (!f) return API_CLOSE;
     f->rq = rq;
+    api_wait_init(&f->wait, rq, finish);
     LIST_INIT(&f->waits);
     f->initial = in->share_session_epoch == SHARE_SESSION_EPOCH_INITIAL;
     f->final = in->share_session_epoch == SHARE_SESSION_EPOCH_FINAL;
@@ -578,18 +575,15 @@ API_HANDLER(share_fetch)
     rq->parked = f;
     rq->finished = finished;
     rq->cancel = finished;
+    bool wait = f->limit_reached;
     if (!f->limit_reached) {
         f->isolation = shares_read_committed(rq->broker, in->group_id) ? READ_COMMITTED : READ_UNCOMMITTED;
-        if (!make_items(f, session) || !acknowledge_all(f)) return API_CLOSE;
+        if (!make_items(f, session) || !acknowledge_all(f)) return API_CLOSE; /* finished() forgets open steps */
         if (f->final) shares_session_close(rq->broker, session);
         plan(f);
-        if (must_answer(f)) {
-            acquire(f);
-            f->done = true;
-        }
+        wait = !must_answer(f);
+        if (!wait) acquire(f);
     }
-    if (f->done && !f->waits_open) return answer(f);
-    if (!f->done && !park(f)) return API_CLOSE;
-    f->returned = true;
-    return API_PENDING;
+    if (wait && !park(f)) return API_CLOSE;
+    return api_wait_result(&f->wait);
 }

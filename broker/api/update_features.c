@@ -13,7 +13,7 @@ enum upgrade_type { UPGRADE = 1, SAFE_DOWNGRADE = 2, UNSAFE_DOWNGRADE = 3 };
 static void committed(void *arg, enum kafka_error error)
 {
     struct api_wait *w = arg;
-    struct update_features_response *out = w->arg;
+    struct update_features_response *out = w->rq->out;
 
     if (error != KAFKA_NONE) {
         out->error_code = (int16_t)error;
@@ -78,7 +78,6 @@ API_HANDLER(update_features)
         out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
         return API_REPLY;
     }
-    w->arg = out;
     struct metadata_change *c = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < count; i++) {
         struct err err = ERR_NONE;
