@@ -81,6 +81,7 @@ void purgatory_entry_add(struct purgatory_entry *e, struct partition_log *log, i
 
 void purgatory_entry_start(struct purgatory_entry *e, int64_t timeout_ms)
 {
+    ev_now_update(e->loop); /* the deadline counts from now, not from when the loop last looked */
     ev_timer_init(&e->timer, on_timer, (double)timeout_ms / 1e3, 0.);
     e->timer.data = e;
     ev_timer_start(e->loop, &e->timer);
