@@ -88,16 +88,13 @@ int log_roll(struct partition_log *log)
     return 0;
 }
 
-/* The last one is not the segment's own: the state of producers below its base offset. */
-static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
-#define SEGMENT_SUFFIXES (countof(suffixes) - 1)
-
-static void remove_files(struct partition_log *log, int64_t base_offset, uint32_t suffixes_count, int64_t delay_ms)
+/* Of the segment's files those before `end`. */
+static void remove_files(struct partition_log *log, int64_t base_offset, enum segment_file end, int64_t delay_ms)
 {
     char path[SEGMENT_PATH_BYTES], away[SEGMENT_PATH_BYTES + sizeof ".deleted"];
 
-    for (uint32_t i = 0; i < suffixes_count; i++) {
-        segment_path(log, base_offset, suffixes[i], path);
+    for (uint32_t i = 0; i < end; i++) {
+        segment_path(log, base_offset, segment_suffixes[i], path);
         snprintf(away, sizeof away, "%s.deleted", path);
         int r = log->dir->io->renameat(log->dir->fd, path, away);
         if (!r) {
@@ -116,7 +113,7 @@ void log_remove_segments(struct partition_log *log, uint32_t first, uint32_t cou
         struct segment *s = log->segments[i];
         atomic_fetch_sub(&log->size, atomic_load(&s->size));
         if (log->producers && log->producers->snapshot_offset == s->base_offset) log->producers->snapshot_offset = -1;
-        remove_files(log, s->base_offset, countof(suffixes), delay_ms);
+        remove_files(log, s->base_offset, SEGMENT_FILES, delay_ms);
         segment_free(s);
     }
     memmove(log->segments + first, log->segments + first + count,
@@ -131,7 +128,7 @@ void log_replace_segments(struct partition_log *log, uint32_t first, uint32_t co
 
     log_remove_segments(log, first + 1, count - 1);
     atomic_fetch_sub(&log->size, atomic_load(&before->size));
-    remove_files(log, before->base_offset, SEGMENT_SUFFIXES, log->config->config.file_delete_delay_ms);
+    remove_files(log, before->base_offset, FILE_SNAPSHOT, log->config->config.file_delete_delay_ms);
     segment_free(before);
     log->segments[first] = s;
     atomic_fetch_add(&log->size, atomic_load(&s->size));

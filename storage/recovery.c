@@ -22,11 +22,12 @@
 
 /* -- the folder's files -- */
 
-enum file_kind { FILE_LOG, FILE_OFFSETS, FILE_TIMES, FILE_ABORTED, FILE_SNAPSHOT, FILE_SWAP /* added to the others */ };
+#define FILE_SWAP                                                                                                      \
+    SEGMENT_FILES /* added to an enum segment_file: what compaction has written and not put in its place */
 
 struct folder_file {
     int64_t offset; /* in its name */
-    enum file_kind kind;
+    uint32_t kind;
 };
 
 struct folder {
@@ -39,7 +40,6 @@ struct folder {
     bool live;            /* the log is in use: only look */
 };
 
-static const char *const file_suffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
 #define SWAP_SUFFIX ".swap"
 
 static bool ends_with(const char *name, const char *suffix)
@@ -68,9 +68,9 @@ static int folder_add(void *arg, const char *name)
     errno = 0;
     int64_t offset = strtoll(name, NULL, 10);
     if (errno) return 0;
-    for (uint32_t kind = 0; kind < countof(file_suffixes); kind++) {
-        size_t len = strlen(file_suffixes[kind]);
-        if (strncmp(name + OFFSET_DIGITS, file_suffixes[kind], len)) continue;
+    for (uint32_t kind = 0; kind < SEGMENT_FILES; kind++) {
+        size_t len = strlen(segment_suffixes[kind]);
+        if (strncmp(name + OFFSET_DIGITS, segment_suffixes[kind], len)) continue;
         const char *behind = name + OFFSET_DIGITS + len;
         bool is_swap = !strcmp(behind, SWAP_SUFFIX);
         if (*behind && !is_swap) continue;
@@ -79,8 +79,7 @@ static int folder_add(void *arg, const char *name)
             f->allocated = f->allocated ? f->allocated * 2 : 8;
             f->files = xrealloc(f->files, f->allocated * sizeof *f->files);
         }
-        f->files[f->count++] =
-            (struct folder_file){.offset = offset, .kind = (enum file_kind)(kind + (is_swap ? FILE_SWAP : 0))};
+        f->files[f->count++] = (struct folder_file){.offset = offset, .kind = kind + (is_swap ? FILE_SWAP : 0)};
         f->swaps_count += is_swap;
     }
     return 0;
@@ -102,7 +101,7 @@ static int folder_read(struct folder *f, struct partition_log *log)
     return r;
 }
 
-static bool folder_has(const struct folder *f, int64_t offset, enum file_kind kind)
+static bool folder_has(const struct folder *f, int64_t offset, uint32_t kind)
 {
     struct folder_file key = {.offset = offset, .kind = kind};
     return f->count && bsearch(&key, f->files, f->count, sizeof *f->files, compare_files);
@@ -139,7 +138,7 @@ static int swap_end(struct partition_log *log, int64_t base_offset, int64_t *ret
 static int remove_file(struct folder *f, const struct folder_file *file)
 {
     char name[OFFSET_DIGITS + sizeof ".timeindex" SWAP_SUFFIX];
-    snprintf(name, sizeof name, "%020" PRId64 "%s%s", file->offset, file_suffixes[file->kind % FILE_SWAP],
+    snprintf(name, sizeof name, "%020" PRId64 "%s%s", file->offset, segment_suffixes[file->kind % FILE_SWAP],
              file->kind >= FILE_SWAP ? SWAP_SUFFIX : "");
     return folder_remove(f, name);
 }
@@ -161,8 +160,8 @@ static int finish_swap(struct folder *f, int64_t base_offset)
     }
     if (!r) r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
     for (int kind = FILE_ABORTED; kind >= FILE_LOG && !r; kind--) {
-        if (!folder_has(f, base_offset, FILE_SWAP + (enum file_kind)kind)) continue;
-        segment_path(log, base_offset, file_suffixes[kind], to);
+        if (!folder_has(f, base_offset, FILE_SWAP + (uint32_t)kind)) continue;
+        segment_path(log, base_offset, segment_suffixes[kind], to);
         snprintf(from, sizeof from, "%s" SWAP_SUFFIX, to);
         r = log->dir->io->renameat(log->dir->fd, from, to);
     }

@@ -9,6 +9,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+const char *const segment_suffixes[SEGMENT_FILES] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+
 struct segment *segment_new(struct partition_log *log, int64_t base_offset)
 {
     struct segment *s = xcalloc(1, sizeof *s);

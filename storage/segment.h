@@ -44,6 +44,11 @@ struct segment {
     atomic_bool sync_failed; /* seen by whoever synced the file; it stays so */
 };
 
+/* All files of a segment: what is not named here is neither removed, moved nor synced. The last one is not the segment's own: the
+ * state of producers below its base offset. */
+enum segment_file { FILE_LOG, FILE_OFFSETS, FILE_TIMES, FILE_ABORTED, FILE_SNAPSHOT, SEGMENT_FILES };
+extern const char *const segment_suffixes[SEGMENT_FILES];
+
 struct segment *segment_new(struct partition_log *log, int64_t base_offset);
 /* Closes its file and frees it. */
 void segment_free(struct segment *s);

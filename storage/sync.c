@@ -82,12 +82,11 @@ static int sync_path(struct partition_log *log, const char *path)
 /* Index files of a segment that was closed since. Without the lock: nobody writes them any more. */
 static int sync_indexes(struct partition_log *log, const char *folder, int64_t base_offset)
 {
-    static const char *const suffixes[] = {".index", ".timeindex", ".txnindex"};
     char path[SEGMENT_PATH_BYTES];
     int r = 0;
 
-    for (uint32_t i = 0; i < countof(suffixes) && !r; i++) {
-        snprintf(path, sizeof path, "%s/%020" PRId64 "%s", folder, base_offset, suffixes[i]);
+    for (uint32_t i = FILE_OFFSETS; i < FILE_SNAPSHOT && !r; i++) {
+        snprintf(path, sizeof path, "%s/%020" PRId64 "%s", folder, base_offset, segment_suffixes[i]);
         r = sync_path(log, path);
     }
     return r;

@@ -268,10 +268,11 @@ def part_fuzz(run):
     for target in targets:
         name = os.path.basename(target)
         corpus = os.path.join(ROOT, "tests", "fuzz", "corpus", name[5:])
+        # What breaks it stays: libFuzzer names the file.
         with tempfile.TemporaryDirectory() as scratch:
             folders = [scratch] + ([corpus] if os.path.isdir(corpus) else [])
             run.command(name, [target, "-max_total_time=%d" % FUZZ_SECONDS[run.long], "-timeout=10", "-rss_limit_mb=1024",
-                               "-artifact_prefix=%s/" % scratch] + folders, FUZZ_SECONDS[run.long] + 120)
+                               "-artifact_prefix=%s/found-%s-" % (os.path.join(ROOT, build), name)] + folders, FUZZ_SECONDS[run.long] + 120)
 
 
 # CI runs what is quick; `long` all of them.
