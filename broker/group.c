@@ -228,7 +228,11 @@ static bool sweep_group(struct group *g, const struct sweep *s)
                                                              .topic = offset_topic_name(t),
                                                              .partition = t->entries[i].partition};
         if (!count) return true;
-        if (g->groups->host->append(g->groups->host, g, changes, count) != KAFKA_NONE) return false;
+        enum kafka_error error = g->groups->host->append(g->groups->host, g, changes, count);
+        if (error != KAFKA_NONE) {
+            log_warn("group", "offsets cannot be removed group=%s error=%s", g->id, kafka_error_text(error));
+            return false;
+        }
         size_t bytes = g->offsets.bytes;
         for (uint32_t i = 0; i < count; i++) {
             /* The topic's name goes with its last offset; the names behind it in changes stay. */
