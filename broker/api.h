@@ -111,6 +111,8 @@ void request_post(struct request *rq, void (*fn)(struct request *rq));
  * wait, and gets nothing; nothing was counted then. The bytes that one answer may have at most: INT64_MAX, no limit. */
 bool request_throttle_fetch(struct request *rq, int64_t bytes);
 int64_t request_fetch_bytes_max(struct request *rq);
+/* A ShareFetch gives its bytes away, as its records are acquired, and the client waits afterwards. */
+void request_charge_fetch(struct request *rq, int64_t bytes);
 /* Partitions that are made or removed. false: answer THROTTLING_QUOTA_EXCEEDED (strict: versions since KIP-599). */
 bool request_mutate(struct request *rq, int32_t partitions, bool strict);
 

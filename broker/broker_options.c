@@ -249,6 +249,9 @@ const struct option broker_options[] = {
      FIELD(share_state_segment_bytes), "Segment size of __share_group_state."},
     {"share.coordinator.snapshot.update.records.per.snapshot", OPTION_INT, NULL, "500", 0, INT_MAX_BOUND, NULL, 0,
      FIELD(share_snapshot_updates), "After so many changes of a share partition its whole state is written."},
+    {"share.coordinator.state.topic.prune.interval.ms", OPTION_INT, "ms", "300000", 1, INT_MAX_BOUND, NULL,
+     OPTION_INTERNAL, FIELD(share_prune_interval_ms),
+     "How often what no state needs any more is deleted from __share_group_state."},
 
     /* security */
     {"authorizer.class.name", OPTION_STRING, NULL, "", ANY, NULL, 0, FIELD(authorizer_class_name),

@@ -161,6 +161,7 @@ struct broker_config {
     int64_t share_state_num_partitions;
     int64_t share_state_segment_bytes;
     int64_t share_snapshot_updates;
+    int64_t share_prune_interval_ms;
     /* security */
     char *authorizer_class_name; /* "": none */
     char *super_users;

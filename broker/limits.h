@@ -108,9 +108,6 @@
 /* A share partition's state that holds back so many records of its log is written anew. */
 #define SHARE_LOG_RECORDS_MAX 10000
 
-/* How often the head of the log of share groups is looked at: Kafka's share.coordinator.state.topic.prune.interval.ms. */
-#define SHARE_PRUNE_INTERVAL_MS 300000
-
 /* Clients whose subscription of metrics, and as many whose metrics, are remembered: Kafka's size of its cache. */
 #define TELEMETRY_CLIENTS_MAX 16384
 

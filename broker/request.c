@@ -279,6 +279,12 @@ bool request_throttle_fetch(struct request *rq, int64_t bytes)
     return rq->throttle_ms > 0;
 }
 
+void request_charge_fetch(struct request *rq, int64_t bytes)
+{
+    int64_t wait_ms = charge(rq, QUOTA_CONSUMER_BYTE_RATE, (double)bytes);
+    rq->throttle_ms = MAX(rq->throttle_ms, wait_ms);
+}
+
 int64_t request_fetch_bytes_max(struct request *rq)
 {
     struct quota_client client = quota_client_of(rq);

@@ -544,7 +544,8 @@ void shares_open(struct broker *b)
     s->watch.changed = topic_changed;
     broker_watch_topics(b, &s->watch);
     ev_timer_init(&s->wake, wake_fired, 0., 0.);
-    ev_timer_init(&s->prune, prune_fired, SHARE_PRUNE_INTERVAL_MS / 1000., SHARE_PRUNE_INTERVAL_MS / 1000.);
+    double prune_s = (double)b->config->share_prune_interval_ms / 1000;
+    ev_timer_init(&s->prune, prune_fired, prune_s, prune_s);
     ev_timer_start(b->control_loop, &s->prune);
     coordinator_log_open(&s->log, b, &share_coordinator, &s->states);
 }

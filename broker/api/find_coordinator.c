@@ -1,12 +1,17 @@
 /* FindCoordinator, key 10. Control thread (makes `__consumer_offsets` for the first group, `__transaction_state` for the
- * first transactional id). v4+ asks for several keys. This broker coordinates all groups and transactions; the coordinator
- * of share partitions is asked for by brokers only, and there is one. */
+ * first transactional id, `__share_group_state` for the first share partition). v4+ asks for several keys. This broker
+ * coordinates all groups, transactions and share partitions. v6: share partitions (KIP-932); of them only brokers ask. */
 #include "broker/api/wait.h"
 #include "broker/group_store.h"
+#include "broker/share_store.h"
 #include "broker/txn_store.h"
 #include "protocol/api_handlers.h"
 
+#include <string.h>
+
 enum key_type { KEY_GROUP = 0, KEY_TRANSACTION = 1, KEY_SHARE = 2 };
+
+#define SHARE_VERSION_MIN 6
 
 struct find {
     struct api_wait *wait;
@@ -14,13 +19,52 @@ struct find {
     struct find_coordinator_response *out;
 };
 
+/* GROUP:TOPIC-ID:PARTITION, read as leniently as Java reads it: colons at the end do not count. */
+static bool is_share_key(struct slice key)
+{
+    char text[UUID_TEXT_SIZE + 2];
+    struct uuid id;
+
+    while (key.len && key.ptr[key.len - 1] == ':') key.len--;
+    const uint8_t *first = key.len ? memchr(key.ptr, ':', key.len) : NULL;
+    const uint8_t *end = key.ptr + key.len;
+    const uint8_t *second = first ? memchr(first + 1, ':', (size_t)(end - first) - 1) : NULL;
+    if (!second || first == key.ptr || memchr(second + 1, ':', (size_t)(end - second) - 1)) return false;
+    size_t len = (size_t)(second - first) - 1;
+    if (len >= sizeof text) return false;
+    memcpy(text, first + 1, len);
+    text[len] = '\0';
+    if (len == UUID_TEXT_SIZE + 1 && strcmp(text + UUID_TEXT_SIZE - 1, "==") == 0) text[UUID_TEXT_SIZE - 1] = '\0';
+    struct slice digits = slice_make(second + 1, (uint32_t)(end - second) - 1);
+    if (digits.len > 1 && (digits.ptr[0] == '-' || digits.ptr[0] == '+')) digits.ptr++, digits.len--;
+    for (uint32_t i = 0; i < digits.len; i++)
+        if (digits.ptr[i] < '0' || digits.ptr[i] > '9') return false;
+    return digits.len > 0 && digits.len <= 10 && uuid_parse(text, &id);
+}
+
+static enum kafka_error check(struct request *rq, const struct find_coordinator_request *in, struct slice key)
+{
+    switch (in->key_type) {
+    case KEY_GROUP:
+        return request_authorize(rq, ACL_DESCRIBE, RESOURCE_GROUP, key) ? KAFKA_NONE : KAFKA_GROUP_AUTHORIZATION_FAILED;
+    case KEY_TRANSACTION:
+        return request_authorize(rq, ACL_DESCRIBE, RESOURCE_TRANSACTIONAL_ID, key)
+                   ? KAFKA_NONE
+                   : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    case KEY_SHARE:
+        if (rq->version < SHARE_VERSION_MIN) return KAFKA_INVALID_REQUEST;
+        if (!request_authorize(rq, ACL_CLUSTER_ACTION, RESOURCE_CLUSTER, SLICE("kafka-cluster")))
+            return KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+        return is_share_key(key) ? KAFKA_NONE : KAFKA_INVALID_REQUEST;
+    }
+    return KAFKA_INVALID_REQUEST;
+}
+
 static void fill(struct request *rq, const struct find_coordinator_request *in, struct slice key,
                  enum kafka_error error, const char *text, struct find_coordinator_response_coordinator *ret)
 {
-    bool txn = in->key_type == KEY_TRANSACTION;
-    if (error == KAFKA_NONE &&
-        !request_authorize(rq, ACL_DESCRIBE, txn ? RESOURCE_TRANSACTIONAL_ID : RESOURCE_GROUP, key)) {
-        error = txn ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : KAFKA_GROUP_AUTHORIZATION_FAILED;
+    if (error == KAFKA_NONE) {
+        error = check(rq, in, key);
         text = kafka_error_text(error);
     }
     ret->key = key;
@@ -39,11 +83,6 @@ static void answer(void *arg, enum kafka_error error)
     struct find *f = arg;
     struct request *rq = f->wait->rq;
     const char *text = error == KAFKA_NONE ? NULL : kafka_error_text(error);
-    bool txn = f->in->key_type == KEY_TRANSACTION;
-    if (error == KAFKA_NONE && !txn && f->in->key_type != KEY_GROUP) {
-        error = KAFKA_INVALID_REQUEST;
-        text = "This broker has no coordinator of this type.";
-    }
     if (rq->version < 4) {
         struct find_coordinator_response_coordinator one;
         fill(rq, f->in, f->in->key, error, text, &one);
@@ -56,6 +95,14 @@ static void answer(void *arg, enum kafka_error error)
     for (int32_t i = 0; i < f->out->coordinators_count; i++)
         fill(rq, f->in, f->in->coordinator_keys[i], error, text, &f->out->coordinators[i]);
     api_wait_done(f->wait);
+}
+
+/* Some key of share partitions can be answered: a topic is made for no other. */
+static bool asks_well(struct request *rq, const struct find_coordinator_request *in)
+{
+    for (int32_t i = 0; i < in->coordinator_keys_count; i++)
+        if (check(rq, in, in->coordinator_keys[i]) == KAFKA_NONE) return true;
+    return false;
 }
 
 API_HANDLER(find_coordinator)
@@ -72,6 +119,7 @@ API_HANDLER(find_coordinator)
     *f = (struct find){.wait = w, .in = in, .out = out};
     if (in->key_type == KEY_GROUP) groups_log_ensure(rq->broker, answer, f);
     else if (in->key_type == KEY_TRANSACTION) txns_log_ensure(rq->broker, answer, f);
+    else if (in->key_type == KEY_SHARE && asks_well(rq, in)) shares_log_ensure(rq->broker, answer, f);
     else answer(f, KAFKA_NONE);
     return api_wait_result(w);
 }

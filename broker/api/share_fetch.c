@@ -5,6 +5,9 @@
  *                              ^ \--else--> parked on its logs (purgatory) and on its group (share_waiter) --woken--> plan
  *                                                                                                          --deadline-->
  * Only what will be sent is acquired: planning reads where records are, acquiring decides which of them.
+ * Quota: the bytes of the answer count for consumer_byte_rate. Kafka gives a throttled client an empty answer and leaves
+ * what it acquired locked; here it gets its records and is not read for the time that the answer says, which is the same
+ * rate and locks nothing. One answer has no more than the quota of its windows.
  * Sessions: share_session.h. Limits: SHARE_FETCH_RECORDS_MAX. Source: Kafka 4.1 DelayedShareFetch, ShareFetchUtils. */
 #include "broker/api/fetched.h"
 #include "broker/api/share_acks.h"
@@ -435,6 +438,15 @@ static bool is_told(const struct fetch *f, const struct item *i)
     return f->initial || i->acknowledged || i->data.error_code != KAFKA_NONE || i->data.acquired_records_count > 0;
 }
 
+/* What the fetch quota counts: the records, without the frame around them. */
+static int64_t sent_bytes(const struct fetch *f)
+{
+    int64_t bytes = 0;
+    for (uint32_t k = 0; k < f->items_count; k++)
+        if (f->items[k].data.acquired_records_count > 0) bytes += f->items[k].read.length;
+    return bytes;
+}
+
 static enum api_result answer(struct fetch *f)
 {
     struct share_fetch_response *out = f->rq->out;
@@ -444,6 +456,7 @@ static enum api_result answer(struct fetch *f)
 
     out->responses = arena_calloc(&f->rq->arena, (size_t)f->items_count + 1, sizeof *out->responses);
     if (!data || !out->responses) return API_CLOSE;
+    request_charge_fetch(f->rq, sent_bytes(f));
     out->acquisition_lock_timeout_ms = shares_lock_ms(f->rq->broker, request_of(f)->group_id);
     for (uint32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];

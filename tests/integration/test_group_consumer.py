@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import threading
 
 import pytest
@@ -14,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lib import wire as w               # noqa: E402
 from lib.wait import until              # noqa: E402
 
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 QUIET = {"connect.listeners": ""}
 CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS, FIND_COORDINATOR, DESCRIBE_GROUPS, LIST_GROUPS = 19, 20, 37, 10, 15, 16
 OFFSET_COMMIT, OFFSET_FETCH, OFFSET_DELETE, DELETE_GROUPS, API_VERSIONS = 8, 9, 47, 42, 18
@@ -275,6 +277,43 @@ def test_without_the_feature_there_are_no_such_groups(client):
     assert describe(client)["error"] == UNSUPPORTED_VERSION
     level(1, 1)
     assert join(client, "A")["error"] == NONE
+
+
+def test_an_older_cluster_has_the_new_groups_when_somebody_upgrades_it(fresh_ottla, tmp_path):
+    """The directory was made by a real Kafka 4.1.1 whose cluster stands at metadata.version 3.9: neither group.version nor share.version
+    has a record. Kafka answers UNSUPPORTED_VERSION there until `kafka-features upgrade`."""
+    with tarfile.open(os.path.join(ROOT, "tests", "golden", "kafka-datadir-3.9.tar.gz")) as packed:
+        packed.extractall(tmp_path / "data")
+    o = fresh_ottla(dict(QUIET), folder=str(tmp_path))
+
+    def upgrade(feature):
+        with w.Connection(o.kafka_port) as c:
+            r = c.ask(UPDATE_FEATURES, 2, w.i32(10000) + w.carray([w.cstring(feature) + w.i16(1) + w.i8(1) + w.NO_TAGS]) + w.i8(0) + w.NO_TAGS, flexible=True)
+        r.i32()
+        assert r.i16() == NONE, r.cstring()
+
+    def share_error():
+        with w.Connection(o.kafka_port) as c:
+            body = w.cstring("s") + w.cstring("AAAAAAAAAAAAAAAAAAAAAQ") + w.i32(0) + w.cstring(None) + w.carray([w.cstring("t")]) + w.NO_TAGS
+            r = c.ask(76, 1, body, flexible=True)
+        r.i32()
+        return r.i16()
+    for _ in range(2):
+        with w.Connection(o.kafka_port) as c:
+            find_coordinator(c)
+            assert join(c, "A")["error"] == UNSUPPORTED_VERSION
+        assert share_error() == UNSUPPORTED_VERSION
+        o.stop()
+        o.start()  # our own start writes no level either
+    upgrade("group.version")
+    upgrade("share.version")
+    for _ in range(2):
+        with w.Connection(o.kafka_port) as c:
+            find_coordinator(c)
+            assert until("groups are read", lambda: join(c, "A")["error"] == NONE, 20)
+        assert share_error() == NONE
+        o.kill()
+        o.start()
 
 
 def test_without_the_protocol_there_are_no_such_groups(fresh_ottla):

@@ -1,8 +1,10 @@
 """Client quotas in force: what the answers say, that the connection is not read meanwhile, and what librdkafka makes of it."""
+import os
 import struct
 import time
 
 import pytest
+from confluent_kafka import Producer
 
 from lib import wire as w
 from lib.ottla import Ottla
@@ -88,7 +90,6 @@ def fetch(c, offset, session=(0, 0), max_bytes=1 << 20):
 
 
 def test_a_fetch_above_the_rate_gets_nothing_and_loses_nothing(broker):
-    from confluent_kafka import Producer
     producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 0})
     for _ in range(20):
         producer.produce("read", b"x" * 1000)
@@ -102,6 +103,33 @@ def test_a_fetch_above_the_rate_gets_nothing_and_loses_nothing(broker):
         set_quota(broker, "consumer_byte_rate", None, client_id="reader")
         throttle_ms, told, size = fetch(c, 10, (session, 2), 3000)
         assert throttle_ms == 0 and told == session and size > 1000, "the session goes on"
+
+
+def test_what_a_member_of_a_share_group_gets_counts_too():
+    """It keeps what it acquired, and is not read for as long as the answer says."""
+    from test_share_groups import Member, Topic, enable
+    with Ottla() as fresh:
+        enable(fresh)
+        topic = Topic(fresh, "shared")
+        with Member(fresh, "sharers", topic).join() as m:
+            producer = Producer({"bootstrap.servers": fresh.bootstrap})
+            for _ in range(4):
+                producer.produce("shared", os.urandom(5000), partition=0)
+                assert producer.flush(10) == 0
+            set_quota(fresh, "consumer_byte_rate", 1000, client_id="test")
+            ask, throttles = m.connection.ask, []
+
+            def watched(*arguments, **more):
+                r = ask(*arguments, **more)
+                throttles.append(r.i32())
+                r.at -= 4
+                return r
+            m.connection.ask = watched
+            assert m.take() == [(0, 0, 1)], "no answer is larger than ten seconds' worth"
+            second = m.take()
+            assert second == [(1, 1, 1)] and throttles[0] == 0 and throttles[1] > 0, (second, throttles)
+            set_quota(fresh, "consumer_byte_rate", None, client_id="test")
+            assert m.take() == [(2, 3, 1)], "the rest comes when nobody limits"
 
 
 def create(c, name, partitions, version=7):
@@ -145,7 +173,6 @@ def test_partitions_that_are_made_and_removed_have_a_quota(broker):
 
 def test_a_producer_of_librdkafka_is_slowed_to_the_rate_and_knows_it(broker):
     """confluent-kafka tells the throttle times that it was answered; the rate comes near the quota."""
-    from confluent_kafka import Producer
     rate, seconds = 60000, 12
     set_quota(broker, "producer_byte_rate", rate, client_id="slow")
     throttles = []

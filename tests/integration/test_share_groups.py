@@ -12,7 +12,7 @@ from lib import wire as w
 from lib.ottla import Ottla
 from lib.wait import until
 
-METADATA, FIND_COORDINATOR, LIST_GROUPS, DELETE_GROUPS, UPDATE_FEATURES = 3, 10, 16, 42, 57
+LIST_OFFSETS, METADATA, FIND_COORDINATOR, LIST_GROUPS, DELETE_GROUPS, UPDATE_FEATURES = 2, 3, 10, 16, 42, 57
 HEARTBEAT, DESCRIBE, FETCH, ACKNOWLEDGE, DESCRIBE_OFFSETS, ALTER_OFFSETS, DELETE_OFFSETS = 76, 77, 78, 79, 90, 91, 92
 GAP, ACCEPT, RELEASE, REJECT = 0, 1, 2, 3
 UNSUPPORTED_VERSION, INVALID_REQUEST, UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH = 35, 42, 25, 110
@@ -489,3 +489,144 @@ def test_a_deleted_topic_takes_its_state_along(broker, topic):
         assert start_offsets(broker, "gone") == {}
         assert m.fetch(max_wait=0)[0][0] == UNKNOWN_TOPIC_ID
         assert m.beat()[2] == []
+
+
+# -- options of the group --
+
+INCREMENTAL_ALTER_CONFIGS, GROUP = 44, 32
+
+
+def set_group(broker, group, **options):
+    rows = [w.cstring(name.replace("_", ".")) + w.i8(0) + w.cstring(value) + w.NO_TAGS for name, value in options.items()]
+    body = w.carray([w.i8(GROUP) + w.cstring(group) + w.carray(rows) + w.NO_TAGS]) + w.i8(0) + w.NO_TAGS
+    r = ask(broker, INCREMENTAL_ALTER_CONFIGS, 1, body)
+    r.i32()
+    assert r.carray(lambda: (r.i16(), r.cstring(), r.i8(), r.cstring(), r.tags()))[0][0] == 0
+
+
+class Transaction:
+    """An open transaction with records in partition 0."""
+
+    def __init__(self, topic, count):
+        self.producer = Producer({"bootstrap.servers": topic.broker.bootstrap, "transactional.id": "t-" + topic.name, "linger.ms": 50})
+        self.producer.init_transactions(20)
+        self.producer.begin_transaction()
+        for i in range(count):
+            self.producer.produce(topic.name, "t%d" % i, partition=0)
+        assert self.producer.flush(20) == 0
+
+    def commit(self):
+        self.producer.commit_transaction(20)
+
+    def abort(self):
+        self.producer.abort_transaction(20)
+
+
+def test_read_committed_waits_for_the_end_of_a_transaction(broker, topic):
+    set_group(broker, "committed", share_isolation_level="read_committed")
+    with Member(broker, "committed", topic).join() as m, Member(broker, "uncommitted", topic).join() as other:
+        transaction = Transaction(topic, 3)
+        topic.produce(2)
+        assert other.take() == [(0, 4, 1)], "the default reads what is there"
+        assert m.take(max_wait=300) == []
+        transaction.commit()
+        assert m.take() == [(0, 5, 1)], "the marker, 5, is a gap that members acknowledge, as in Kafka"
+        assert m.acknowledge([(0, 4, [ACCEPT]), (5, 5, [GAP])]) == 0
+        topic.produce(1)
+        assert m.take() == [(6, 6, 1)]
+
+
+def test_read_committed_leaves_out_what_was_aborted(broker, topic):
+    set_group(broker, "not-aborted", share_isolation_level="read_committed")
+    with Member(broker, "not-aborted", topic).join() as m:
+        topic.produce(1)
+        transaction = Transaction(topic, 3)
+        topic.produce(1)
+        assert m.take() == [(0, 0, 1)], "up to the first open transaction"
+        transaction.abort()
+        assert m.take(acks=[(0, 0, 0, [ACCEPT])]) == [(4, 5, 1)]
+        assert m.acknowledge([(4, 4, [ACCEPT]), (5, 5, [GAP])]) == 0
+
+    def passed():
+        return start_offsets(broker, "not-aborted")[topic.name][0] >= 4
+    until("the aborted records are passed over for ever", passed, 20)
+
+
+def test_a_group_begins_by_duration(broker, topic):
+    now = int(time.time() * 1000)
+    old = Producer({"bootstrap.servers": broker.bootstrap})
+    for age_s in (7200, 5400, 1800, 60):
+        old.produce(topic.name, "x", partition=0, timestamp=now - age_s * 1000)
+        assert old.flush(20) == 0
+    for group, duration, first in (("hour", "PT1H", 2), ("days", "P2D", 0), ("minutes", "PT10M", 3)):
+        set_group(broker, group, share_auto_offset_reset="by_duration:" + duration)
+        with Member(broker, group, topic) as m:
+            m.assigned()
+            assert m.take() == [(first, 3, 1)], group
+
+
+# -- the coordinator's log --
+
+def log_end(broker, timestamp=-1):
+    """The next offset of __share_group_state-0; timestamp -2: the first one."""
+    asked = w.i32(0) + w.i32(-1) + w.i64(timestamp) + w.NO_TAGS
+    r = ask(broker, LIST_OFFSETS, 6, w.i32(-1) + w.i8(0) + w.carray([w.cstring("__share_group_state") + w.carray([asked]) + w.NO_TAGS]) + w.NO_TAGS)
+    r.i32()
+    [(_, [(_, error, _, offset, _, _)], _)] = r.carray(
+        lambda: (r.cstring(), r.carray(lambda: (r.i32(), r.i16(), r.i64(), r.i64(), r.i32(), r.tags())), r.tags()))
+    assert error == 0
+    return offset
+
+
+def log_start(broker):
+    return log_end(broker, -2)
+
+
+def test_old_state_is_deleted_and_what_is_left_suffices():
+    options = {"share.coordinator.state.topic.prune.interval.ms": "50", "share.coordinator.snapshot.update.records.per.snapshot": "3",
+               "share.coordinator.state.topic.num.partitions": "1", "log.flush.interval.ms": "50"}
+    with Ottla(options) as broker:
+        enable(broker)
+        topic, quiet = Topic(broker, "t"), Topic(broker, "quiet")
+        with Member(broker, "g", topic).join() as m:
+            topic.produce(40)
+            assert m.take() == [(0, 39, 1)]
+            for offset in range(10):
+                assert m.acknowledge([(offset, offset, [ACCEPT])]) == 0
+            begin = until("updates before the newest snapshot go", lambda: log_start(broker), 20)
+            with Member(broker, "q", quiet).join() as other:
+                quiet.produce(2)
+                assert other.take() == [(0, 1, 1)]
+                assert other.acknowledge([(0, 0, [ACCEPT])]) == 0
+                other.leave()
+            needed = log_end(broker)
+            for offset in range(10, 20):
+                assert m.acknowledge([(offset, offset, [ACCEPT])]) == 0
+            assert begin <= log_start(broker) < needed, "the other group's state stands there"
+            assert delete_group(broker, "q") == 0
+            for offset in (20, 21, 22, 23, 25):
+                assert m.acknowledge([(offset, offset, [ACCEPT])]) == 0
+            until("a deleted group holds nothing back", lambda: log_start(broker) >= needed, 20)
+            m.leave()
+        broker.kill()
+        broker.start()
+        with Member(broker, "g", topic) as m:
+            until("groups are read", lambda: m.beat(0)[0] == 0, 20, 0.05)
+            m.assigned()
+            taken = [(first, last) for first, last, _ in m.fetch()[0][2]]
+            assert [o for first, last in taken for o in range(first, last + 1)] == [24] + list(range(26, 40))
+            until("the head that was not noted yet goes again", lambda: log_start(broker) >= needed, 20)
+        assert "q" not in groups(broker)
+
+
+def test_the_coordinator_of_share_partitions_is_told_to_those_who_ask_with_a_key():
+    good = "g:AAAAAAAAAAAAAAAAAAAAAQ:0"
+    with Ottla() as broker, w.Connection(broker.kafka_port) as c:
+        def find_share(*keys, version=6):
+            r = c.ask(FIND_COORDINATOR, version, w.i8(2) + w.carray([w.cstring(k) for k in keys]) + w.NO_TAGS, flexible=True)
+            r.i32()
+            return [row[4] for row in r.carray(lambda: (r.cstring(), r.i32(), r.cstring(), r.i32(), r.i16(), r.cstring(), r.tags()))]
+        assert find_share("bad", ":AAAAAAAAAAAAAAAAAAAAAQ:0", "g:AAAAAAAAAAAAAAAAAAAAAQ:x", "g:zz:0", "g:h:AAAAAAAAAAAAAAAAAAAAAQ:0", "") == [INVALID_REQUEST] * 6
+        assert "__share_group_state" not in AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=20).topics
+        assert find_share(good, version=5) == [INVALID_REQUEST]
+        until("the coordinator", lambda: find_share(good, "bad", "g:AAAAAAAAAAAAAAAAAAAAAQ==:-1", "g:AAAAAAAAAAAAAAAAAAAAAQ:7:") == [0, INVALID_REQUEST, 0, 0], 20)
