@@ -72,6 +72,7 @@ def test_damage_of_the_journal_fails_the_connector_and_the_broker_serves(fresh_o
     ottla = fresh_ottla()
     topic = begin(ottla, postgres, connector, database, "hurt")
     ottla.stop()
+    ottla.sound = False
     path = os.path.join(ottla.data, "__ottla_cdc-0", "00000000000000000000.log")
     with open(path, "r+b") as f:
         f.seek(150)    # in the second record

@@ -170,3 +170,31 @@ def test_folders_of_no_topic_are_set_aside_and_kept(killed):
         assert os.path.exists(os.path.join(ottla.data, ".kafka_cleanshutdown"))
         ottla.start()
         assert [name for name in folders(ottla) if name.endswith("-stray")] == strays
+
+
+def verify(*paths):
+    return subprocess.run([program(), "verify", *paths], capture_output=True, text=True, timeout=60)
+
+
+def test_damage_is_found_while_a_broker_runs_and_after_its_stop():
+    with Ottla() as ottla:
+        client(ottla, "topics", "create", "kept", "--partitions", "1")
+        client(ottla, "produce", "kept", text="one\n" * 100)
+        done = verify(ottla.data)
+        assert done.returncode == 0 and done.stdout.endswith(" 0 damaged\n"), done.stdout
+        path = os.path.join(ottla.data, "kept-0", "0" * 20 + ".log")
+        with open(path, "r+b") as f:
+            f.seek(70)
+            byte = f.read(1)[0]
+            f.seek(70)
+            f.write(bytes([byte ^ 16]))
+        ottla.sound = False
+        for step in (lambda: None, ottla.stop):
+            step()
+            for target in (ottla.data, os.path.dirname(path), path):
+                done = verify(target)
+                lines = done.stdout.splitlines()
+                assert done.returncode == 1 and len(lines) == 2, done.stdout
+                assert re.fullmatch(r"DAMAGED .*/kept-0/0{20}\.log: position 0: the checksum of the batch of offsets 0 to \d+ "
+                                    "is wrong", lines[0])
+        assert verify("/nowhere").returncode == 1 and verify().returncode == 2

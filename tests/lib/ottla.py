@@ -38,6 +38,7 @@ class Ottla:
         self.overrides.update(overrides or {})
         self.environment = dict(os.environ, **(environment or {}))
         self.process = None
+        self.sound = True  # False: the test damages files itself
         if start:
             self.start()
 
@@ -77,7 +78,15 @@ class Ottla:
             self.process.wait()
             raise RuntimeError("ottla did not stop within %d s\n%s" % (timeout_s, self.log()))
         self.process.stdout.close()
+        self.verify()
         return status
+
+    def verify(self):
+        """Whatever a test has done, what is in the files is whole."""
+        if self.sound and os.path.isdir(self.data):
+            done = subprocess.run([program(), "verify", self.data], capture_output=True, text=True, timeout=300)
+            if done.returncode:
+                raise AssertionError("ottla verify, status %d:\n%s%s" % (done.returncode, done.stdout[-3000:], done.stderr))
 
     def remove(self):
         if self.owns_folder:

@@ -3,6 +3,7 @@
 #include "tools/ottla/client_exec.h"
 #include "tools/ottla/dump.h"
 #include "tools/ottla/serve.h"
+#include "tools/ottla/verify.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@ static const struct subcommand {
 } subcommands[] = {
     {"serve", serve_main, "start the broker"},
     {"dump", dump_main, "print any file of a data directory"},
+    {"verify", verify_main, "find damage in a data directory"},
     {"topics", client_exec, "list, describe, create and delete topics"},
     {"produce", client_exec, "send lines of standard input as records"},
     {"consume", client_exec, "print the records of topics"},
