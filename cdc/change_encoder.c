@@ -82,23 +82,26 @@ struct event {
 
 /* old: where an unchanged TOAST value stands, when the old row was sent whole. */
 static int write_column(struct event *ev, const struct relation_column *c, const struct tuple_value *v,
-                        const struct tuple_value *old, struct bytes *out)
+                        const struct tuple_value *old, bool in_key, struct bytes *out)
 {
     struct change_encoder *e = ev->e;
+    const struct column_json *json = in_key ? &c->in_key : &c->in_value;
     struct connect_value value;
 
     if (v->kind == TUPLE_UNCHANGED && old && old->kind == TUPLE_TEXT) v = old;
     if (v->kind == TUPLE_NULL) {
-        bytes_append_slice(out, c->json_null);
+        bytes_append_slice(out, json->null);
         return 0;
     }
     if (v->kind == TUPLE_UNCHANGED) {
-        bytes_append_slice(out, c->json_unavailable);
+        bytes_append_slice(out, json->unavailable);
         return 0;
     }
     if (c->converter->convert(c->converter, v->text, &e->arena, &value)) {
-        if (value.kind == VALUE_NULL) bytes_append_slice(out, c->json_null);
-        else connect_value_json(&value, c->converter->schema, out);
+        if (value.kind == VALUE_NULL) bytes_append_slice(out, json->null);
+        else
+            connect_value_json(&value, c->converter->schema,
+                               in_key ? e->config->key_decimals : e->config->value_decimals, out);
         return 0;
     }
     e->failures++;
@@ -106,7 +109,7 @@ static int write_column(struct event *ev, const struct relation_column *c, const
              "table \"%s.%s\", column \"%s\": value \"%.*s\" cannot be represented", ev->r->schema, ev->r->table,
              c->name, (int)MIN(v->text.len, 100u), (const char *)v->text.ptr);
     if (e->config->convert_failure_mode == CONVERT_FAIL) return err_set(ev->err, -EBADMSG, "%s", e->failure_text);
-    bytes_append_slice(out, c->json_null);
+    bytes_append_slice(out, json->null);
     return 0;
 }
 
@@ -122,7 +125,7 @@ static int write_row(struct event *ev, const struct tuple *row, const struct tup
         bytes_append_byte(out, (uint8_t)separator);
         separator = ',';
         bytes_append_slice(out, c->json_name);
-        int result = write_column(ev, c, &row->values[i], old ? &old->values[i] : NULL, out);
+        int result = write_column(ev, c, &row->values[i], old ? &old->values[i] : NULL, false, out);
         if (result < 0) return result;
     }
     if (separator == '{') bytes_append_byte(out, '{');
@@ -156,7 +159,7 @@ static int write_key(struct event *ev, const struct tuple *row, const struct tup
         const struct tuple_value *value = &row->values[r->key[i]];
         if (!c->captured && r->snapshot && r->config->debezium_defects)
             value = &(const struct tuple_value){.kind = TUPLE_NULL};
-        int result = write_column(ev, c, value, old ? &old->values[r->key[i]] : NULL, out);
+        int result = write_column(ev, c, value, old ? &old->values[r->key[i]] : NULL, true, out);
         if (result < 0) return result;
     }
     bytes_append_byte(out, '}');
@@ -222,6 +225,12 @@ static int write_envelope(struct event *ev, enum change_op op, const struct tupl
     return 0;
 }
 
+static void write_item(const struct event *ev, enum change_op op, const struct unwrap_item *item, struct bytes *out)
+{
+    if (item->kind == ITEM_TRANSACTION) transaction_json_field(ev->e, ev->position, item->field, out);
+    else unwrap_item_json(item, ev->r, (char)op, ev->position, out);
+}
+
 static int write_flat(struct event *ev, enum change_op op, const struct tuple *row, const struct tuple *old)
 {
     const struct unwrap_plan *p = ev->r->unwrap;
@@ -241,7 +250,7 @@ static int write_flat(struct event *ev, enum change_op op, const struct tuple *r
     for (uint32_t i = 0; i < p->fields_count; i++, first = false) {
         if (!first) bytes_append_byte(out, ',');
         bytes_append_slice(out, p->fields[i].json_name);
-        unwrap_item_json(&p->fields[i], ev->r, (char)op, ev->position, out);
+        write_item(ev, op, &p->fields[i], out);
     }
     bytes_append_byte(out, '}');
     if (p->json_head.len) bytes_append_byte(out, '}');
@@ -250,23 +259,29 @@ static int write_flat(struct event *ev, enum change_op op, const struct tuple *r
 
 /* ---- records ---- */
 
-/* add.headers of unwrap: text of the values, strings without quotes. Appends to headers; returns the new count. */
+/* The record behind a delete stands for no operation. */
+#define TOMBSTONE ((enum change_op)0)
+
+/* add.headers of unwrap, of a tombstone the operation alone ("d", as in Debezium): text of the values, strings without quotes. Appends to headers; returns the new count. */
 static uint32_t add_unwrap_headers(struct event *ev, enum change_op op, struct change_header *headers, uint32_t count)
 {
     const struct unwrap_plan *p = ev->r->unwrap;
     struct bytes *text = &ev->e->header_text;
     uint32_t starts[HEADERS_MAX + 1];
     uint32_t items = p ? MIN(p->headers_count, HEADERS_MAX - count) : 0;
+    bool tombstone = op == TOMBSTONE;
 
     bytes_reset(text);
     for (uint32_t i = 0; i < items; i++) {
         starts[i] = text->len;
-        unwrap_item_json(&p->headers[i], ev->r, (char)op, ev->position, text);
+        if (!tombstone) write_item(ev, op, &p->headers[i], text);
+        else if (p->headers[i].kind == ITEM_OP) write_item(ev, CHANGE_DELETE, &p->headers[i], text);
     }
     starts[items] = text->len;
     if (text->failed) return count;
     for (uint32_t i = 0; i < items; i++) {
         struct slice value = slice_make(text->ptr + starts[i], starts[i + 1] - starts[i]);
+        if (value.len == 0) continue;
         if (slice_eq_text(value, "null")) value = SLICE_NULL;
         else if (value.len >= 2 && value.ptr[0] == '"') value = slice_make(value.ptr + 1, value.len - 2);
         headers[count++] = (struct change_header){slice_of(p->headers[i].name), value};
@@ -274,12 +289,44 @@ static uint32_t add_unwrap_headers(struct event *ev, enum change_op op, struct c
     return count;
 }
 
-/* The record behind a delete stands for no operation, so transforms add nothing to it. */
-#define TOMBSTONE ((enum change_op)0)
+static bool is_blank(struct slice text)
+{
+    for (uint32_t i = 0; i < text.len; i++)
+        if (text.ptr[i] > ' ') return false;
+    return true;
+}
+
+/* The topic of a row's record: the relation's, or what route.by.field finds in the row. */
+static int route(struct event *ev, const struct tuple *row, const struct tuple *old, struct slice *ret_topic)
+{
+    struct change_encoder *e = ev->e;
+    const struct unwrap_plan *p = ev->r->unwrap;
+
+    *ret_topic = slice_of(ev->r->topic);
+    if (!p || (p->route_column < 0 && !p->route_error)) return 0;
+    if (p->route_error)
+        return err_set(ev->err, -EBADMSG, "route.by.field, table \"%s.%s\": %s", ev->r->schema, ev->r->table,
+                       p->route_error);
+    const struct pg_converter *converter = ev->r->columns[p->route_column].converter;
+    const struct tuple_value *v = &row->values[p->route_column];
+    struct connect_value value = {.kind = VALUE_NULL};
+    if (v->kind == TUPLE_UNCHANGED && old && old->values[p->route_column].kind == TUPLE_TEXT)
+        v = &old->values[p->route_column];
+    if (v->kind == TUPLE_UNCHANGED) value = converter->unavailable;
+    else if (v->kind == TUPLE_TEXT && !converter->convert(converter, v->text, &e->arena, &value))
+        value.kind = VALUE_NULL;
+    struct slice text = value.kind == VALUE_STRING ? value.text : p->route_null;
+    if (is_blank(text)) return 0;
+    const char *name = arena_slice_str(&e->arena, text);
+    name = name ? transform_chain_routed_topic(e->config->transforms, &e->arena, name) : NULL;
+    if (!name) return err_set(ev->err, -ENOMEM, "no memory for the name of a topic");
+    *ret_topic = slice_of(name);
+    return 0;
+}
 
 /* key_header: __debezium.newkey or .oldkey with its value; a null name: none. */
-static int emit_record(struct event *ev, enum change_op op, const struct bytes *key, struct slice value,
-                       struct change_header key_header)
+static int emit_record(struct event *ev, enum change_op op, struct slice topic, const struct bytes *key,
+                       struct slice value, struct change_header key_header)
 {
     struct change_encoder *e = ev->e;
     struct change_header headers[HEADERS_MAX];
@@ -288,11 +335,11 @@ static int emit_record(struct event *ev, enum change_op op, const struct bytes *
     if (key_header.name.ptr) headers[count++] = key_header;
     memcpy(headers + count, e->context, e->context_count * sizeof(headers[0]));
     count += e->context_count;
-    if (op) count = add_unwrap_headers(ev, op, headers, count);
+    count = add_unwrap_headers(ev, op, headers, count);
     if (key->failed || e->value.failed)
         return err_set(ev->err, -ENOMEM, "no memory for an event of table \"%s.%s\"", ev->r->schema, ev->r->table);
     const struct change_record record = {
-        .topic = slice_of(ev->r->topic),
+        .topic = topic,
         .key = key_slice(ev->r, key),
         .value = value,
         .headers = headers,
@@ -306,29 +353,37 @@ static int emit_record(struct event *ev, enum change_op op, const struct bytes *
 static int emit_row(struct event *ev, enum change_op op, const struct tuple *before, const struct tuple *old,
                     struct change_header key_header)
 {
+    struct slice topic;
+
     transaction_count(ev->e, ev->position, ev->r->schema, ev->r->table);
     int result = ev->r->unwrap ? write_flat(ev, op, ev->new_tuple, old) : write_envelope(ev, op, before, ev->new_tuple);
 
-    return result < 0 ? result : emit_record(ev, op, &ev->e->key, bytes_slice(&ev->e->value), key_header);
+    if (result < 0 || (result = route(ev, ev->new_tuple, old, &topic)) < 0) return result;
+    return emit_record(ev, op, topic, &ev->e->key, bytes_slice(&ev->e->value), key_header);
 }
 
 static int emit_delete(struct event *ev, const struct bytes *key, struct change_header key_header)
 {
     const struct unwrap_plan *p = ev->r->unwrap;
+    struct slice topic = slice_of(ev->r->topic);
     int result = 0;
 
     transaction_count(ev->e, ev->position, ev->r->schema, ev->r->table);
+    if (p && (p->unwrap->deletes.rewrite || p->unwrap->deletes.null_value) &&
+        (result = route(ev, ev->old_tuple, NULL, &topic)) < 0)
+        return result;
     if (!p) {
         result = write_envelope(ev, CHANGE_DELETE, ev->old_tuple, NULL);
-        if (result == 0) result = emit_record(ev, CHANGE_DELETE, key, bytes_slice(&ev->e->value), key_header);
+        if (result == 0) result = emit_record(ev, CHANGE_DELETE, topic, key, bytes_slice(&ev->e->value), key_header);
     } else if (p->unwrap->deletes.rewrite) {
         result = write_flat(ev, CHANGE_DELETE, ev->old_tuple, NULL);
-        if (result == 0) result = emit_record(ev, CHANGE_DELETE, key, bytes_slice(&ev->e->value), key_header);
+        if (result == 0) result = emit_record(ev, CHANGE_DELETE, topic, key, bytes_slice(&ev->e->value), key_header);
     } else if (p->unwrap->deletes.null_value) {
-        result = emit_record(ev, CHANGE_DELETE, key, p->json_null_value, key_header);
+        result = emit_record(ev, CHANGE_DELETE, topic, key, p->json_null_value, key_header);
     }
     if (result != 0 || !ev->e->config->tombstones_on_delete || (p && !p->unwrap->deletes.keep_tombstone)) return result;
-    return emit_record(ev, TOMBSTONE, key, SLICE_NULL, key_header);
+    /* It has no row that could be routed by. */
+    return emit_record(ev, TOMBSTONE, slice_of(ev->r->topic), key, SLICE_NULL, key_header);
 }
 
 static struct change_header header(const char *name, struct slice value)

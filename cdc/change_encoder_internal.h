@@ -48,6 +48,9 @@ void transaction_count(struct change_encoder *e, const struct source_position *p
                        const char *name);
 /* The transaction block of the event that was counted last, or null. */
 void transaction_json(const struct change_encoder *e, const struct source_position *position, struct bytes *out);
+/* One field of it, or null. */
+void transaction_json_field(const struct change_encoder *e, const struct source_position *position, const char *field,
+                            struct bytes *out);
 void transaction_forget(struct change_encoder *e);
 
 #endif

@@ -54,7 +54,8 @@ static void member(struct bytes *out, const char *name, const char *text)
     json_write_string(out, slice_of(text));
 }
 
-void connect_schema_json(const struct connect_schema *s, const char *field_name, struct bytes *out)
+void connect_schema_json(const struct connect_schema *s, const char *field_name, enum decimal_format decimals,
+                         struct bytes *out)
 {
     bytes_append_text(out, "{\"type\":\"");
     bytes_append_text(out, type_names[s->type]);
@@ -63,17 +64,17 @@ void connect_schema_json(const struct connect_schema *s, const char *field_name,
         bytes_append_text(out, ",\"fields\":[");
         for (uint32_t i = 0; i < s->fields_count; i++) {
             if (i) bytes_append_byte(out, ',');
-            connect_schema_json(s->fields[i].schema, s->fields[i].name, out);
+            connect_schema_json(s->fields[i].schema, s->fields[i].name, decimals, out);
         }
         bytes_append_byte(out, ']');
     } else if (s->type == CONNECT_ARRAY) {
         bytes_append_text(out, ",\"items\":");
-        connect_schema_json(s->items, NULL, out);
+        connect_schema_json(s->items, NULL, decimals, out);
     } else if (s->type == CONNECT_MAP) {
         bytes_append_text(out, ",\"keys\":");
-        connect_schema_json(s->keys, NULL, out);
+        connect_schema_json(s->keys, NULL, decimals, out);
         bytes_append_text(out, ",\"values\":");
-        connect_schema_json(s->items, NULL, out);
+        connect_schema_json(s->items, NULL, decimals, out);
     }
     bytes_append_text(out, s->optional ? ",\"optional\":true" : ",\"optional\":false");
     if (s->name) member(out, "name", s->name);
@@ -94,7 +95,7 @@ void connect_schema_json(const struct connect_schema *s, const char *field_name,
     }
     if (s->default_value) {
         bytes_append_text(out, ",\"default\":");
-        connect_value_json(s->default_value, s, out);
+        connect_value_json(s->default_value, s, decimals, out);
     }
     if (field_name) member(out, "field", field_name);
     bytes_append_byte(out, '}');

@@ -7,8 +7,9 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "cdc/connect_value.h"
 
-struct connect_value;
+#define CONNECT_DECIMAL "org.apache.kafka.connect.data.Decimal"
 
 enum connect_type {
     CONNECT_INT8,
@@ -64,6 +65,7 @@ bool connect_schema_leaf(struct arena *a, struct connect_schema *s, const char *
                          bool optional) WARN_UNUSED;
 
 /* Appends the schema as JsonConverter writes it. field_name: the "field" member; NULL: none. */
-void connect_schema_json(const struct connect_schema *s, const char *field_name, struct bytes *out);
+void connect_schema_json(const struct connect_schema *s, const char *field_name, enum decimal_format decimals,
+                         struct bytes *out);
 
 #endif

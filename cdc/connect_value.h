@@ -35,7 +35,15 @@ struct connect_value {
 
 struct connect_schema;
 
-/* Appends the value as JsonConverter writes it: bytes as base64, NaN and infinities as strings, null for VALUE_NULL. */
-void connect_value_json(const struct connect_value *v, const struct connect_schema *s, struct bytes *out);
+/* JsonConverter's decimal.format: how values of Connect's Decimal are written. */
+enum decimal_format {
+    DECIMAL_AS_BASE64, /* their unscaled bytes */
+    DECIMAL_AS_NUMBER, /* NUMERIC: as Java's BigDecimal.toString() */
+};
+
+/* Appends the value as JsonConverter writes it: bytes as base64, NaN and infinities as strings, null for VALUE_NULL. s may be NULL
+ * for what is neither a list nor a Decimal. */
+void connect_value_json(const struct connect_value *v, const struct connect_schema *s, enum decimal_format decimals,
+                        struct bytes *out);
 
 #endif

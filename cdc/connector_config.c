@@ -205,6 +205,35 @@ static void check_masks(struct checker *c)
                 complain(c, c->in.pairs[i].name, "Masks of columns are not supported yet");
 }
 
+/* As Kafka's ConfigDef words it. */
+static void complain_config(struct checker *c, const char *name, const char *value, const char *expected)
+{
+    if (c->count == c->max) return;
+    struct cdc_problem *p = &c->problems[c->count++];
+
+    snprintf(p->name, sizeof(p->name), "%s", name);
+    snprintf(p->text, sizeof(p->text), "Invalid value %s for configuration %s: %s", value, name, expected);
+}
+
+/* The properties of JsonConverter that decide what it writes. */
+static void check_converters(struct checker *c)
+{
+    static const char *const flags[] = {"key.converter.schemas.enable", "key.converter.replace.null.with.default",
+                                        "value.converter.schemas.enable", "value.converter.replace.null.with.default"};
+    static const char *const formats[] = {"key.converter.decimal.format", "value.converter.decimal.format"};
+
+    for (size_t i = 0; i < countof(flags); i++) {
+        const char *value = posted(&c->in, flags[i]);
+        if (value && strcasecmp(value, "true") != 0 && strcasecmp(value, "false") != 0)
+            complain_config(c, flags[i], value, "Expected value to be either true or false");
+    }
+    for (size_t i = 0; i < countof(formats); i++) {
+        const char *value = posted(&c->in, formats[i]);
+        if (value && strcasecmp(value, "NUMERIC") != 0 && strcasecmp(value, "BASE64") != 0)
+            complain_config(c, formats[i], value, "String must be one of (case insensitive): NUMERIC, BASE64");
+    }
+}
+
 static const char *version_of(const struct input *in, const char *version_default)
 {
     const char *asked = posted(in, "connector.plugin.version");
@@ -228,6 +257,7 @@ uint32_t connector_config_check(const struct cdc_pair *pairs, uint32_t pairs_cou
     check_exclusive(&c, "message.prefix.include.list", "message.prefix.exclude.list");
     for (size_t i = 0; i < countof(expression_properties); i++) check_expressions(&c, expression_properties[i]);
     check_masks(&c);
+    check_converters(&c);
 
     struct key_columns_rule *rules = NULL;
     uint32_t rules_count = 0;
@@ -272,7 +302,7 @@ static unsigned skipped_of(const struct input *in)
     return bits;
 }
 
-/* schemas.enable of the JsonConverter of keys or values. */
+/* A flag of the JsonConverter of keys or values that is true by default. */
 static bool schemas_of(const struct input *in, const char *property)
 {
     const char *value = posted(in, property);
@@ -353,6 +383,9 @@ static void parse_records(struct pg_connector_config *c, const struct input *in)
     c->key_schemas = schemas_of(in, "key.converter.schemas.enable");
     c->value_schemas = schemas_of(in, "value.converter.schemas.enable");
     c->replace_null_with_default = schemas_of(in, "value.converter.replace.null.with.default");
+    c->key_replace_null_with_default = schemas_of(in, "key.converter.replace.null.with.default");
+    c->key_decimals = WORD_OF(in, "key.converter.decimal.format", "base64", "numeric");
+    c->value_decimals = WORD_OF(in, "value.converter.decimal.format", "base64", "numeric");
     c->decimal_mode = WORD_OF(in, "decimal.handling.mode", "precise", "double", "string");
     c->time_mode = WORD_OF(in, "time.precision.mode", "adaptive", "adaptive_time_microseconds", "connect", "isostring",
                            "microseconds", "nanoseconds");

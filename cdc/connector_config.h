@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "cdc/connect_value.h"
 #include "cdc/connector.h"
 #include "cdc/name_filter.h"
 
@@ -170,9 +171,10 @@ struct pg_connector_config {
     bool provide_transaction_metadata;
     bool extended_headers; /* false for 2.x */
     enum adjust_mode schema_name_adjust, field_name_adjust;
-    bool key_schemas, value_schemas;    /* JsonConverter's schemas.enable */
-    bool replace_null_with_default;     /* of the value converter */
-    struct transform_chain *transforms; /* never NULL; may be empty */
+    bool key_schemas, value_schemas; /* JsonConverter's schemas.enable */
+    bool replace_null_with_default, key_replace_null_with_default;
+    enum decimal_format key_decimals, value_decimals; /* decimal.format */
+    struct transform_chain *transforms;               /* never NULL; may be empty */
 
     /* values */
     enum decimal_mode decimal_mode;

@@ -26,22 +26,23 @@ static inline struct slice json_slice_name(struct arena *a, const char *name)
 }
 
 /* `{"schema":...,"payload":` */
-static inline struct slice json_slice_schema(struct arena *a, const struct connect_schema *s)
+static inline struct slice json_slice_schema(struct arena *a, const struct connect_schema *s,
+                                             enum decimal_format decimals)
 {
     struct bytes text = {0};
 
     bytes_append_text(&text, "{\"schema\":");
-    connect_schema_json(s, NULL, &text);
+    connect_schema_json(s, NULL, decimals, &text);
     bytes_append_text(&text, ",\"payload\":");
     return json_slice_keep(a, &text);
 }
 
 static inline struct slice json_slice_value(struct arena *a, const struct connect_value *v,
-                                            const struct connect_schema *s)
+                                            const struct connect_schema *s, enum decimal_format decimals)
 {
     struct bytes text = {0};
 
-    connect_value_json(v, s, &text);
+    connect_value_json(v, s, decimals, &text);
     return json_slice_keep(a, &text);
 }
 

@@ -1,8 +1,8 @@
 /* cdc/pg_numeric.c: numeric and money (pg_value.h).
  *
  * precise: numeric(p,s) is Connect's Decimal: the unscaled value as big-endian two's complement in the fewest bytes,
- * scale in the schema; numeric without modifier is Debezium's VariableScaleDecimal, a struct with the scale that the
- * value has. */
+ * scale in the schema; numeric without modifier is Debezium's VariableScaleDecimal, a struct with the least scale that the
+ * value needs. */
 #include "cdc/pg_value.h"
 
 /* PostgreSQL: 131,072 digits before and 16,383 after the point. */
@@ -105,7 +105,10 @@ static bool convert_variable(const struct pg_converter *c, struct slice text, st
     struct slice unscaled;
     struct connect_value *items = arena_calloc(arena, 2, sizeof(*items));
 
-    if (!items || !parse_decimal(text, -1, false, arena, &d) || !unscaled_bytes(&d, arena, &unscaled)) return false;
+    if (!items || !parse_decimal(text, -1, false, arena, &d)) return false;
+    /* As Debezium, which strips zeros at the end behind the point. */
+    for (; d.scale > 0 && d.digits.ptr[d.digits.len - 1] == '0'; d.digits.len--) d.scale--;
+    if (!unscaled_bytes(&d, arena, &unscaled)) return false;
     items[0] = value_int(d.scale);
     items[1] = value_bytes(unscaled);
     *ret = (struct connect_value){.kind = VALUE_LIST, .list = {items, 2}};
@@ -155,7 +158,7 @@ static bool setup_text_or_double(struct pg_converter *c, const struct pg_setup *
 
 static bool setup_decimal(struct pg_converter *c, const struct pg_setup *s, int32_t precision)
 {
-    if (!pg_schema(c, s, CONNECT_BYTES, "org.apache.kafka.connect.data.Decimal")) return false;
+    if (!pg_schema(c, s, CONNECT_BYTES, CONNECT_DECIMAL)) return false;
     char *scale_text = arena_printf(s->arena, "%d", c->scale),
          *precision_text = arena_printf(s->arena, "%d", precision);
     if (!scale_text || !precision_text) return false;

@@ -49,6 +49,12 @@ int relation_builder_add_type(struct relation_builder *b, const struct slice fie
 
 /* ---- the resolved version ---- */
 
+/* Constant JSON of a column. */
+struct column_json {
+    struct slice null;        /* what stands for null: null, the default or the type's neutral value */
+    struct slice unavailable; /* what stands for an unchanged TOAST value */
+};
+
 /* A column as it came from outside: the order is that of the tuples. */
 struct relation_column {
     const char *name;  /* in the database */
@@ -64,8 +70,7 @@ struct relation_column {
     const struct pg_converter *converter; /* NULL: its type is not shown */
     const char *field_name;               /* adjusted */
     struct slice json_name;               /* `"name":` */
-    struct slice json_null;               /* what stands for null: null, the default or the type's neutral value */
-    struct slice json_unavailable;        /* what stands for an unchanged TOAST value */
+    struct column_json in_value, in_key;  /* keys and values have converters of their own */
 };
 
 struct relation_type; /* a row of relation_types_sql */

@@ -55,6 +55,23 @@ static bool column_selected(const struct relation *r, const char *name)
     return !name_filter_matches(config->column_exclude, full);
 }
 
+/* replace: null where the schema has a default is written as the default (replace.null.with.default). */
+static bool resolve_column_json(const struct relation *r, const struct relation_column *c, bool replace,
+                                enum decimal_format decimals, struct column_json *ret)
+{
+    const struct pg_converter *converter = c->converter;
+    const struct connect_value null = {.kind = VALUE_NULL}, *instead = &null;
+
+    if (c->not_null)
+        instead = converter->schema->default_value ? converter->schema->default_value : &converter->neutral;
+    else if (converter->schema->default_value && replace) instead = converter->schema->default_value;
+    ret->null = json_slice_value(r->arena, instead, converter->schema, decimals);
+    ret->unavailable = converter->unavailable.kind == VALUE_NULL
+                           ? ret->null
+                           : json_slice_value(r->arena, &converter->unavailable, converter->schema, decimals);
+    return ret->null.ptr && ret->unavailable.ptr;
+}
+
 static bool resolve_column(struct relation *r, struct relation_column *c)
 {
     const struct pg_type *type = type_resolve(r, c->type_oid, c->typmod, 0);
@@ -73,17 +90,10 @@ static bool resolve_column(struct relation *r, struct relation_column *c)
     if (c->default_expression && !c->generated && pg_default_value(converter, c->default_expression, r->arena, value))
         converter->schema->default_value = value;
 
-    /* Null where the schema has a default is written as the default (replace.null.with.default). */
-    const struct connect_value null = {.kind = VALUE_NULL}, *instead = &null;
-    if (c->not_null)
-        instead = converter->schema->default_value ? converter->schema->default_value : &converter->neutral;
-    else if (converter->schema->default_value && r->config->replace_null_with_default)
-        instead = converter->schema->default_value;
-    c->json_null = json_slice_value(r->arena, instead, converter->schema);
-    c->json_unavailable = converter->unavailable.kind == VALUE_NULL
-                              ? c->json_null
-                              : json_slice_value(r->arena, &converter->unavailable, converter->schema);
-    return c->json_name.ptr && c->json_null.ptr && c->json_unavailable.ptr;
+    const struct unwrap *unwrap = transform_chain_unwrap(r->config->transforms);
+    bool replace = r->config->replace_null_with_default || (unwrap && unwrap_replaces_null(unwrap));
+    return c->json_name.ptr && resolve_column_json(r, c, replace, r->config->value_decimals, &c->in_value) &&
+           resolve_column_json(r, c, r->config->key_replace_null_with_default, r->config->key_decimals, &c->in_key);
 }
 
 /* ---- key ---- */
@@ -191,9 +201,12 @@ static bool resolve_json(struct relation *r)
 {
     struct bytes text = {0};
 
-    r->json_key_head =
-        r->key_schema && r->config->key_schemas ? json_slice_schema(r->arena, r->key_schema) : SLICE_EMPTY;
-    r->json_value_head = r->config->value_schemas ? json_slice_schema(r->arena, r->envelope_schema) : SLICE_EMPTY;
+    r->json_key_head = r->key_schema && r->config->key_schemas
+                           ? json_slice_schema(r->arena, r->key_schema, r->config->key_decimals)
+                           : SLICE_EMPTY;
+    r->json_value_head = r->config->value_schemas
+                             ? json_slice_schema(r->arena, r->envelope_schema, r->config->value_decimals)
+                             : SLICE_EMPTY;
     source_json_table(r->schema, r->table, &text);
     r->json_source_table = json_slice_keep(r->arena, &text);
     return r->json_key_head.ptr && r->json_value_head.ptr && r->json_source_table.ptr;

@@ -52,8 +52,8 @@ static struct message_parts *message_parts_new(struct change_encoder *e)
 
     if (!p || !key || !value || !topic) return NULL;
     p->topic = transform_chain_topic(config->transforms, a, topic);
-    p->key_head = config->key_schemas ? json_slice_schema(a, key) : SLICE_EMPTY;
-    p->value_head = config->value_schemas ? json_slice_schema(a, value) : SLICE_EMPTY;
+    p->key_head = config->key_schemas ? json_slice_schema(a, key, DECIMAL_AS_BASE64) : SLICE_EMPTY;
+    p->value_head = config->value_schemas ? json_slice_schema(a, value, DECIMAL_AS_BASE64) : SLICE_EMPTY;
     source_json_table("", "", &table);
     p->source_table = json_slice_keep(a, &table);
     return p->topic && p->key_head.ptr && p->value_head.ptr && p->source_table.ptr ? p : NULL;
@@ -98,7 +98,7 @@ int change_encoder_message(struct change_encoder *e, const struct pgoutput_messa
     bytes_append_text(out, ",\"message\":{\"prefix\":");
     json_write_string(out, m->prefix);
     bytes_append_text(out, ",\"content\":");
-    connect_value_json(&content, NULL, out);
+    connect_value_json(&content, NULL, DECIMAL_AS_BASE64, out);
     bytes_append_text(out, p->value_head.len ? "}}}" : "}}");
 
     /* Without context headers, in all versions. */
@@ -137,12 +137,12 @@ static struct heartbeat_parts *heartbeat_parts_new(struct change_encoder *e)
         !connect_schema_leaf(a, value, "ts_ms", CONNECT_INT64, false))
         return NULL;
     p->topic = transform_chain_topic(config->transforms, a, topic);
-    if (config->key_schemas) bytes_append_slice(&text, json_slice_schema(a, key));
+    if (config->key_schemas) bytes_append_slice(&text, json_slice_schema(a, key, DECIMAL_AS_BASE64));
     bytes_append_text(&text, "{\"serverName\":");
     json_write_string(&text, slice_of(config->topic_prefix));
     bytes_append_text(&text, config->key_schemas ? "}}" : "}");
     p->key = json_slice_keep(a, &text);
-    p->value_head = config->value_schemas ? json_slice_schema(a, value) : SLICE_EMPTY;
+    p->value_head = config->value_schemas ? json_slice_schema(a, value, DECIMAL_AS_BASE64) : SLICE_EMPTY;
     return p->topic && p->key.ptr && p->value_head.ptr ? p : NULL;
 }
 

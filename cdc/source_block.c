@@ -46,8 +46,13 @@ static void write_ts_ns(struct bytes *out, const struct context *c)
 {
     json_write_int64(out, c->position->time_us * 1000);
 }
+/* A change of the stream has none: what is shown is the default of the schema. */
 static void write_snapshot(struct bytes *out, const struct context *c)
 {
+    if (c->position->marker == SNAPSHOT_FALSE && !c->config->replace_null_with_default) {
+        json_write_null(out);
+        return;
+    }
     bytes_append_byte(out, '"');
     bytes_append_text(out, marker_names[c->position->marker]);
     bytes_append_byte(out, '"');
@@ -236,6 +241,9 @@ void source_json_field(struct bytes *out, const struct pg_connector_config *conf
 
     for (size_t i = 0; i < countof(fields); i++) {
         if (strcmp(fields[i].name, field) == 0) {
+            /* 3.x takes what is there, not the default. */
+            if (config->profile == FORMAT_3 && fields[i].write == write_snapshot && position->marker == SNAPSHOT_FALSE)
+                break;
             fields[i].write(out, &c);
             return;
         }

@@ -60,8 +60,8 @@ static struct transaction_parts *parts_new(struct change_encoder *e)
 
     if (!p || !key || !value || !topic) return NULL;
     p->topic = transform_chain_topic(config->transforms, a, topic);
-    p->key_head = config->key_schemas ? json_slice_schema(a, key) : SLICE_EMPTY;
-    p->value_head = config->value_schemas ? json_slice_schema(a, value) : SLICE_EMPTY;
+    p->key_head = config->key_schemas ? json_slice_schema(a, key, DECIMAL_AS_BASE64) : SLICE_EMPTY;
+    p->value_head = config->value_schemas ? json_slice_schema(a, value, DECIMAL_AS_BASE64) : SLICE_EMPTY;
     return p->topic && p->key_head.ptr && p->value_head.ptr ? p : NULL;
 }
 
@@ -97,12 +97,17 @@ void transaction_count(struct change_encoder *e, const struct source_position *p
     e->transaction_events++;
 }
 
-static void write_id(struct bytes *out, const struct source_position *position)
+static void write_id_text(struct bytes *out, const struct source_position *position)
 {
-    bytes_append_text(out, "\"id\":\"");
     json_write_int64(out, position->xid);
     bytes_append_byte(out, ':');
     json_write_uint64(out, position->lsn);
+}
+
+static void write_id(struct bytes *out, const struct source_position *position)
+{
+    bytes_append_text(out, "\"id\":\"");
+    write_id_text(out, position);
     bytes_append_byte(out, '"');
 }
 
@@ -119,6 +124,20 @@ void transaction_json(const struct change_encoder *e, const struct source_positi
     bytes_append_text(out, ",\"data_collection_order\":");
     json_write_uint64(out, e->collection->events);
     bytes_append_byte(out, '}');
+}
+
+void transaction_json_field(const struct change_encoder *e, const struct source_position *position, const char *field,
+                            struct bytes *out)
+{
+    if (!e->collection) {
+        json_write_null(out);
+    } else if (strcmp(field, "id") == 0) {
+        bytes_append_byte(out, '"');
+        write_id_text(out, position);
+        bytes_append_byte(out, '"');
+    } else {
+        json_write_uint64(out, strcmp(field, "total_order") == 0 ? e->transaction_events : e->collection->events);
+    }
 }
 
 static void write_collections(const struct change_encoder *e, struct bytes *out)

@@ -39,11 +39,13 @@ static const char *input_get(const struct input *in, const char *name)
     return NULL;
 }
 
-static bool input_true(const struct input *in, const char *name, bool otherwise)
+static int input_flag(const struct input *in, const char *name, bool otherwise, bool *ret, struct err *err)
 {
     const char *value = input_get(in, name);
 
-    return value ? strcasecmp(value, "true") == 0 : otherwise;
+    *ret = value ? strcasecmp(value, "true") == 0 : otherwise;
+    if (!value || *ret || strcasecmp(value, "false") == 0) return 0;
+    return err_set(err, -EINVAL, "Either 'true' or 'false' is expected");
 }
 
 static int parse_router(struct transform_chain *chain, const struct input *in, struct err *err)
@@ -68,15 +70,44 @@ static int parse_router(struct transform_chain *chain, const struct input *in, s
     return 0;
 }
 
-/* "op,source.ts_ms,source.db:database" with a prefix for what has no alias. */
-static void parse_fields(const char *list, const char *prefix, struct unwrap_field **ret, uint32_t *ret_count)
+static bool word_in(const char *word, const char *const *words, size_t count)
 {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, words[i]) == 0) return true;
+    return false;
+}
+
+/* The parts of the envelope: what path may begin with, or be by itself in Debezium, where it adds the whole part. */
+static int check_path(const char *path, struct err *err)
+{
+    static const char *const rows[] = {"before", "after"}, *const blocks[] = {"source", "transaction"};
+    const char *dot = strchr(path, '.');
+    AUTO_FREE char *part = xstrdup(path);
+
+    if (dot) part[dot - path] = '\0';
+    if (word_in(part, rows, countof(rows)) || (!dot && word_in(part, blocks, countof(blocks))))
+        return err_set(err, -EINVAL, "Adding \"%s\" is not supported yet", path);
+    if (dot && !word_in(part, blocks, countof(blocks)))
+        return err_set(err, -EINVAL, "The envelope has no struct \"%s\"", part);
+    return 0;
+}
+
+/* add.fields or add.headers, "op,source.ts_ms,source.db:database", with a prefix for the names. */
+static int parse_fields(const struct input *in, const char *property, struct unwrap_field **ret, uint32_t *ret_count,
+                        struct err *err)
+{
+    AUTO_FREE char *prefix_property = xasprintf("%s.prefix", property);
+    const char *prefix = input_get(in, prefix_property), *list = input_get(in, property);
     AUTO_FREE char *copy = xstrdup(list ? list : "");
     char *position = NULL;
 
+    if (!prefix) prefix = "__";
     for (char *word = strtok_r(copy, ", \t", &position); word; word = strtok_r(NULL, ", \t", &position)) {
         char *alias = strchr(word, ':');
+        if (alias && strchr(alias + 1, ':')) return err_set(err, -EINVAL, "Unexpected field name: %s", word);
         if (alias) *alias++ = '\0';
+        int r = check_path(word, err);
+        if (r < 0) return r;
         *ret = xrealloc(*ret, (*ret_count + 1) * sizeof(**ret));
         struct unwrap_field *f = &(*ret)[(*ret_count)++];
         f->path = xstrdup(word);
@@ -84,6 +115,25 @@ static void parse_fields(const char *list, const char *prefix, struct unwrap_fie
         for (char *p = f->name + strlen(prefix); *p && !alias; p++)
             if (*p == '.') *p = '_';
     }
+    return 0;
+}
+
+/* The header that names fields to be dropped is made by other transforms, none of which is built: as in Debezium, nothing is dropped
+ * when there is none. The headers that records do have are no lists, which fails there. */
+static int parse_drop(const struct unwrap *u, const struct input *in, struct err *err)
+{
+    static const char context[] = "__debezium.";
+    bool ignored, taken;
+    int r;
+
+    if ((r = input_flag(in, "drop.fields.from.key", false, &ignored, err)) < 0 ||
+        (r = input_flag(in, "drop.fields.keep.schema.compatible", true, &ignored, err)) < 0)
+        return r;
+    const char *name = input_get(in, "drop.fields.header.name");
+    if (!name) return 0;
+    taken = strncmp(name, context, strlen(context)) == 0;
+    for (uint32_t i = 0; i < u->headers_count; i++) taken = taken || strcmp(name, u->headers[i].name) == 0;
+    return taken ? err_set(err, -EINVAL, "The header \"%s\" holds no list of fields", name) : 0;
 }
 
 /* delete.handling.mode and drop.tombstones of 2.x. */
@@ -100,8 +150,10 @@ static int parse_deletes_2(struct unwrap *u, const struct input *in, struct err 
     } else {
         return err_set(err, -EINVAL, "Value must be one of drop, rewrite, none");
     }
-    u->deletes.keep_tombstone = !input_true(in, "drop.tombstones", true);
-    return 0;
+    bool drop;
+    int r = input_flag(in, "drop.tombstones", true, &drop, err);
+    u->deletes.keep_tombstone = !drop;
+    return r;
 }
 
 static int parse_deletes_3(struct unwrap *u, const struct input *in, const char *mode, struct err *err)
@@ -127,15 +179,23 @@ static int parse_unwrap(struct transform_chain *chain, const struct input *in, b
     const char *mode = input_get(in, "delete.tombstone.handling.mode");
     bool old_names = input_get(in, "delete.handling.mode") || input_get(in, "drop.tombstones");
 
-    /* 3.x ignores the names of 2.x; as they change what deletes look like, we honour them. */
-    int r = !profile_3 || (!mode && old_names && !defects) ? parse_deletes_2(u, in, err)
-                                                           : parse_deletes_3(u, in, mode, err);
-    if (r < 0) return r;
-    const char *prefix = input_get(in, "add.fields.prefix");
-    parse_fields(input_get(in, "add.fields"), prefix ? prefix : "__", &u->fields, &u->fields_count);
-    prefix = input_get(in, "add.headers.prefix");
-    parse_fields(input_get(in, "add.headers"), prefix ? prefix : "__", &u->headers, &u->headers_count);
+    /* 3.x ignores the names of 2.x; as they change what deletes look like, we honour them. The new name came during 2.x. */
+    int r = mode || (profile_3 && (!old_names || defects)) ? parse_deletes_3(u, in, mode, err)
+                                                           : parse_deletes_2(u, in, err);
+    if (r < 0 || (r = parse_fields(in, "add.fields", &u->fields, &u->fields_count, err)) < 0 ||
+        (r = parse_fields(in, "add.headers", &u->headers, &u->headers_count, err)) < 0 ||
+        (r = input_flag(in, "replace.null.with.default", true, &u->replace_null_with_default, err)) < 0 ||
+        (r = parse_drop(u, in, err)) < 0)
+        return r;
+    const char *route = input_get(in, "route.by.field");
+    if (route && *route) u->route_by_field = xstrdup(route);
+    u->routers_before = chain->routers_count;
     return 0;
+}
+
+bool unwrap_replaces_null(const struct unwrap *u)
+{
+    return u->deletes.rewrite && u->replace_null_with_default;
 }
 
 int transform_chain_parse(const struct cdc_pair *pairs, uint32_t pairs_count, bool profile_3, bool defects,
@@ -192,6 +252,7 @@ void transform_chain_free(struct transform_chain *chain)
     if (chain->unwrap) {
         fields_free(chain->unwrap->fields, chain->unwrap->fields_count);
         fields_free(chain->unwrap->headers, chain->unwrap->headers_count);
+        free(chain->unwrap->route_by_field);
         free(chain->unwrap);
     }
     free(chain);
@@ -232,9 +293,9 @@ static void expand(struct bytes *out, const struct router *r, const char *topic,
     }
 }
 
-const char *transform_chain_topic(const struct transform_chain *chain, struct arena *a, const char *topic)
+static const char *routed(const struct transform_chain *chain, uint32_t first, struct arena *a, const char *topic)
 {
-    for (uint32_t i = 0; i < chain->routers_count; i++) {
+    for (uint32_t i = first; i < chain->routers_count; i++) {
         const struct router *r = &chain->routers[i];
         struct bytes name = {0};
         pcre2_match_data *match = pcre2_match_data_create_from_pattern(r->regex, NULL);
@@ -249,4 +310,14 @@ const char *transform_chain_topic(const struct transform_chain *chain, struct ar
         if (!topic) return NULL;
     }
     return arena_strdup(a, topic);
+}
+
+const char *transform_chain_topic(const struct transform_chain *chain, struct arena *a, const char *topic)
+{
+    return routed(chain, 0, a, topic);
+}
+
+const char *transform_chain_routed_topic(const struct transform_chain *chain, struct arena *a, const char *topic)
+{
+    return routed(chain, chain->unwrap ? chain->unwrap->routers_before : 0, a, topic);
 }

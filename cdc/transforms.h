@@ -1,8 +1,8 @@
 /* cdc/transforms.h: single message transforms that run inside the encoder.
  *
  * RegexRouter (topic names, once per relation version) and ExtractNewRecordState ("unwrap"; the flat row instead of the
- * envelope). Another class in `transforms` is refused when the configuration is checked: silently leaving it out would
- * change what consumers get. Threads: read only once parsed. */
+ * envelope). Another class in `transforms`, and what of these two cannot be done, is refused when the configuration is checked:
+ * silently leaving it out would change what consumers get. Source: Debezium 3.7.0.Final. Threads: read only once parsed. */
 #ifndef OTTLA_CDC_TRANSFORMS_H
 #define OTTLA_CDC_TRANSFORMS_H
 
@@ -21,11 +21,14 @@ struct unwrap_deletes {
 
 struct unwrap_field {
     char *path; /* as configured: "op", "source.ts_ms" */
-    char *name; /* of the field or header: prefix and path with _ for dots, or the alias */
+    char *name; /* of the field or header: prefix and path with _ for the dot, or the alias */
 };
 
 struct unwrap {
     struct unwrap_deletes deletes;
+    bool replace_null_with_default; /* in rewrite modes, where the row is copied */
+    char *route_by_field;           /* of the row: its text is the topic, unless null or blank; NULL: not configured */
+    uint32_t routers_before;        /* routers of the chain that stand before it: their work is lost when it routes */
     struct unwrap_field *fields;
     uint32_t fields_count;
     struct unwrap_field *headers;
@@ -42,7 +45,11 @@ void transform_chain_free(struct transform_chain *chain);
 
 /* NULL: not configured. */
 const struct unwrap *transform_chain_unwrap(const struct transform_chain *chain);
+/* Rows are written with their defaults for nulls, whatever the converter does. */
+bool unwrap_replaces_null(const struct unwrap *u);
 /* The topic's name after all routers, in the arena; NULL: full. */
 const char *transform_chain_topic(const struct transform_chain *chain, struct arena *a, const char *topic);
+/* The same for a topic that route_by_field chose: after the routers that stand behind it. */
+const char *transform_chain_routed_topic(const struct transform_chain *chain, struct arena *a, const char *topic);
 
 #endif

@@ -13,23 +13,24 @@ static const struct connect_schema *field_of(const struct connect_schema *s, con
     return NULL;
 }
 
-/* Finds a path in the envelope: "op", "source.lsn", "lsn" (of the source, when the envelope has none). Returns the
- * schema of what it names; NULL: nothing, such paths add nothing. */
+/* Finds a path in the envelope: "op", "source.lsn"; a name without a block is one of the transaction's, one of the envelope's or one of
+ * the source's. Returns the schema of what it names; NULL: nothing, such paths add nothing. */
 static const struct connect_schema *find(const struct connect_schema *envelope, const char *path,
                                          struct unwrap_item *item)
 {
-    const struct connect_schema *source = field_of(envelope, "source"), *found;
-    const char *dot = strchr(path, '.');
+    static const char *const of_transaction[] = {"id", "total_order", "data_collection_order"};
+    const struct connect_schema *source = field_of(envelope, "source"),
+                                *transaction = field_of(envelope, "transaction"), *found;
+    bool in_transaction = strncmp(path, "transaction.", 12) == 0;
 
-    if (dot) {
-        bool of_source = strncmp(path, "source.", 7) == 0;
-        item->kind = of_source ? ITEM_SOURCE : ITEM_NULL;
-        item->source_field = dot + 1;
-        if (of_source) return field_of(source, dot + 1);
-        const struct connect_schema *transaction = field_of(envelope, "transaction");
-        return strncmp(path, "transaction.", 12) == 0 && transaction ? field_of(transaction, dot + 1) : NULL;
+    item->field = strchr(path, '.') ? strchr(path, '.') + 1 : path;
+    for (size_t i = 0; i < countof(of_transaction); i++)
+        in_transaction = in_transaction || strcmp(path, of_transaction[i]) == 0;
+    if (in_transaction) {
+        item->kind = ITEM_TRANSACTION;
+        return transaction ? field_of(transaction, item->field) : NULL;
     }
-    if ((found = field_of(envelope, path)) && found->type != CONNECT_STRUCT) {
+    if (item->field == path && (found = field_of(envelope, path)) && found->type != CONNECT_STRUCT) {
         item->kind = strcmp(path, "op") == 0      ? ITEM_OP
                      : strcmp(path, "ts_us") == 0 ? ITEM_TS_US
                      : strcmp(path, "ts_ns") == 0 ? ITEM_TS_NS
@@ -37,8 +38,7 @@ static const struct connect_schema *find(const struct connect_schema *envelope, 
         return found;
     }
     item->kind = ITEM_SOURCE;
-    item->source_field = path;
-    return field_of(source, path);
+    return field_of(source, item->field);
 }
 
 /* Items of the configured fields that exist; adds them to the schema unless it is NULL. */
@@ -68,6 +68,28 @@ static bool resolve(const struct relation *r, const struct unwrap_field *fields,
     return true;
 }
 
+/* The column that rows are routed by: a string of the row. Its absence concerns rows of this table only, as in Debezium. */
+static bool resolve_route(const struct relation *r, const char *field, struct unwrap_plan *p)
+{
+    p->route_column = -1;
+    if (!field) return true;
+    for (uint32_t i = 0; i < r->columns_count && p->route_column < 0; i++)
+        if (r->columns[i].captured && strcmp(r->columns[i].field_name, field) == 0) p->route_column = (int)i;
+    if (p->route_column < 0) {
+        p->route_error = arena_printf(r->arena, "%s is not a valid field name", field);
+        return p->route_error != NULL;
+    }
+    const struct relation_column *c = &r->columns[p->route_column];
+    if (c->converter->schema->type != CONNECT_STRING) {
+        p->route_column = -1;
+        p->route_error = arena_printf(r->arena, "Field '%s' is not of type STRING", field);
+        return p->route_error != NULL;
+    }
+    const struct connect_value *otherwise = c->not_null ? c->converter->schema->default_value : NULL;
+    p->route_null = otherwise && otherwise->kind == VALUE_STRING ? otherwise->text : SLICE_EMPTY;
+    return true;
+}
+
 struct unwrap_plan *unwrap_plan_new(const struct relation *r, const struct unwrap *unwrap)
 {
     const struct connect_schema *row = r->value_schema;
@@ -82,12 +104,14 @@ struct unwrap_plan *unwrap_plan_new(const struct relation *r, const struct unwra
         connect_schema_field(flat, row->fields[i].name, row->fields[i].schema);
     if (unwrap->deletes.rewrite && !connect_schema_leaf(r->arena, flat, "__deleted", CONNECT_STRING, true)) return NULL;
     if (!resolve(r, unwrap->fields, unwrap->fields_count, flat, &p->fields, &p->fields_count) ||
-        !resolve(r, unwrap->headers, unwrap->headers_count, NULL, &p->headers, &p->headers_count))
+        !resolve(r, unwrap->headers, unwrap->headers_count, NULL, &p->headers, &p->headers_count) ||
+        !resolve_route(r, unwrap->route_by_field, p))
         return NULL;
-    p->json_head = r->config->value_schemas ? json_slice_schema(r->arena, flat) : SLICE_EMPTY;
+    p->json_head =
+        r->config->value_schemas ? json_slice_schema(r->arena, flat, r->config->value_decimals) : SLICE_EMPTY;
     if (r->config->value_schemas && r->config->debezium_defects && r->config->profile == FORMAT_3) {
         struct bytes text = {0};
-        bytes_append_slice(&text, json_slice_schema(r->arena, row));
+        bytes_append_slice(&text, json_slice_schema(r->arena, row, r->config->value_decimals));
         bytes_append_text(&text, "null}");
         p->json_null_value = text.failed ? SLICE_NULL : arena_slice_dup(r->arena, bytes_slice(&text));
         bytes_done(&text);
@@ -104,7 +128,7 @@ void unwrap_item_json(const struct unwrap_item *item, const struct relation *r, 
     case ITEM_TS_MS: json_write_int64(out, position->now_ns / 1000000); break;
     case ITEM_TS_US: json_write_int64(out, position->now_ns / 1000); break;
     case ITEM_TS_NS: json_write_int64(out, position->now_ns); break;
-    case ITEM_SOURCE: source_json_field(out, r->config, r->schema, r->table, position, item->source_field); break;
-    case ITEM_NULL: json_write_null(out); break;
+    case ITEM_SOURCE: source_json_field(out, r->config, r->schema, r->table, position, item->field); break;
+    case ITEM_TRANSACTION: assert(false); break;
     }
 }

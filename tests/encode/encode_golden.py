@@ -25,7 +25,6 @@ GROUPS = ["seed*", "ops_basic*", "ops_pk_update*", "ops_toast*", "ops_no_tombsto
 # Scenarios that need what an encoder alone cannot do, or what is not built yet.
 LATER = {
     "smt_unwrap_fields": "transaction metadata",
-    "smt_unwrap_route_by_field": "route.by.field",
     "ops_logical_message_filter": "transaction metadata",
     "ops_logical_message_decode": "DecodeLogicalDecodingMessageContent",
 }

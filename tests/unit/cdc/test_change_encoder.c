@@ -22,11 +22,13 @@ static int print(void *arg, const struct change_record *r)
 }
 
 /* create table t(a int not null, b text, c int default 7, primary key (c, a)) */
+static bool expect_b_default; /* b has one */
+
 static struct relation *test_relation(const struct pg_connector_config *config, char replica_identity)
 {
-    static const char *const columns[][RELATION_COLUMN_FIELDS] = {
+    const char *const columns[][RELATION_COLUMN_FIELDS] = {
         {"a", "23", "-1", "t", NULL, "f", "2", "0"},
-        {"b", "25", "-1", "f", NULL, "f", "0", "0"},
+        {"b", "25", "-1", "f", expect_b_default ? "'dflt'::text" : NULL, "f", "0", "0"},
         {"c", "23", "-1", "t", "7", "f", "1", "0"},
     };
     struct relation_builder *b = relation_builder_new_snapshot(1000, "s", "t", replica_identity);
@@ -152,6 +154,106 @@ Test(change_encoder, the_flat_row_of_unwrap)
            "{\"c\":2,\"a\":1} | "
            "{\"a\":1,\"b\":null,\"c\":2,\"__deleted\":\"true\",\"__op\":\"d\",\"__source_lsn\":200,\"__from\":\"t\"}\n"
            "{\"c\":2,\"a\":1} | tombstone\n");
+}
+
+#define UNWRAP "transforms.u.type=io.debezium.transforms.ExtractNewRecordState"
+
+static int print_topic(void *arg, const struct change_record *r)
+{
+    struct bytes *out = arg;
+
+    bytes_append_slice(out, r->topic);
+    bytes_append_text(out, r->value.ptr ? "" : " tombstone");
+    for (uint32_t i = 0; i < r->headers_count; i++) {
+        bytes_append_byte(out, ' ');
+        bytes_append_slice(out, r->headers[i].name);
+        bytes_append_byte(out, '=');
+        bytes_append_slice(out, r->headers[i].value);
+    }
+    bytes_append_byte(out, '\n');
+    return 0;
+}
+
+/* Topics and headers of what one change gives; the error's text when it fails. */
+static const char *topics(const char *const *properties, enum change_op op, const struct tuple *old_tuple,
+                          const struct tuple *new_tuple)
+{
+    static char shown[1000];
+    struct pg_connector_config *config = test_config(properties);
+    struct relation *r = test_relation(config, 'd');
+    struct change_encoder *e = change_encoder_new(config, "run");
+    struct bytes out = {0};
+    struct err err = ERR_NONE;
+
+    if (change_encoder_row(e, r, op, old_tuple, new_tuple, &position, print_topic, &out, &err) < 0)
+        snprintf(shown, sizeof shown, "%s", err.text);
+    else snprintf(shown, sizeof shown, SLICE_FMT, SLICE_ARG(bytes_slice(&out)));
+    bytes_done(&out);
+    change_encoder_free(e);
+    relation_free(r);
+    connector_config_free(config);
+    return shown;
+}
+
+Test(change_encoder, rows_are_routed_by_a_field)
+{
+    struct tuple_value v[3], w[3];
+    struct tuple here = make_tuple(v, "1", "to.here", "2"), key = make_tuple(w, "1", NULL, "2");
+    const char *const route[] = {"transforms=early,u,late",
+                                 "transforms.early.type=org.apache.kafka.connect.transforms.RegexRouter",
+                                 "transforms.early.regex=(.*)",
+                                 "transforms.early.replacement=early-$1",
+                                 UNWRAP,
+                                 "transforms.u.route.by.field=b",
+                                 "transforms.u.delete.tombstone.handling.mode=rewrite-with-tombstone",
+                                 "transforms.u.add.headers=op,table",
+                                 "transforms.late.type=org.apache.kafka.connect.transforms.RegexRouter",
+                                 "transforms.late.regex=(.*)here",
+                                 "transforms.late.replacement=$1there",
+                                 "extended.headers.enabled=false",
+                                 NULL};
+
+    cr_expect_str_eq(topics(route, CHANGE_CREATE, NULL, &here), "to.there __op=c __table=t\n");
+    cr_expect_str_eq(topics(route, CHANGE_DELETE, &here, NULL),
+                     "to.there __op=d __table=t\nearly-unit.s.t tombstone __op=d\n",
+                     "a tombstone has no row to be routed by");
+    cr_expect_str_eq(topics(route, CHANGE_DELETE, &key, NULL),
+                     "early-unit.s.t __op=d __table=t\nearly-unit.s.t tombstone __op=d\n");
+    v[1].text = SLICE(" \t");
+    cr_expect_str_eq(topics(route, CHANGE_READ, NULL, &here), "early-unit.s.t __op=r __table=t\n");
+}
+
+Test(change_encoder, a_field_that_cannot_route_fails_with_the_texts_of_connect)
+{
+    struct tuple_value v[3];
+    struct tuple row = make_tuple(v, "1", "x", "2");
+
+    cr_expect_str_eq(topics((const char *[]){"transforms=u", UNWRAP, "transforms.u.route.by.field=nothing", NULL},
+                            CHANGE_CREATE, NULL, &row),
+                     "route.by.field, table \"s.t\": nothing is not a valid field name");
+    cr_expect_str_eq(topics((const char *[]){"transforms=u", UNWRAP, "transforms.u.route.by.field=a", NULL},
+                            CHANGE_CREATE, NULL, &row),
+                     "route.by.field, table \"s.t\": Field 'a' is not of type STRING");
+}
+
+Test(change_encoder, what_is_rewritten_has_defaults_for_nulls_unless_told_otherwise)
+{
+    struct tuple_value v[3];
+    struct tuple row = make_tuple(v, "1", NULL, "2");
+    const char *properties[] = {"transforms=u",
+                                UNWRAP,
+                                "transforms.u.delete.tombstone.handling.mode=rewrite",
+                                "value.converter.replace.null.with.default=false",
+                                NULL,
+                                NULL};
+
+    expect_b_default = true;
+    expect(properties, 'd', CHANGE_CREATE, NULL, &row,
+           "{\"c\":2,\"a\":1} | {\"a\":1,\"b\":\"dflt\",\"c\":2,\"__deleted\":\"false\"}\n");
+    properties[4] = "transforms.u.replace.null.with.default=false";
+    expect(properties, 'd', CHANGE_CREATE, NULL, &row,
+           "{\"c\":2,\"a\":1} | {\"a\":1,\"b\":null,\"c\":2,\"__deleted\":\"false\"}\n");
+    expect_b_default = false;
 }
 
 Test(change_encoder, a_row_of_another_width_is_refused)

@@ -65,6 +65,57 @@ Test(connector_config, errors_have_connects_texts)
     cr_expect_str_eq(problems[0].name, "transforms.x.type");
 }
 
+/* Options of a transform or converter that we cannot do, or that Debezium or Connect would fail with. */
+Test(connector_config, options_of_transforms_and_converters_are_checked)
+{
+    static const struct {
+        const char *name, *value, *text; /* NULL: accepted */
+    } options[] = {
+        {"transforms.u.add.fields", "op,source.lsn:x,transaction.id", NULL},
+        {"transforms.u.add.fields", "a:b:c",
+         "The 'transforms.u.add.fields' value is invalid: Unexpected field name: a:b:c"},
+        {"transforms.u.add.fields", "before.id",
+         "The 'transforms.u.add.fields' value is invalid: Adding \"before.id\" is not supported yet"},
+        {"transforms.u.add.headers", "source",
+         "The 'transforms.u.add.headers' value is invalid: Adding \"source\" is not supported yet"},
+        {"transforms.u.add.headers", "x.y",
+         "The 'transforms.u.add.headers' value is invalid: The envelope has no struct \"x\""},
+        {"transforms.u.drop.tombstones", "yes",
+         "The 'transforms.u.drop.tombstones' value is invalid: Either 'true' or 'false' is expected"},
+        {"transforms.u.replace.null.with.default", "no",
+         "The 'transforms.u.replace.null.with.default' value is invalid: Either 'true' or 'false' is expected"},
+        {"transforms.u.drop.fields.from.key", "1",
+         "The 'transforms.u.drop.fields.from.key' value is invalid: Either 'true' or 'false' is expected"},
+        {"transforms.u.drop.fields.header.name", "unneeded", NULL},
+        {"transforms.u.drop.fields.header.name", "__debezium.newkey",
+         "The 'transforms.u.drop.fields.header.name' value is invalid: The header \"__debezium.newkey\" holds no list "
+         "of fields"},
+        {"key.converter.decimal.format", "numeric", NULL},
+        {"value.converter.decimal.format", "foo",
+         "Invalid value foo for configuration value.converter.decimal.format: String must be one of (case "
+         "insensitive): "
+         "NUMERIC, BASE64"},
+        {"value.converter.schemas.enable", "foo",
+         "Invalid value foo for configuration value.converter.schemas.enable: Expected value to be either true or "
+         "false"},
+    };
+
+    for (size_t i = 0; i < countof(options); i++) {
+        const struct cdc_pair pairs[] = {{"topic.prefix", "p"},
+                                         {"database.hostname", "h"},
+                                         {"database.user", "u"},
+                                         {"database.dbname", "d"},
+                                         {"transforms", "u"},
+                                         {"transforms.u.type", "io.debezium.transforms.ExtractNewRecordState"},
+                                         {"connector.plugin.version", "2.5.4.Final"},
+                                         {options[i].name, options[i].value}};
+        struct cdc_problem problems[20];
+        cr_assert_eq(check(pairs, countof(pairs), problems), options[i].text ? 1 : 0, "%s=%s", options[i].name,
+                     options[i].value);
+        if (options[i].text) cr_expect_str_eq(problems[0].text, options[i].text);
+    }
+}
+
 Test(connector_config, a_mask_that_we_cannot_do_is_refused)
 {
     const struct cdc_pair pairs[] = {{"topic.prefix", "p"},

@@ -15,7 +15,7 @@ static const char *convert(const struct pg_connector_config *config, const struc
     const struct pg_converter *c = pg_converter_new(&a, config, type, true, false);
     cr_assert(c, "type %u is not shown", type->oid);
     bool good = c->convert(c, slice_of(text), &a, &value);
-    if (good) connect_value_json(&value, c->schema, &out);
+    if (good) connect_value_json(&value, c->schema, DECIMAL_AS_BASE64, &out);
     snprintf(shown, sizeof(shown), SLICE_FMT, SLICE_ARG(bytes_slice(&out)));
     bytes_done(&out);
     arena_done(&a);
@@ -59,6 +59,9 @@ static const struct {
     {NULL, 1700, NUMERIC(10, 2), "NaN", REFUSED},
     {NULL, 1700, NUMERIC(4, 0x7fe), "123400", "\"AeII\""}, /* numeric(4,-2) */
     {NULL, 1700, -1, "3.14159265358979323846", "{\"scale\":20,\"value\":\"EQfV61tbpNfG\"}"},
+    {NULL, 1700, -1, "2.250", "{\"scale\":2,\"value\":\"AOE=\"}"},
+    {NULL, 1700, -1, "0.000", "{\"scale\":0,\"value\":\"AA==\"}"},
+    {NULL, 1700, -1, "1000", "{\"scale\":0,\"value\":\"A+g=\"}"},
     {"decimal.handling.mode=string", 1700, -1, "-Infinity", "\"NEGATIVE_INFINITY\""},
     {"decimal.handling.mode=string", 1700, NUMERIC(10, 2), "1.10", "\"1.10\""},
     {"decimal.handling.mode=double", 1700, -1, "0.00000001", "1.0E-8"},
@@ -166,7 +169,7 @@ static const char *default_json(uint32_t oid, int32_t typmod, const char *expres
     arena_init(&a, 1 << 20);
     const struct pg_converter *c = pg_converter_new(&a, config, &type, true, false);
     bool good = pg_default_value(c, expression, &a, &value);
-    if (good) connect_value_json(&value, c->schema, &out);
+    if (good) connect_value_json(&value, c->schema, DECIMAL_AS_BASE64, &out);
     snprintf(shown, sizeof(shown), SLICE_FMT, SLICE_ARG(bytes_slice(&out)));
     bytes_done(&out);
     arena_done(&a);
@@ -190,4 +193,50 @@ Test(pg_value, defaults)
     cr_expect_str_eq(default_json(25, -1, "('a'::text || 'b'::text)"), "\"\"");
     cr_expect_str_eq(default_json(25, -1, "NULL::character varying"), REFUSED);
     cr_expect_str_eq(default_json(17, -1, "'\\x01'::bytea"), REFUSED);
+}
+
+/* decimal.format=NUMERIC: written by Connect 4.3.1's JsonConverter. */
+Test(connect_value, decimals_as_numbers)
+{
+    static const struct {
+        const char *unscaled; /* hexadecimal, two's complement */
+        const char *scale, *json;
+    } decimals[] = {
+        {"00", "2", "0.00"},
+        {"01", "10", "1E-10"},
+        {"ff", "7", "-1E-7"},
+        {"ff", "6", "-0.000001"},
+        {"7b", "5", "0.00123"},
+        {"7b", "-2", "1.23E+4"},
+        {"00", "-2", "0E+2"},
+        {"00", "8", "0E-8"},
+        {"fd62bd49b1898ebdbb35", "20", "-123.45678901234567890123"},
+        {"05", "0", "5"},
+        {"64", "2", "1.00"},
+        {"0c", "8", "1.2E-7"},
+        {"01", "-3", "1E+3"},
+        {"00ff", "0", "255"},
+        {"ff00", "0", "-256"},
+        {"80000000", "0", "-2147483648"},
+    };
+
+    for (size_t i = 0; i < countof(decimals); i++) {
+        struct connect_schema s = {.type = CONNECT_BYTES,
+                                   .name = CONNECT_DECIMAL,
+                                   .parameters = {{"scale", decimals[i].scale}},
+                                   .parameters_count = 1};
+        uint8_t unscaled[20];
+        uint32_t len = 0;
+        for (const char *p = decimals[i].unscaled; *p; p += 2, len++) {
+            unsigned byte;
+            cr_assert_eq(sscanf(p, "%2x", &byte), 1);
+            unscaled[len] = (uint8_t)byte;
+        }
+        struct bytes out = {0};
+        connect_value_json(&(struct connect_value){.kind = VALUE_BYTES, .text = slice_make(unscaled, len)}, &s,
+                           DECIMAL_AS_NUMBER, &out);
+        bytes_append_byte(&out, 0);
+        cr_expect_str_eq((const char *)out.ptr, decimals[i].json);
+        bytes_done(&out);
+    }
 }
