@@ -147,6 +147,7 @@ static int write_image(struct event *ev, const struct tuple *row, const struct t
 
 static int write_key(struct event *ev, const struct tuple *row, const struct tuple *old, struct bytes *out)
 {
+    static const struct tuple_value absent = {.kind = TUPLE_NULL};
     const struct relation *r = ev->r;
 
     bytes_reset(out);
@@ -157,8 +158,7 @@ static int write_key(struct event *ev, const struct tuple *row, const struct tup
         bytes_append_byte(out, i ? ',' : '{');
         bytes_append_slice(out, c->json_name);
         const struct tuple_value *value = &row->values[r->key[i]];
-        if (!c->captured && r->snapshot && r->config->debezium_defects)
-            value = &(const struct tuple_value){.kind = TUPLE_NULL};
+        if (!c->captured && r->snapshot && r->config->debezium_defects) value = &absent;
         int result = write_column(ev, c, value, old ? &old->values[r->key[i]] : NULL, true, out);
         if (result < 0) return result;
     }
