@@ -69,9 +69,10 @@ static size_t family_bytes(const struct family *f)
     return sizeof *f + strlen(f->name) + strlen(f->about) + ENTRY_OVERHEAD_BYTES;
 }
 
+/* With the client's labels, which stand in the text of each of its series. */
 static size_t series_bytes(const struct series *s)
 {
-    return sizeof *s + s->key_len + ENTRY_OVERHEAD_BYTES;
+    return sizeof *s + s->key_len + strlen(s->client->labels) + ENTRY_OVERHEAD_BYTES;
 }
 
 static size_t client_bytes(const struct client *c)
@@ -216,6 +217,7 @@ static struct slice shorten(struct slice s)
     return slice_make(s.ptr, MIN(s.len, (uint32_t)CLIENT_METRICS_NAME_BYTES_MAX));
 }
 
+/* NULL: no room. */
 static struct client *client_new(struct client_metrics *m, const struct client_identity *who)
 {
     struct client *c = xcalloc(1, sizeof *c);
@@ -237,6 +239,12 @@ static struct client *client_new(struct client_metrics *m, const struct client_i
     c->id = who->instance_id;
     c->labels = text_of(&labels);
     c->info = text_of(&info);
+    if (m->bytes + client_bytes(c) > CLIENT_METRICS_BYTES_MAX) {
+        free(c->labels);
+        free(c->info);
+        free(c);
+        return NULL;
+    }
     HASH_ADD(hh, m->by_id, id, sizeof c->id, c);
     TAILQ_INSERT_TAIL(&m->clients, c, link);
     m->bytes += client_bytes(c);
@@ -327,10 +335,11 @@ static struct series *series_of(struct client_metrics *m, const struct otlp_poin
     struct series *s;
     uint32_t labels_at;
 
-    if (!write_key(&m->key, p, is_counter, &labels_at)) return NULL;
+    if (!m->client || !write_key(&m->key, p, is_counter, &labels_at)) return NULL;
     HASH_FIND(hh, m->client->by_key, m->key.ptr, m->key.len, s);
     if (s) return s->family->is_counter == is_counter ? s : NULL;
-    size_t more = sizeof *s + sizeof *s->family + (size_t)m->key.len * 2 + p->name.len + 2 * ENTRY_OVERHEAD_BYTES;
+    size_t more = sizeof *s + sizeof *s->family + (size_t)m->key.len * 2 + p->name.len + strlen(m->client->labels) +
+                  2 * ENTRY_OVERHEAD_BYTES;
     if (m->bytes + more > CLIENT_METRICS_BYTES_MAX) return NULL;
     struct family *f = family_of(m, (const char *)m->key.ptr, p->name, is_counter);
     if (!f) return NULL;
@@ -369,10 +378,12 @@ bool client_metrics_push(struct client_metrics *m, const struct client_identity 
     sweep(m, now_ms);
     HASH_FIND(hh, m->by_id, &who->instance_id, sizeof who->instance_id, c);
     if (!c) c = client_new(m, who);
-    c->used_ms = now_ms;
-    c->keep_ms = MAX(CLIENT_METRICS_KEEP_MS, 3 * interval_ms);
-    TAILQ_REMOVE(&m->clients, c, link);
-    TAILQ_INSERT_TAIL(&m->clients, c, link);
+    if (c) {
+        c->used_ms = now_ms;
+        c->keep_ms = MAX(CLIENT_METRICS_KEEP_MS, 3 * interval_ms);
+        TAILQ_REMOVE(&m->clients, c, link);
+        TAILQ_INSERT_TAIL(&m->clients, c, link);
+    }
     m->client = c;
     m->now_ms = now_ms;
     bool whole = otlp_read(&r, metrics);

@@ -111,6 +111,9 @@
 /* Clients whose subscription of metrics, and as many whose metrics, are remembered: Kafka's size of its cache. */
 #define TELEMETRY_CLIENTS_MAX 16384
 
+/* What the former take: a client id may have 32 KiB; common ones make 500 bytes each. */
+#define TELEMETRY_BYTES_MAX ((size_t)16 << 20)
+
 /* One push, decompressed; Java's clients push some 30 KiB. */
 #define TELEMETRY_CONTENT_BYTES_MAX (16u << 20)
 
@@ -118,7 +121,7 @@
 #define TELEMETRY_KEEP_MS  60000
 #define TELEMETRY_SWEEP_MS 10000
 
-/* Metrics that clients pushed, all together: some 100,000 values. */
+/* Metrics that clients pushed, all together, and so the text that a reader gets: some 100,000 values. */
 #define CLIENT_METRICS_BYTES_MAX ((size_t)32 << 20)
 
 /* One name of a metric, of a label, or of a client; all labels of one value. */

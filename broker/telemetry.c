@@ -34,6 +34,7 @@ struct instance {
     char *metrics;                 /* comma separated, sorted */
     int32_t subscription_id;
     int32_t interval_ms;
+    size_t bytes; /* as counted */
     int64_t asked_ms, pushed_ms, seen_ms;
     bool terminating;
     enum kafka_error last_error;
@@ -50,6 +51,7 @@ struct telemetry {
     int32_t subscriptions_count;
     struct instance *by_id, *by_connection;
     TAILQ_HEAD(, instance) instances;
+    size_t bytes; /* of all instances */
     int64_t swept_ms;
     struct client_metrics *metrics;
 };
@@ -215,12 +217,24 @@ static void set_connection(struct telemetry *t, struct instance *c, uint64_t con
 
 static void instance_free(struct telemetry *t, struct instance *c)
 {
+    t->bytes -= c->bytes;
     HASH_DEL(t->by_id, c);
     set_connection(t, c, 0);
     TAILQ_REMOVE(&t->instances, c, link);
     for (int k = 0; k < CLIENT_MATCHES; k++) free(c->matched[k]);
     free(c->metrics);
     free(c);
+}
+
+/* After its texts were made: others go when all together have too many. */
+static void count_bytes(struct telemetry *t, struct instance *c)
+{
+    t->bytes -= c->bytes;
+    c->bytes = sizeof *c + strlen(c->metrics);
+    for (int k = 0; k < CLIENT_MATCHES; k++) c->bytes += c->matched[k] ? strlen(c->matched[k]) : 0;
+    t->bytes += c->bytes;
+    while (t->bytes > TELEMETRY_BYTES_MAX && TAILQ_FIRST(&t->instances) != c)
+        instance_free(t, TAILQ_FIRST(&t->instances));
 }
 
 static void sweep(struct telemetry *t, int64_t now_ms)
@@ -250,6 +264,7 @@ static struct instance *instance_new(struct telemetry *t, struct uuid id, const 
     HASH_ADD(hh, t->by_id, id, sizeof c->id, c);
     TAILQ_INSERT_TAIL(&t->instances, c, link);
     choose(t, c);
+    count_bytes(t, c);
     return c;
 }
 
@@ -266,10 +281,13 @@ static struct instance *instance_of(struct telemetry *t, const struct metadata *
     if (other && other != c) set_connection(t, other, 0);
     if (!c) c = instance_new(t, id, who);
     set_connection(t, c, who->connection_id);
-    if (c->version != t->version) choose(t, c);
     c->seen_ms = now_ms;
     TAILQ_REMOVE(&t->instances, c, link);
     TAILQ_INSERT_TAIL(&t->instances, c, link);
+    if (c->version != t->version) {
+        choose(t, c);
+        count_bytes(t, c);
+    }
     return c;
 }
 

@@ -10,7 +10,7 @@
  *   - after a push that said it terminates, its next one is refused (INVALID_REQUEST)
  *   - when any subscription changed, it begins anew: it may ask and push at once
  *   - it is forgotten when its connection is gone, when it was silent for a minute and three intervals, or when
- *     TELEMETRY_CLIENTS_MAX others came after it.
+ *     too many others came after it (TELEMETRY_CLIENTS_MAX, TELEMETRY_BYTES_MAX).
  * Threads: any; one mutex, a leaf. A reader of the metrics holds it while it copies them (up to CLIENT_METRICS_BYTES_MAX). */
 #ifndef OTTLA_TELEMETRY_H
 #define OTTLA_TELEMETRY_H

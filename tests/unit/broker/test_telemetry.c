@@ -118,6 +118,20 @@ Test(client_metrics, a_client_that_makes_up_names_fills_its_room_and_no_more)
     client_metrics_free(m);
 }
 
+Test(client_metrics, a_client_for_which_there_is_no_room_is_counted_and_not_kept)
+{
+    struct client_metrics *m = client_metrics_new();
+    char text[3000];
+
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    for (uint32_t i = 1; i < 16000; i++) push(m, i, "org.a", text, i, 1000);
+    cr_expect_leq(client_metrics_bytes(m), CLIENT_METRICS_BYTES_MAX);
+    cr_expect_not(has(m, 1000, "ottla_client_telemetry_clients 15999\n"));
+    cr_expect(has(m, 1000, "ottla_client_telemetry_points_total 15999\n"));
+    client_metrics_free(m);
+}
+
 Test(client_metrics, the_longest_silent_client_makes_room_for_a_new_one)
 {
     struct client_metrics *m = client_metrics_new();
@@ -150,10 +164,12 @@ static struct metadata_resource resource = {
 static struct metadata_resource *resources[] = {&resource};
 static const struct metadata metadata = {.resources_count = 1, .resources = resources};
 
+static struct slice client_id;
+
 static enum kafka_error ask(struct telemetry *t, uint32_t id, uint64_t connection, int64_t now_ms,
                             int32_t *ret_subscription)
 {
-    const struct telemetry_client who = {.connection_id = connection, .port = "1"};
+    const struct telemetry_client who = {.client_id = client_id, .connection_id = connection, .port = "1"};
     struct telemetry_subscription s = {0};
     struct arena a;
 
@@ -204,5 +220,19 @@ Test(telemetry, a_client_is_forgotten_with_its_connection_or_after_long_silence)
     cr_expect_eq(ask(t, 2, 4, 20, &s), KAFKA_NONE);
     cr_expect_eq(push_nothing(t, 2, 4, s, 20), KAFKA_NONE);
     cr_expect_eq(push_nothing(t, 2, 4, s, 21 + TELEMETRY_KEEP_MS), KAFKA_NONE);
+    telemetry_free(t);
+}
+
+Test(telemetry, clients_with_long_names_push_each_other_out)
+{
+    struct telemetry *t = telemetry_new();
+    static char name[32000];
+    int32_t s;
+
+    memset(name, 'n', sizeof name);
+    client_id = slice_make(name, sizeof name);
+    for (uint32_t i = 1; i <= TELEMETRY_BYTES_MAX / sizeof name + 1; i++) cr_assert_eq(ask(t, i, i, 0, &s), KAFKA_NONE);
+    cr_expect_eq(ask(t, 400, 400, 1, &s), KAFKA_THROTTLING_QUOTA_EXCEEDED, "still known");
+    cr_expect_eq(ask(t, 1, 1, 1, &s), KAFKA_NONE, "had to go");
     telemetry_free(t);
 }
