@@ -170,6 +170,7 @@ struct journal_partition *journal_partition_new(struct journal *j, struct journa
     p->index = index;
     p->sequence = p->next_sequence = p->shown_sequence = j->sequence_first;
     p->synced_end = -1;
+    p->shown_next = p->noted_next = INT64_MAX;
     p->next = j->partitions;
     j->partitions = p;
     t->partitions[index] = p;
@@ -209,6 +210,7 @@ static int topic_open_partitions(struct journal *j, struct journal_topic *t, int
         }
         p->gone = p->held = p->limited = false; /* it may stand here from a record that recovery cut */
         p->sequence = p->next_sequence = p->shown_sequence = j->sequence_first;
+        p->shown_next = p->noted_next = INT64_MAX;
         p->skip = 0;
         p->synced_end = -1;
         p->durable_end = 0;
@@ -238,14 +240,14 @@ static void release_add(struct journal *j, uint32_t *count, struct journal_parti
     p->hold = hold;
 }
 
-/* Shows readers everything below the sequences of the last shown record: as they are now, or as the round noted them. */
+/* Shows readers everything up to the last shown record: as it is now, or as the round noted it. */
 static void publish(struct journal *j, bool noted)
 {
     uint32_t count = 0;
 
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         if (p->gone || !p->held || (!RULE(GLOBREL) && p->skip > 0)) continue;
-        int64_t hold = j->ops->offset_at(j->io, p, noted ? p->noted_sequence : p->shown_sequence);
+        int64_t hold = noted ? p->noted_next : p->shown_next;
         if (hold > p->hold) release_add(j, &count, p, hold); /* what was noted may be older than what is shown */
     }
     if (count) j->ops->release(j->io, j->releases, count);
@@ -290,6 +292,8 @@ int journal_append(struct journal *j, struct journal_partition *p)
     p->next_sequence = journal_sequence_add(p->next_sequence, p->pending);
     p->pending = 0;
     p->own_end = last_offset + 1;
+    p->shown_next = MIN(p->shown_next, base_offset);
+    p->noted_next = MIN(p->noted_next, base_offset);
     if (!p->held) p->hold = base_offset;
     p->held = true;
     return 0;
@@ -344,7 +348,7 @@ static int write_unit(struct journal *j, struct journal_position at, uint8_t fla
     j->records_since_checkpoint++;
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         p->touched = false;
-        if (show) p->shown_sequence = p->sequence;
+        if (show) p->shown_sequence = p->sequence, p->shown_next = INT64_MAX;
     }
     j->unit_shown = show;
     return 0;
@@ -673,17 +677,19 @@ int journal_snapshot_end(struct journal *j, uint64_t lsn)
 /* Takes back what p holds of an unfinished snapshot. Nobody else wrote behind its start. */
 int journal_cut_back(struct journal *j, struct journal_partition *p)
 {
-    int64_t offset = j->ops->offset_at(j->io, p, p->snapshot_sequence);
+    int64_t offset;
 
-    if (offset != INT64_MAX) {
-        int r = j->ops->truncate(j->io, p, offset);
-        if (r == -ENOENT) { /* what it held went with its topic */
-            partition_gone(p);
-            return 0;
-        }
-        if (r < 0) return journal_fail(j, r);
+    int r = j->ops->offset_at(j->io, p, p->snapshot_sequence, &offset);
+    if (r == 0 && offset != INT64_MAX) r = j->ops->truncate(j->io, p, offset);
+    if (r == -ENOENT) { /* what it held went with its topic */
+        if (p->pending) j->ops->discard(j->io, p);
+        p->pending = 0;
+        partition_gone(p);
+        return 0;
     }
+    if (r < 0) return journal_fail(j, r);
     p->sequence = p->next_sequence = p->snapshot_sequence;
+    p->shown_next = p->noted_next = INT64_MAX;
     p->own_end = p->end;
     p->synced_end = -1; /* the cut must become durable too */
     if (p->pending) j->ops->discard(j->io, p);
@@ -766,7 +772,7 @@ int journal_round(struct journal *j)
         if (p->gone) continue;
         p->noted_own_end = p->own_end;
         p->noted_end = p->end;
-        p->noted_sequence = p->shown_sequence;
+        p->noted_next = p->shown_next;
         p->syncing = is_dirty(p);
     }
     for (struct journal_partition *p = j->partitions; p; p = p->next) {

@@ -87,6 +87,7 @@ struct journal_partition {
     int32_t next_sequence;     /* of the next record that is appended */
     int32_t shown_sequence;    /* sequence at the last shown record */
     int64_t shown_end;         /* end there; only known at start */
+    int64_t shown_next;        /* our first record behind it; INT64_MAX: none is appended */
     int64_t end;               /* in the last journal record */
     int64_t own_end;           /* offset after our last record in the log */
     int64_t synced_end;        /* own_end that is known to be durable */
@@ -95,7 +96,7 @@ struct journal_partition {
     int32_t snapshot_sequence; /* at the start of the snapshot; `end` is where to cut back to */
     /* as noted by the round under way */
     int64_t noted_own_end, noted_end;
-    int32_t noted_sequence;
+    int64_t noted_next; /* as shown_next */
     bool syncing;
     bool touched_before;
     struct journal_partition *next; /* of all of the connector */
@@ -126,8 +127,9 @@ struct journal_ops {
                   int64_t *ret_base_offset, int64_t *ret_last_offset);
     /* Drops what the caller has built since the last append. */
     void (*discard)(void *io, struct journal_partition *p);
-    /* Offset of our first record with a sequence >= sequence; INT64_MAX: none. */
-    int64_t (*offset_at)(void *io, struct journal_partition *p, int32_t sequence);
+    /* *ret_offset of our first record with a sequence >= sequence; INT64_MAX: none. It reads the log: only recovery asks, and a
+     * snapshot that is taken back. -ENOENT: the log is gone. */
+    int (*offset_at)(void *io, struct journal_partition *p, int32_t sequence, int64_t *ret_offset);
     void (*hold)(void *io, struct journal_partition *p, int64_t offset);
     /* Moves all in one step that no reader can see half of. */
     void (*release)(void *io, const struct journal_release *items, uint32_t count);

@@ -276,13 +276,16 @@ static void io_discard(void *arg, struct journal_partition *p)
     batch_builder_reset(&part->builder);
 }
 
-static int64_t io_offset_at(void *arg, struct journal_partition *p, int32_t sequence)
+static int io_offset_at(void *arg, struct journal_partition *p, int32_t sequence, int64_t *ret_offset)
 {
     struct journal_part *part = p->user;
 
-    if (sequence == p->next_sequence) return INT64_MAX;
-    int64_t offset = partition_log_producer_offset_at(part->log, part->io->producer_id, sequence);
-    return offset < p->own_end ? offset : INT64_MAX;
+    *ret_offset = INT64_MAX;
+    if (sequence == p->next_sequence) return 0;
+    int r = partition_log_producer_offset_at(part->log, part->io->producer_id, sequence, ret_offset);
+    if (r == 0 || r == -ENOENT) return r;
+    return io_fail(part->io, r, r != -EBADMSG, STORAGE_EXCEPTION, "Partition %s could not be read: %s",
+                   partition_log_name(part->log), r == -EBADMSG ? "it is damaged" : strerror(-r));
 }
 
 static void io_hold(void *arg, struct journal_partition *p, int64_t offset)

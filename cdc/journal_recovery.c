@@ -235,21 +235,27 @@ static int partition_restore(struct journal *j, struct slot *s)
     return 0;
 }
 
-/* Holds what readers may not see: our first record behind V, in every partition. Foreign records before it stay visible. */
-static void hold_behind_v(struct journal *j)
+/* Holds what readers may not see: our first record behind V, in every partition. Foreign records before it stay visible, unless
+ * a log cannot be read: then all of it is held that V does not show, until a recovery can tell. */
+static int hold_behind_v(struct journal *j)
 {
     bool ahead = journal_is_ahead(j);
+    int error = 0;
 
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         if (p->gone) continue;
         if (RULE(GLOBREL) ? !(ahead || (j->position.part_lsn && RULE(VHOLD))) : p->skip == 0) continue;
-        int64_t first = j->ops->offset_at(j->io, p, p->shown_sequence);
+        int64_t first;
+        int r = j->ops->offset_at(j->io, p, p->shown_sequence, &first);
+        if (r == -ENOENT) continue; /* deleted a moment ago */
+        if (r < 0) error = r, first = p->shown_end;
         if (first == INT64_MAX) continue;
         if (!RULE(HOLDFIRST)) first = MIN(first, p->shown_end);
         p->held = true;
-        p->hold = first;
+        p->hold = p->shown_next = first;
         j->ops->hold(j->io, p, first);
     }
+    return error < 0 ? journal_fail(j, error) : 0;
 }
 
 static int restore(struct journal *j, struct fold *f, int found_j, int found_v)
@@ -294,7 +300,7 @@ static int sync_found(struct journal *j)
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         p->synced_end = p->noted_own_end = p->own_end;
         p->noted_end = p->end;
-        p->noted_sequence = p->shown_sequence;
+        p->noted_next = p->shown_next;
     }
     j->noted = j->journalled;
     j->noted_written = j->written;
@@ -319,7 +325,7 @@ int journal_recover(struct journal *j)
     }
     journal_forget_loaded(j);
     if (r < 0) return r;
-    hold_behind_v(j);
+    if ((r = hold_behind_v(j)) < 0) return r;
     if (!j->has_connector_record && (r = journal_write_connector(j, &offset)) < 0) return r;
     j->has_connector_record = true;
     /* Nothing is held: readers will see all up to J. Unless a record says so (the topic that kept J from being shown may be

@@ -444,7 +444,8 @@ static int recover(struct stored_journal *stored)
                 "with `ottla dump`",
                 stored->name);
     else if (r < 0)
-        err_set(&stored->why, r, "connector %s: its journal could not be recovered: %s", stored->name, strerror(-r));
+        err_set(&stored->why, r, "connector %s: its journal could not be recovered: %s", stored->name,
+                stored->io->failure.code ? stored->io->failure.text : strerror(-r));
     stored->failed = r;
     if (r < 0) return r;
     release_rest(stored);

@@ -431,25 +431,44 @@ static int find_sequence(const struct io_ops *io, const struct segment_view *v, 
     return r;
 }
 
-int64_t partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence)
+/* The newest segment that begins before the offset. Returns 1, with its view; 0: none; -errno. */
+static int view_before(struct partition_log *log, int64_t before_offset, struct segment_view *v)
 {
     pthread_mutex_lock(&log->lock);
-    int64_t answer = atomic_load(&log->log_end);
-    const struct producer *p = log_ready(log) == KAFKA_NONE ? producer_state_find(log->producers, producer_id) : NULL;
-    bool look =
-        p && p->batches_count && producer_sequence_diff(sequence, p->batches[p->batches_count - 1].last_sequence) >= 0;
-    uint32_t i = look ? log->segments_count : 0;
-    int r = 0;
-    /* From the newest segment back, until one has older batches of this producer. The lock is kept: this is recovery's. */
-    for (bool older = false; i > 0 && !older && !r; i--) {
-        struct segment_view v;
-        int64_t offset;
-        r = view_open(log, i - 1, &v);
-        if (r) break;
-        r = find_sequence(log->dir->io, &v, producer_id, sequence, &offset, &older);
-        view_close(&v);
-        if (offset >= 0) answer = offset;
-    }
+    enum kafka_error error = log_ready(log);
+    uint32_t i = error == KAFKA_NONE ? log->segments_count : 0;
+    while (i > 0 && log->segments[i - 1]->base_offset >= before_offset) i--;
+    int r = i > 0 ? view_open(log, i - 1, v) : 0;
     pthread_mutex_unlock(&log->lock);
-    return answer;
+    if (log->closed) {
+        if (i > 0 && !r) view_close(v);
+        return -ENOENT;
+    }
+    return error != KAFKA_NONE ? -EIO : r ? r : i > 0;
+}
+
+int partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence,
+                                     int64_t *ret_offset)
+{
+    struct segment_view v;
+    struct producer_last last;
+    int64_t answer = INT64_MAX, offset;
+    bool older = false;
+
+    bool look = partition_log_producer_last(log, producer_id, &last) && last.last_sequence >= 0 &&
+                producer_sequence_diff(sequence, last.last_sequence) >= 0;
+    int r = view_before(log, INT64_MAX, &v); /* also when nothing is looked for: is the log there? */
+    /* From the newest segment back, until one has older batches of this producer. What is merged or rolled meanwhile is looked
+     * at twice, or has nothing of it: only the caller appends as this producer. */
+    while (r > 0) {
+        if (look) r = find_sequence(log->dir->io, &v, producer_id, sequence, &offset, &older);
+        int64_t base_offset = v.base_offset;
+        view_close(&v);
+        if (!look || r < 0) break;
+        if (offset >= 0) answer = offset;
+        r = older ? 0 : view_before(log, base_offset, &v);
+    }
+    if (r < 0) return r;
+    *ret_offset = answer;
+    return 0;
 }

@@ -200,8 +200,11 @@ struct producer_info {
 };
 enum kafka_error partition_log_producers(struct partition_log *log, struct producer_info **ret_producers,
                                          uint32_t *ret_count) WARN_UNUSED;
-/* The offset of the producer's first record whose sequence is >= sequence; log end when there is none. For holds. */
-int64_t partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence);
+/* The offset of the producer's first record whose sequence is >= sequence; INT64_MAX: there is none. Reads headers from the
+ * log's end back, without its lock: for recovery. Nobody may append as this producer meanwhile.
+ * -ENOENT: closed or deleted; -EBADMSG: damaged; other -errno: it cannot be read. */
+int partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence,
+                                     int64_t *ret_offset) WARN_UNUSED;
 /* Cuts everything at and above offset: only for an unfinished snapshot (docs/exactly-once.md). Below the visible end only
  * before log_dir_serve(), when nobody can have seen it: else, and below the log start, OFFSET_OUT_OF_RANGE, and nothing is cut.
  * NOT_LEADER_OR_FOLLOWER: closed or deleted; KAFKA_STORAGE_ERROR: the log takes no writes any more. */

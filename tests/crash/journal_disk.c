@@ -128,13 +128,15 @@ static void op_discard(void *io, struct journal_partition *p)
     pending_count[part_of(p)] = 0;
 }
 
-static int64_t op_offset_at(void *io, struct journal_partition *p, int32_t sequence)
+static int op_offset_at(void *io, struct journal_partition *p, int32_t sequence, int64_t *ret_offset)
 {
     const struct log *l = &logs[part_of(p)];
+    int i = l->start;
 
-    for (int i = l->start; i < l->end; i++)
-        if (l->r[i].own && (((uint32_t)l->r[i].sequence - (uint32_t)sequence) & INT32_MAX) < 1u << 30) return i;
-    return INT64_MAX;
+    while (i < l->end && !(l->r[i].own && (((uint32_t)l->r[i].sequence - (uint32_t)sequence) & INT32_MAX) < 1u << 30))
+        i++;
+    *ret_offset = i < l->end ? i : INT64_MAX;
+    return 0;
 }
 static void op_hold(void *io, struct journal_partition *p, int64_t offset)
 {
@@ -227,9 +229,10 @@ static int probe_write(void *io, struct slice key, struct slice value, int64_t *
     *ret_offset = journal_end;
     return 0;
 }
-static int64_t probe_offset_at(void *io, struct journal_partition *p, int32_t sequence)
+static int probe_offset_at(void *io, struct journal_partition *p, int32_t sequence, int64_t *ret_offset)
 {
-    return INT64_MAX;
+    *ret_offset = INT64_MAX;
+    return 0;
 }
 static void probe_partition_offset(void *io, struct journal_partition *p, int64_t offset) {}
 static void probe_sync_data(void *io, struct journal_partition *p)

@@ -1,7 +1,8 @@
 /* The promises of journal_store.h that need a broker. */
 #include "cdc/journal_store.h"
 
-#include "storage/partition_log.h"
+#include "storage/io.h"
+#include "storage/log_internal.h"
 #include "tests/unit/broker/scratch_broker.h"
 
 #include <errno.h>
@@ -144,6 +145,100 @@ Test(journal_store, a_snapshot_stays_alone_when_another_connector_is_recovered)
     cr_assert_eq(journal_snapshot_abort(p.a->journal), 0);
     cr_expect_eq(partition_log_marks(p.log).log_end, 0);
     cr_expect_eq(journal_snapshot_begin(p.b->journal), 0);
+    pair_done(&p);
+}
+
+/* -- a data log that cannot be read -- */
+
+static atomic_int shared_reads;
+static atomic_bool shared_fails;
+
+static ssize_t read_shared(int fd, void *bytes, size_t size, uint64_t position)
+{
+    char link[40], path[300];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[MAX(n, 0)] = '\0';
+    if (!strstr(path, "/shared-0/")) return io_posix.pread(fd, bytes, size, position);
+    atomic_fetch_add(&shared_reads, 1);
+    return atomic_load(&shared_fails) ? -EIO : io_posix.pread(fd, bytes, size, position);
+}
+
+static void watch_shared(struct pair *p)
+{
+    static struct io_ops io;
+
+    io = io_posix;
+    io.pread = read_shared;
+    p->log->dir->io = &io;
+}
+
+Test(journal_store, a_half_transaction_stays_hidden_when_its_log_cannot_be_read)
+{
+    struct pair p;
+    struct err err = ERR_NONE;
+
+    pair_new(&p);
+    watch_shared(&p);
+    cr_assert_eq(journal_snapshot_end(p.a->journal, 100), 0);
+    half_transaction(p.a, shared_topic(&p, p.a), 3);
+
+    atomic_store(&shared_fails, true);
+    cr_expect_eq(journal_store_reload(p.store, p.a, &err), -EIO);
+    cr_expect_gt(atomic_load(&shared_reads), 0);
+    cr_expect(strstr(err.text, "shared-0"), "%s", err.text);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 0, "half a transaction is shown");
+
+    atomic_store(&shared_fails, false);
+    cr_assert_eq(journal_store_reload(p.store, p.a, &err), 0, "%s", err.text);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 0);
+    cr_assert_eq(journal_unit_end(p.a->journal, (struct journal_position){.whole_lsn = 300}), 0);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 3);
+    pair_done(&p);
+}
+
+Test(journal_store, a_snapshot_whose_log_cannot_be_read_is_not_called_taken_back)
+{
+    struct pair p;
+    struct err err = ERR_NONE;
+
+    pair_new(&p);
+    watch_shared(&p);
+    cr_assert_eq(journal_snapshot_begin(p.a->journal), 0);
+    struct journal_partition *part = shared_topic(&p, p.a);
+    record_count(p.a, part);
+    cr_assert_eq(journal_append(p.a->journal, part), 0);
+
+    atomic_store(&shared_fails, true);
+    cr_expect_eq(journal_snapshot_abort(p.a->journal), -EIO);
+    cr_expect_eq(journal_failed(p.a->journal), -EIO);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 0);
+
+    atomic_store(&shared_fails, false);
+    cr_assert_eq(journal_store_reload(p.store, p.a, &err), 0, "%s", err.text);
+    cr_expect_eq(partition_log_marks(p.log).log_end, 0);
+    pair_done(&p);
+}
+
+/* It would hold up everybody else who appends or reads there. */
+Test(journal_store, nothing_is_read_from_a_log_to_show_what_stands_in_it)
+{
+    struct pair p;
+
+    pair_new(&p);
+    watch_shared(&p);
+    cr_assert_eq(journal_snapshot_end(p.a->journal, 100), 0);
+    struct journal_partition *part = shared_topic(&p, p.a);
+    journal_set_strict(p.a->journal, true);
+    half_transaction(p.a, part, 3);
+    cr_assert_eq(journal_unit_end(p.a->journal, (struct journal_position){.whole_lsn = 300}), 0);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 0, "strict");
+    cr_assert_eq(journal_round(p.a->journal), 0);
+    half_transaction(p.a, part, 2); /* while the round runs */
+    cr_assert_eq(journal_drain(p.a->journal), 0);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 3);
+    cr_expect_eq(atomic_load(&shared_reads), 0);
     pair_done(&p);
 }
 

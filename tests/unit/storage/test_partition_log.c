@@ -354,9 +354,15 @@ Test(partition_log, truncation_cuts_above_the_visible_end_only)
     struct producer_last last;
     cr_assert(partition_log_producer_last(s.log, 5, &last));
     cr_assert_eq(last.last_sequence, 19);
-    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 3), 23);
-    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 19), 39);
-    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 20), 40);
+    int64_t offset;
+    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 3, &offset), 0);
+    cr_assert_eq(offset, 23);
+    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 19, &offset), 0);
+    cr_assert_eq(offset, 39);
+    cr_assert_eq(partition_log_producer_offset_at(s.log, 5, 20, &offset), 0);
+    cr_assert_eq(offset, INT64_MAX);
+    cr_assert_eq(partition_log_producer_offset_at(s.log, 6, 0, &offset), 0);
+    cr_assert_eq(offset, INT64_MAX);
     cr_assert_eq(partition_log_truncate(s.log, 31), KAFKA_NONE);
     cr_assert_eq(partition_log_marks(s.log).log_end, 31);
     cr_assert_eq(partition_log_marks(s.log).durable_end, 31);
