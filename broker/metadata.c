@@ -175,7 +175,22 @@ enum kafka_error topic_name_check(struct slice name, struct err *err)
 bool topic_name_is_internal(struct slice name)
 {
     return slice_eq_text(name, TOPIC_OFFSETS) || slice_eq_text(name, TOPIC_TRANSACTIONS) ||
-           slice_eq_text(name, TOPIC_SHARE_STATE);
+           slice_eq_text(name, TOPIC_SHARE_STATE) || topic_name_is_reserved(name);
+}
+
+bool topic_name_is_reserved(struct slice name)
+{
+    static const char prefix[] = TOPICS_RESERVED;
+    return name.len >= sizeof prefix - 1 && memcmp(name.ptr, prefix, sizeof prefix - 1) == 0;
+}
+
+enum kafka_error topic_name_refuse_reserved(struct slice name, struct err *err)
+{
+    if (!topic_name_is_reserved(name)) return KAFKA_NONE;
+    return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION,
+                   "The topic '" SLICE_FMT
+                   "' is ottla's own: nobody else may make, change or delete it, or write to it.",
+                   SLICE_ARG(name));
 }
 
 /* -- building -- */
@@ -218,6 +233,7 @@ struct metadata_topic *metadata_topic_new(struct slice name, struct uuid id)
     atomic_init(&t->refs, 1);
     t->id = id;
     t->internal = topic_name_is_internal(name);
+    t->reserved = topic_name_is_reserved(name);
     memcpy(t->name, name.ptr, name.len);
     return t;
 }

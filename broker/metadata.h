@@ -36,7 +36,8 @@ struct metadata_partition {
 struct metadata_topic {
     atomic_uint refs;
     struct uuid id;
-    bool internal; /* Kafka's internal topics: clients may not write to them */
+    bool internal; /* Kafka's internal topics and ours: clients may not write to them */
+    bool reserved; /* ours */
     int32_t partitions_count;
     struct metadata_partition *partitions;
     struct config_list config;    /* what was set on the topic, sorted by name */
@@ -95,7 +96,15 @@ const struct config_list *metadata_resource_config(const struct metadata *m, int
 
 /* KAFKA_NONE, or KAFKA_INVALID_TOPIC_EXCEPTION with a text: 1 to 249 of [a-zA-Z0-9._-], not "." nor "..". */
 enum kafka_error topic_name_check(struct slice name, struct err *err);
+/* To clients, internal is what Kafka calls so, and what is reserved. */
 bool topic_name_is_internal(struct slice name);
+/* Topics of ottla's own have names that begin so. They can be read; who does anything else to them is refused, with
+ * INVALID_TOPIC_EXCEPTION throughout: clients do not try that again, and hand its text on. Handlers ask, after the ACLs; the
+ * rooms that own such topics go by broker_topic_ensure() and the logs. */
+#define TOPICS_RESERVED "__ottla_"
+bool topic_name_is_reserved(struct slice name);
+/* KAFKA_NONE: it is not. */
+enum kafka_error topic_name_refuse_reserved(struct slice name, struct err *err);
 
 /* -- changes: control thread only -- */
 

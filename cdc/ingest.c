@@ -163,11 +163,15 @@ static int append_failed(struct ingest *in, int error)
 static int topic_add(struct ingest *in, struct slice name, struct journal_topic **ret_topic)
 {
     const struct pg_connector_config *config = in->env.config;
-    struct config_entry *entries = xcalloc(config->topic_configs_count + 1, sizeof *entries);
     AUTO_FREE char *text = slice_strdup(name);
     struct err err = ERR_NONE;
     uint32_t count = 0;
 
+    if (topic_name_is_internal(name)) {
+        int refused = journal_io_refuse_topic(in->stored->io, text);
+        return fail(in, refused, in->stored->io->failure.text);
+    }
+    struct config_entry *entries = xcalloc(config->topic_configs_count + 1, sizeof *entries);
     for (uint32_t i = 0; i < config->topic_configs_count; i++)
         if (config->topic_configs[i].value)
             entries[count++] = (struct config_entry){config->topic_configs[i].name, config->topic_configs[i].value};

@@ -201,6 +201,12 @@ int journal_io_make_room(struct journal_part *part, struct slice key, struct sli
     return journal_append(io->journal, part->partition);
 }
 
+int journal_io_refuse_topic(struct journal_io *io, const char *topic)
+{
+    return io_fail(io, -EPERM, false, "org.apache.kafka.common.errors.InvalidTopicException",
+                   "Cannot append to internal topic %s. (See the connector's topic.prefix and transforms.)", topic);
+}
+
 static int append_failed(struct journal_io *io, const struct journal_part *part, const struct log_append *a,
                          uint32_t count, enum kafka_error error)
 {
@@ -284,8 +290,9 @@ static int io_offset_at(void *arg, struct journal_partition *p, int32_t sequence
     if (sequence == p->next_sequence) return 0;
     int r = partition_log_producer_offset_at(part->log, part->io->producer_id, sequence, ret_offset);
     if (r == 0 || r == -ENOENT) return r;
-    return io_fail(part->io, r, r != -EBADMSG, STORAGE_EXCEPTION, "Partition %s could not be read: %s",
-                   partition_log_name(part->log), r == -EBADMSG ? "it is damaged" : strerror(-r));
+    return io_fail(part->io, r == -EBADMSG ? r : -EIO, r != -EBADMSG, STORAGE_EXCEPTION,
+                   "Partition %s could not be read: %s", partition_log_name(part->log),
+                   r == -EBADMSG ? "it is damaged" : strerror(-r));
 }
 
 static void io_hold(void *arg, struct journal_partition *p, int64_t offset)

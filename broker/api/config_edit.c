@@ -72,8 +72,9 @@ static enum kafka_error check(struct request *rq, const struct config_edits *e, 
     }
     if (topic && e->name.len == 0)
         return err_set(err, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
-    if (topic) return topic_name_check(e->name, err);
-    return KAFKA_NONE;
+    if (!topic) return KAFKA_NONE;
+    enum kafka_error error = topic_name_check(e->name, err);
+    return error != KAFKA_NONE ? error : topic_name_refuse_reserved(e->name, err);
 }
 
 static bool check_all(struct config_alter *a)

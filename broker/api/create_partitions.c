@@ -45,9 +45,10 @@ static enum kafka_error grow(struct request *rq, struct metadata_change *c,
         return err_set(err, KAFKA_TOPIC_AUTHORIZATION_FAILED, "%s", kafka_error_text(KAFKA_TOPIC_AUTHORIZATION_FAILED));
     const struct metadata_topic *now = metadata_topic(metadata_change_view(c), t->name);
     if (!now) return err_set(err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "%s", ""); /* so does Kafka: without a text */
+    enum kafka_error error = topic_name_refuse_reserved(t->name, err);
+    if (error != KAFKA_NONE) return error;
     if (t->count > now->partitions_count) {
-        enum kafka_error error =
-            check_assignments(t, now->partitions_count, (int32_t)broker_config(rq->broker)->node_id, err);
+        error = check_assignments(t, now->partitions_count, (int32_t)broker_config(rq->broker)->node_id, err);
         if (error != KAFKA_NONE) return error;
         if (!request_mutate(rq, t->count - now->partitions_count, rq->version >= VERSION_OF_STRICT_QUOTA))
             return err_set(err, KAFKA_THROTTLING_QUOTA_EXCEEDED, "%s",

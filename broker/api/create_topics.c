@@ -105,6 +105,10 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         set_error(rq, out, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
         return;
     }
+    if (topic_name_refuse_reserved(asked->name, &err) != KAFKA_NONE) {
+        set_error(rq, out, KAFKA_INVALID_TOPIC_EXCEPTION, err.text);
+        return;
+    }
     for (int32_t i = 0; i < asked->configs_count; i++) {
         config[i] = (struct config_entry){.name = arena_slice_str(&rq->arena, asked->configs[i].name),
                                           .value = arena_slice_str(&rq->arena, asked->configs[i].value)};

@@ -26,6 +26,10 @@ static bool delete_before(const struct metadata_topic *t, const struct delete_re
 {
     struct partition_log *log = partition_of(t, p->partition_index, &out->error_code);
     if (!log) return false;
+    if (t->internal) {
+        out->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;
+        return false;
+    }
     if (t->log_config.cleanup_compact && !t->log_config.cleanup_delete) {
         out->error_code = KAFKA_POLICY_VIOLATION;
         return false;

@@ -47,6 +47,10 @@ static void delete_one(struct request *rq, struct metadata_change *change, struc
     }
     out->name = arena_slice_dup(&rq->arena, slice_of(t->name));
     out->topic_id = t->id;
+    if (topic_name_refuse_reserved(topic, &err) != KAFKA_NONE) {
+        set_error(rq, out, KAFKA_INVALID_TOPIC_EXCEPTION, err.text);
+        return;
+    }
     bool enabled = metadata_change_view(change)->config->delete_topic_enable;
     if (enabled && !request_mutate(rq, t->partitions_count, rq->version >= VERSION_OF_STRICT_QUOTA)) {
         set_error(rq, out, KAFKA_THROTTLING_QUOTA_EXCEEDED, kafka_error_text(KAFKA_THROTTLING_QUOTA_EXCEEDED));

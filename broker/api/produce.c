@@ -121,7 +121,7 @@ static enum kafka_error check_topic(struct request *rq, const struct produce_req
                                     const struct metadata_topic *t, const char **ret_text)
 {
     if (in->acks < -1 || in->acks > 1) return KAFKA_INVALID_REQUIRED_ACKS;
-    if (t->internal && !slice_eq_text(rq->client_id, ADMIN_CLIENT_ID))
+    if (t->internal && (t->reserved || !slice_eq_text(rq->client_id, ADMIN_CLIENT_ID)))
         return *ret_text = "clients may not write to internal topics", KAFKA_INVALID_TOPIC_EXCEPTION;
     if (in->acks == -1 && t->min_insync_replicas > 1)
         return *ret_text = "min.insync.replicas is more than the one replica that there is", KAFKA_NOT_ENOUGH_REPLICAS;

@@ -18,7 +18,9 @@ static bool write_topic(struct request *rq, const struct write_txn_markers_reque
     for (int32_t p = 0; p < topic->partition_indexes_count; p++) {
         int32_t partition = topic->partition_indexes[p];
         enum kafka_error error = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        if (allowed) error = txn_marker_write(rq->broker, &marker, from->coordinator_epoch, topic->name, partition);
+        if (allowed && topic_name_is_reserved(topic->name)) error = KAFKA_INVALID_TOPIC_EXCEPTION;
+        else if (allowed)
+            error = txn_marker_write(rq->broker, &marker, from->coordinator_epoch, topic->name, partition);
         to->partitions[to->partitions_count].partition_index = partition;
         to->partitions[to->partitions_count++].error_code = (int16_t)error;
         log_info("transaction", "marker asked for client=%s partition=%.*s-%d producer_id=%lld commit=%d error=%s",

@@ -4,9 +4,10 @@ import json
 
 import confluent_kafka
 import pytest
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 from lib.ottla import wait_streaming
 from lib.wait import until
+from test_delete_records import delete_before
 
 
 def read_all(ottla, topic):
@@ -217,3 +218,54 @@ def test_what_we_confirmed_while_idle_is_no_foreign_move(fresh_ottla, postgres, 
         assert wait_streaming(ottla, postgres, "quiet", database) == "RUNNING"
     postgres.psql("insert into t values (11, 'x')", database)
     until("the row", lambda: ids(read_all(ottla, topic)) == list(range(1, 12)))
+
+
+def refusal(call):
+    """The error that a client's call ends with; None: it was done."""
+    try:
+        for f in call().values():
+            f.result(10)
+    except confluent_kafka.KafkaException as e:
+        return e.args[0].code()
+    return None
+
+
+def produce_error(ottla, topic, **config):
+    told = []
+    p = confluent_kafka.Producer({"bootstrap.servers": ottla.bootstrap, "message.timeout.ms": 10000, **config})
+    p.produce(topic, b"garbage", on_delivery=lambda error, _: told.append(error))
+    p.flush(15)
+    return told[0] and told[0].code()
+
+
+def test_nobody_else_writes_to_the_journal_or_changes_it(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "own")
+    admin = AdminClient({"bootstrap.servers": ottla.bootstrap})
+    journal, refused = "__ottla_cdc", confluent_kafka.KafkaError.TOPIC_EXCEPTION
+    assert produce_error(ottla, journal) == refused
+    assert produce_error(ottla, journal, **{"client.id": "__admin_client"}) == refused
+    assert delete_before(ottla, journal, -1)[0] == refused
+    assert delete_before(ottla, "__consumer_offsets", -1)[0] == refused, "as Kafka's ReplicaManager"
+    assert refusal(lambda: admin.create_partitions([NewPartitions(journal, 2)])) == refused
+    assert refusal(lambda: admin.alter_configs([ConfigResource("topic", journal, {"retention.ms": "1"})])) == refused
+    assert refusal(lambda: admin.delete_topics([journal])) == refused
+    assert refusal(lambda: admin.create_topics([NewTopic("__ottla_more", 1, 1)])) == refused
+    ottla.kill()
+    ottla.start()
+    postgres.psql("insert into t values (11, 'x')", database)
+    until("the row", lambda: ids(read_all(ottla, topic)) == list(range(1, 12)))
+    assert ottla.connector_state("own") == "RUNNING"
+
+
+def test_rows_that_are_routed_into_an_internal_topic_fail_the_task(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    postgres.psql("create table t(id int primary key); insert into t values (1)", database)
+    for name, target in (("journal", "__ottla_cdc"), ("groups", "__consumer_offsets")):
+        route = {"transforms": "r", "transforms.r.type": "org.apache.kafka.connect.transforms.RegexRouter",
+                 "transforms.r.regex": ".*", "transforms.r.replacement": target}
+        status, body = ottla.rest("POST", "/connectors", {"name": name, "config": connector(name, **route)})
+        assert status == 201, body
+        until("the task fails", lambda: ottla.connector_state(name) == "FAILED", 20)
+        _, told = ottla.rest("GET", "/connectors/%s/status" % name)
+        assert "InvalidTopicException" in told["tasks"][0]["trace"], told
