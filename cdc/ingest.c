@@ -49,7 +49,7 @@ struct ingest {
     struct pgoutput_begin begin;
     uint64_t ordinal; /* changes of the transaction that are done, its begin among them */
     struct slice origin;
-    uint8_t origin_name[64];
+    struct bytes origin_name; /* of any length: PostgreSQL limits it since version 18 only */
     uint64_t origin_lsn;
     uint64_t last_commit_lsn;
     uint64_t keyless;
@@ -100,6 +100,7 @@ void ingest_free(struct ingest *in)
     forget_relations(in);
     pgoutput_decoder_free(in->decoder);
     pgoutput_decoder_free(in->shape_decoder);
+    bytes_done(&in->origin_name);
     free(in);
 }
 
@@ -652,9 +653,10 @@ static int ingest_decoded(struct ingest *in, struct slice payload, uint64_t wal_
         break;
     case PGOUTPUT_RELATION: relation_message(in, &m.relation, payload); break;
     case PGOUTPUT_ORIGIN: {
-        uint32_t len = MIN(m.origin.name.len, sizeof in->origin_name);
-        memcpy(in->origin_name, m.origin.name.ptr, len);
-        in->origin = slice_make(in->origin_name, len);
+        bytes_reset(&in->origin_name);
+        bytes_append(&in->origin_name, m.origin.name.ptr, m.origin.name.len);
+        if (in->origin_name.failed) return fail_err(in, -ENOMEM, "no memory for a replication origin's name", err);
+        in->origin = slice_make(in->origin_name.ptr, in->origin_name.len);
         in->origin_lsn = m.origin.commit_lsn;
         break;
     }

@@ -169,6 +169,27 @@ Test(ingest, a_cut_transaction_stays_cut_until_it_was_read_again)
     }
 }
 
+/* Two that are the same in their first 64 bytes are still two. */
+Test(ingest, a_replication_origin_is_told_with_its_whole_name)
+{
+    struct fixture f;
+    struct bytes b = {0};
+    char name[601], expected[620];
+
+    fixture_new(&f, false);
+    send(&f, 0, 0);
+    memset(name, 'o', 600);
+    name[600] = '\0';
+    put(&b, 'O', 1), put(&b, 250, 8);
+    bytes_append(&b, name, sizeof name);
+    feed(&f, &b, 201);
+    send(&f, 1, 1);
+    commit(&f);
+    snprintf(expected, sizeof expected, "\"%s\" ", name);
+    cr_expect_str_eq(seen(&f, "unit.message", "\"origin\":"), expected);
+    fixture_done(&f);
+}
+
 /* .. also when no change of it is left to be counted. */
 Test(ingest, a_transaction_whose_changes_were_all_counted_in_parts_is_shown_at_its_commit)
 {
