@@ -45,6 +45,7 @@ struct cdc_connector {
     uint64_t keepalive_lsn; /* all below it was sent; 0: not known */
     int64_t status_sent_us, round_us, refresh_us, heartbeat_us, xmin_us, idle_us;
     bool reply_wanted;
+    bool heartbeat_missed; /* .. and told: the last one could not be written */
     /* shared with callers */
     pthread_mutex_t lock;
     char **topics;

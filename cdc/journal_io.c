@@ -17,6 +17,7 @@
 
 #define TOO_LARGE_EXCEPTION "org.apache.kafka.common.errors.RecordTooLargeException"
 #define STORAGE_EXCEPTION   "org.apache.kafka.common.errors.KafkaStorageException"
+#define SYNC_TOLD_MS        30000         /* a sync that takes longer is told, each time again */
 #define BUILDER_KEEP_MAX    (1024 * 1024) /* of a batch in use: usual ones are a quarter of it [bytes] */
 
 PRINTF_LIKE(5, 6)
@@ -456,8 +457,13 @@ static int io_wait(void *arg)
 {
     struct journal_io *io = arg;
     struct pollfd p = {.fd = io->wake_fd, .events = POLLIN};
+    int r;
 
-    while (poll(&p, 1, -1) < 0 && errno == EINTR) continue;
+    /* It cannot be given up: what the disk will say of the sync decides what may be confirmed. */
+    while ((r = poll(&p, 1, SYNC_TOLD_MS)) <= 0)
+        if (r == 0)
+            log_warn("cdc", "the disk does not answer a sync for %d s connector=%s", SYNC_TOLD_MS / 1000,
+                     io->stored->name);
     journal_io_deliver(io);
     return 0;
 }

@@ -23,6 +23,7 @@ enum {
 enum { PQERRORS_DEFAULT = 1, PQERRORS_VERBOSE = 2 };
 enum { PG_DIAG_SQLSTATE = 'C', PG_DIAG_MESSAGE_PRIMARY = 'M', PG_DIAG_SEVERITY_NONLOCALIZED = 'V' };
 
+#define KEEPALIVES                6 /* that are not answered end a connection, in the second half of PG_SILENCE_MS_MAX */
 #define SQLSTATE_LEN              5
 #define SQLSTATE_INVALID_PASSWORD "28P01"
 
@@ -83,6 +84,7 @@ static void pq_load(void)
 struct pg_conn {
     PGconn *pq;
     const struct pg_wait *wait;
+    int statement_timeout_ms;
     char *copied; /* what the last pg_copy_next() returned */
 };
 
@@ -233,13 +235,18 @@ int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, str
                  struct pg_error *err)
 {
     char port[12];
-    const char *names[20], *values[20];
+    char idle[12], interval[12], count[12], silence[12];
+    const char *names[24], *values[24];
     int n = 0;
 
     pthread_once(&pq_once, pq_load);
     if (pq.error[0]) return fail(err, -ENOSYS, pq.error);
 
     snprintf(port, sizeof port, "%d", params->port);
+    snprintf(idle, sizeof idle, "%d", PG_SILENCE_MS_MAX / 2000);
+    snprintf(interval, sizeof interval, "%d", PG_SILENCE_MS_MAX / 2000 / KEEPALIVES);
+    snprintf(count, sizeof count, "%d", KEEPALIVES);
+    snprintf(silence, sizeof silence, "%d", PG_SILENCE_MS_MAX);
     const struct {
         const char *name, *value;
     } all[] = {{"host", params->host},
@@ -253,6 +260,10 @@ int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, str
                {"sslpassword", params->sslpassword},
                {"sslrootcert", params->sslrootcert},
                {"keepalives", params->tcp_keepalive ? "1" : "0"},
+               {"keepalives_idle", idle},
+               {"keepalives_interval", interval},
+               {"keepalives_count", count},
+               {"tcp_user_timeout", silence},
                {"application_name", params->application_name},
                {"options", params->options},
                {"client_encoding", "UTF8"},
@@ -266,6 +277,7 @@ int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, str
 
     struct pg_conn *c = xcalloc(1, sizeof *c);
     c->wait = wait;
+    c->statement_timeout_ms = params->statement_timeout_ms > 0 ? params->statement_timeout_ms : PG_NO_LIMIT;
     c->pq = pq.PQconnectStartParams(names, values, 0);
     if (!c->pq) {
         free(c);
@@ -345,7 +357,7 @@ int pg_exec(struct pg_conn *c, const char *sql, const char *const *params, int p
             struct pg_result **ret_result, struct pg_error *err)
 {
     PGresult *result;
-    int timeout = timeout_ms ? timeout_ms : -1;
+    int timeout = timeout_ms ? timeout_ms : c->statement_timeout_ms;
 
     int sent = params_count ? pq.PQsendQueryParams(c->pq, sql, params_count, NULL, params, NULL, NULL, 0)
                             : pq.PQsendQuery(c->pq, sql);
@@ -395,7 +407,7 @@ void pg_result_free(struct pg_result *r)
 int pg_copy_begin(struct pg_conn *c, const char *sql, int timeout_ms, struct pg_error *err)
 {
     PGresult *result;
-    int timeout = timeout_ms ? timeout_ms : -1;
+    int timeout = timeout_ms ? timeout_ms : c->statement_timeout_ms;
 
     if (!pq.PQsendQuery(c->pq, sql)) return fail_conn(c, err);
     int r = flush(c, timeout, err);
@@ -415,7 +427,7 @@ int pg_copy_begin(struct pg_conn *c, const char *sql, int timeout_ms, struct pg_
 
 static int copy_over(struct pg_conn *c, struct pg_error *err)
 {
-    int r = finish(c, -1, err);
+    int r = finish(c, PG_ANSWER_MS_MAX, err);
     return r < 0 && r != -EPROTO ? r : -ENODATA; /* a stream that the server ended waits for our end: we hang up */
 }
 
@@ -440,7 +452,7 @@ int pg_copy_next_wait(struct pg_conn *c, int timeout_ms, struct slice *ret_data,
     for (;;) {
         int r = pg_copy_next(c, ret_data, err);
         if (r != 0) return r;
-        r = wait_for(c, POLLIN, timeout_ms ? timeout_ms : -1, err);
+        r = wait_for(c, POLLIN, timeout_ms, err);
         if (r < 0) return r;
     }
 }
@@ -450,8 +462,8 @@ int pg_copy_send(struct pg_conn *c, struct slice data, struct pg_error *err)
     for (;;) {
         int sent = pq.PQputCopyData(c->pq, (const char *)data.ptr, (int)data.len);
         if (sent < 0) return fail_conn(c, err);
-        if (sent > 0) return flush(c, -1, err);
-        int r = wait_for(c, POLLOUT, -1, err);
+        if (sent > 0) return flush(c, PG_ANSWER_MS_MAX, err);
+        int r = wait_for(c, POLLOUT, PG_ANSWER_MS_MAX, err);
         if (r < 0) return r;
     }
 }

@@ -40,7 +40,14 @@ struct pg_params {
     const char *application_name;
     const char *options; /* of the session, as -c name=value */
     int connect_timeout_ms;
+    int statement_timeout_ms; /* how long pg_exec() and pg_copy_begin() wait for the server; 0: no limit */
 };
+
+/* A peer that is gone without a word (power cut, broken network) is noticed after so long, also by who only listens. */
+#define PG_SILENCE_MS_MAX 120000
+/* A server that reads nothing, or does not end what it has said to be over. */
+#define PG_ANSWER_MS_MAX  120000
+#define PG_NO_LIMIT       (-1) /* of a wait that only the peer's death ends, or the caller's pg_wait */
 
 int pg_conn_open(const struct pg_params *params, const struct pg_wait *wait, struct pg_conn **ret_conn,
                  struct pg_error *err) WARN_UNUSED;
@@ -50,7 +57,7 @@ int pg_conn_socket(const struct pg_conn *c);
 int pg_conn_server_version(const struct pg_conn *c); /* 150020 */
 
 /* Runs one statement (text parameters and results; on a replication connection params_count is 0). *ret_result to be freed;
- * ret_result may be NULL. timeout_ms 0: none. */
+ * ret_result may be NULL. timeout_ms 0: the connection's. */
 int pg_exec(struct pg_conn *c, const char *sql, const char *const *params, int params_count, int timeout_ms,
             struct pg_result **ret_result, struct pg_error *err) WARN_UNUSED;
 int pg_result_rows(const struct pg_result *r);
@@ -61,12 +68,12 @@ void pg_result_free(struct pg_result *r);
 /* The text of a result's value; "" for NULL. */
 const char *pg_result_text(const struct pg_result *r, int row, int column);
 
-/* START_REPLICATION or COPY ... TO STDOUT: the statement that begins a copy. */
+/* START_REPLICATION or COPY ... TO STDOUT: the statement that begins a copy. timeout_ms as of pg_exec(); PG_NO_LIMIT. */
 int pg_copy_begin(struct pg_conn *c, const char *sql, int timeout_ms, struct pg_error *err) WARN_UNUSED;
 /* The next message or row, without waiting: 1: *ret_data, valid until the next call on c; 0: none yet; -ENODATA: the copy
  * ended well; else an error. Never blocks. */
 int pg_copy_next(struct pg_conn *c, struct slice *ret_data, struct pg_error *err) WARN_UNUSED;
-/* As pg_copy_next(), waiting. */
+/* As pg_copy_next(), waiting: timeout_ms or PG_NO_LIMIT. */
 int pg_copy_next_wait(struct pg_conn *c, int timeout_ms, struct slice *ret_data, struct pg_error *err) WARN_UNUSED;
 /* Sends a message of a replication stream, whole. */
 int pg_copy_send(struct pg_conn *c, struct slice data, struct pg_error *err) WARN_UNUSED;

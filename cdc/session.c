@@ -55,7 +55,8 @@ struct pg_params connector_params(const struct pg_connector_config *config, bool
         .options =
             "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
             "-c standard_conforming_strings=on",
-        .connect_timeout_ms = CONNECT_TIMEOUT_MS};
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .statement_timeout_ms = (int)MIN(config->query_timeout_ms, INT32_MAX)};
 }
 
 static int fail(struct pg_error *err, int error, const char *text)
@@ -424,18 +425,34 @@ static void position_show(struct cdc_connector *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* A record of its own, outside of units: heartbeats are not replayed. */
+static enum kafka_error heartbeat_write(struct broker *broker, const char *topic, const struct change_record *record,
+                                        struct err *err)
+{
+    enum kafka_error error = broker_topic_ensure(broker, topic, -1, NULL, 0, err);
+
+    if (error != KAFKA_NONE) return error;
+    struct partition_log *log = broker_partition(broker, topic, 0);
+    if (!log) return err_set(err, KAFKA_STORAGE_ERROR, "its partition 0 is offline");
+    error = broker_append_record(broker, log, record->key, record->value, NULL);
+    partition_log_unref(log);
+    return error == KAFKA_NONE ? error : err_set(err, error, "%s", kafka_error_text(error));
+}
+
+/* A record of its own, outside of units: heartbeats are not replayed. The stream does not fail with them; that they stop, and
+ * come again, is told once each. */
 static int heartbeat_emit(void *arg, const struct change_record *record)
 {
     struct cdc_connector *c = arg;
-    struct err ignored;
+    struct err why = ERR_NONE;
     AUTO_FREE char *topic = slice_strdup(record->topic);
 
-    if (broker_topic_ensure(c->cdc->broker, topic, -1, NULL, 0, &ignored) != KAFKA_NONE) return 0;
-    struct partition_log *log = broker_partition(c->cdc->broker, topic, 0);
-    if (!log) return 0;
-    (void)!broker_append_record(c->cdc->broker, log, record->key, record->value, NULL);
-    partition_log_unref(log);
+    bool missed = heartbeat_write(c->cdc->broker, topic, record, &why) != KAFKA_NONE;
+    if (missed && !c->heartbeat_missed)
+        log_warn("cdc", "heartbeats cannot be written, the stream goes on connector=%s topic=%s cause=%s",
+                 c->config->name, topic, why.text);
+    else if (!missed && c->heartbeat_missed)
+        log_info("cdc", "heartbeats are written again connector=%s topic=%s", c->config->name, topic);
+    c->heartbeat_missed = missed;
     return 0;
 }
 
@@ -448,7 +465,7 @@ static int heartbeat_query(struct cdc_connector *c)
 
     if (!sql || !*sql) return 0;
     int r = connector_catalog(c, &catalog, &why);
-    if (r == 0) r = pg_exec(catalog, sql, NULL, 0, (int)c->config->query_timeout_ms, NULL, &why);
+    if (r == 0) r = pg_exec(catalog, sql, NULL, 0, 0, NULL, &why);
     if (r == 0 || r == -ECANCELED) return r;
     log_warn("cdc", "heartbeat.action.query failed, the stream goes on connector=%s cause=%s sqlstate=%s",
              c->config->name, why.text, why.sqlstate);

@@ -151,8 +151,9 @@ static int table_rows(struct snapshot *s, const struct relation *relation, struc
     struct slice line;
     bool first = true;
 
-    int r = pg_copy_begin(s->env->conn, sql, 0, err);
-    while (r == 0 && (r = pg_copy_next_wait(s->env->conn, -1, &line, err)) > 0) {
+    /* The first row may take as long as a sort of the table does. */
+    int r = pg_copy_begin(s->env->conn, sql, PG_NO_LIMIT, err);
+    while (r == 0 && (r = pg_copy_next_wait(s->env->conn, PG_NO_LIMIT, &line, err)) > 0) {
         r = row_read(&s->next, relation, line);
         if (r < 0) return fail(err, r, "a row of the snapshot could not be read");
         s->next.first_of_all = first && s->relations_count == 1; /* of the first table; when that is empty no row is */

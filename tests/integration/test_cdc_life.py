@@ -1,6 +1,9 @@
 """A connector's life beside its rows: what it confirms, pauses, heartbeats, how it tries again, what it says when it cannot go on."""
 import re
+import select
+import socket
 import subprocess
+import threading
 
 import confluent_kafka
 import pytest
@@ -75,6 +78,65 @@ def test_a_heartbeat_query_that_fails_is_told_and_the_stream_goes_on(fresh_ottla
     until("the query runs", lambda: int(postgres.psql("select count(*) from beats", database)) > 2)
     assert ottla.connector_state("beat") == "RUNNING"
     assert streams(ottla) == 1
+
+
+def test_heartbeats_that_cannot_be_written_are_told_once(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "mute", heartbeat__interval__ms="20", table__include__list="public.t",
+                  topic__heartbeat__prefix="no name of a topic")
+    told = "heartbeats cannot be written"
+    until("it is told", lambda: told in ottla.log(1 << 20))
+    for i in range(11, 16):     # each with time for some heartbeats
+        postgres.psql("insert into t values (%d, 'x')" % i, database)
+        until("the row", lambda: ids(read_all(ottla, topic)) == list(range(1, i + 1)))
+    assert ottla.log(1 << 20).count(told) == 1
+    assert ottla.connector_state("mute") == "RUNNING"
+
+
+class Mute:
+    """Stands between a connector and PostgreSQL, and falls silent for good on each connection that sends `word`."""
+
+    def __init__(self, port):
+        self.target, self.word, self.silenced = port, None, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.create_connection(("127.0.0.1", self.target))
+            threading.Thread(target=self.relay, args=(client, server), daemon=True).start()
+
+    def relay(self, client, server):
+        while True:
+            for s in select.select([client, server], [], [])[0]:
+                data = s.recv(65536)
+                if not data:
+                    client.close()
+                    server.close()
+                    return
+                if s is client and self.word and self.word in data:
+                    self.silenced += 1
+                    while client.recv(65536):
+                        pass
+                    server.close()
+                    return
+                (server if s is client else client).sendall(data)
+
+
+def test_a_server_that_falls_silent_is_given_up_and_tried_again(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    mute = Mute(postgres.port)
+    config = connector("mute", database__port=str(mute.port), database__query__timeout__ms="500")
+    assert ottla.rest("POST", "/connectors", {"name": "mute", "config": config})[0] == 201
+    assert wait_streaming(ottla, postgres, "mute", database) == "RUNNING"
+    mute.word = b"SHOW wal_level"
+    status, body = ottla.rest("POST", "/connectors", {"name": "other", "config": config})
+    assert status == 400 and "timed out waiting for PostgreSQL" in body["message"], body
+    ottla.rest("POST", "/connectors/mute/restart?includeTasks=true", None)
+    until("it is given up", lambda: "timed out waiting for PostgreSQL" in ottla.log(), 20)
+    until("it is tried again", lambda: mute.silenced >= 3, 20)
 
 
 def test_the_delay_between_tries_grows_until_something_is_done(fresh_ottla, postgres, connector, database):
