@@ -1,5 +1,5 @@
-/* A host of groups for tests: a clock that the test moves, a log of real records that can be read back, topics that the
- * test makes. */
+/* A host of groups for tests: a clock that the test moves, a log of real records that can be read back, a disk that waits
+ * when it is told to, topics that the test makes. */
 #ifndef OTTLA_TEST_FAKE_GROUP_HOST_H
 #define OTTLA_TEST_FAKE_GROUP_HOST_H
 
@@ -14,6 +14,7 @@
 
 #define FAKE_TIMERS_MAX 4096
 #define FAKE_TOPICS_MAX 64
+#define FAKE_WAITS_MAX  64
 
 struct fake_record {
     struct slice key, value; /* owned; null value: a tombstone */
@@ -33,7 +34,15 @@ struct fake_host {
     struct fake_record *log;
     uint32_t log_count, log_size;
     uint32_t appends;
+    enum group_change_type last_change;
+    uint32_t changes_count;
     enum kafka_error append_error;
+    bool strict; /* fake_durable() answers; else what is appended is durable */
+    struct {
+        void (*done)(void *arg, enum kafka_error error);
+        void *arg;
+    } waits[FAKE_WAITS_MAX];
+    int waits_count;
     struct {
         char name[32];
         struct uuid id;
@@ -83,6 +92,8 @@ static enum kafka_error fake_append(struct group_host *h, struct group *g, const
 {
     if (fake.append_error != KAFKA_NONE) return fake.append_error;
     fake.appends++;
+    fake.changes_count += count;
+    if (count) fake.last_change = changes[count - 1].type;
     coordinator_writer_begin(&fake.writer, &BATCH_FIELDS_PLAIN, fake.now_ms);
     for (uint32_t i = 0; i < count; i++) group_record_put(&fake.writer, g, &changes[i]);
     cr_assert(coordinator_writer_finish(&fake.writer));
@@ -102,7 +113,21 @@ static enum kafka_error fake_append(struct group_host *h, struct group *g, const
 static void fake_when_durable(struct group_host *h, struct group *g, void (*done)(void *arg, enum kafka_error error),
                               void *arg)
 {
-    done(arg, KAFKA_NONE);
+    if (!fake.strict) {
+        done(arg, KAFKA_NONE);
+        return;
+    }
+    cr_assert(fake.waits_count < FAKE_WAITS_MAX);
+    fake.waits[fake.waits_count].done = done;
+    fake.waits[fake.waits_count++].arg = arg;
+}
+
+/* The disk has what was appended so far, or has failed. */
+static inline void fake_durable(enum kafka_error error)
+{
+    int count = fake.waits_count;
+    fake.waits_count = 0;
+    for (int i = 0; i < count; i++) fake.waits[i].done(fake.waits[i].arg, error);
 }
 
 static int fake_topic_find(struct slice name)
@@ -226,6 +251,7 @@ static inline void fake_start(struct groups *gs)
 static inline void fake_stop(struct groups *gs)
 {
     groups_done(gs);
+    fake_durable(KAFKA_NONE);
     cr_expect_eq(gs->bytes, 0, "what was counted is given back: %zu", gs->bytes);
     cr_expect_eq(fake.timers_count, 0, "no timer outlives its group");
     for (uint32_t i = 0; i < fake.log_count; i++) {
