@@ -85,6 +85,7 @@ struct request {
     enum api_result result;
     int64_t
         work_begin_us;   /* monotonic: when its work began, while somebody has a quota of request_percentage; else 0 */
+    bool authorized;     /* request_refused() has been asked */
     bool quotas_charged; /* what the answer costs is in throttle_ms */
     bool on_control;     /* the handler's thread is the control thread */
     bool is_parked;      /* the handler runs or has parked it; touched on the handler's thread */
@@ -159,5 +160,13 @@ struct slice request_peer_host(const struct request *rq);
 /* Whether the principal may. The one place where an authorizer decides; without one everything is allowed. */
 bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type,
                        struct slice name);
+/* The same for the only resource of its type. */
+bool request_authorize_cluster(const struct request *rq, enum acl_operation operation);
+/* NONE, or what an answer says of a resource of this type that the principal may not use so. */
+enum kafka_error request_refusal(const struct request *rq, enum acl_operation operation, enum resource_type type,
+                                 struct slice name);
+/* NONE, or CLUSTER_AUTHORIZATION_FAILED: what the schema's `authorize` asks for, the principal may not. A handler with such
+ * a schema must ask before it does anything; it is checked that it did. */
+enum kafka_error request_refused(struct request *rq);
 
 #endif

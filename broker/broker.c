@@ -1,4 +1,6 @@
-/* The broker's life, its control thread, and topics for the rooms above. */
+/* broker/broker.c: the broker's life, its control thread, and topics for the rooms above. See broker.h.
+ *
+ * Threads: opened and closed by main; broker_control_post() is how all others reach the control thread, which runs here. */
 #include "broker/broker.h"
 
 #include "base/log.h"

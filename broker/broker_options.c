@@ -1,4 +1,4 @@
-/* The rows of the broker's options. Names, types, units, defaults and bounds are Kafka 4.1's where Kafka has the option;
+/* broker/broker_options.c: the rows of the broker's options. Names, types, units, defaults and bounds are Kafka 4.1's where Kafka has the option;
  * where our default differs, the text says so. */
 #include "broker/config.h"
 

@@ -1,4 +1,6 @@
-/* Reading a partition in the same process, with wake-up. */
+/* broker/broker_reader.c: reading a partition in the same process, with wake-up. See broker.h.
+ *
+ * Threads: a reader belongs to one thread at a time; appends wake it from theirs. */
 #include "broker/broker.h"
 
 #include "protocol/record_batch.h"

@@ -1,3 +1,4 @@
+/* broker/config.c: see config.h. */
 #include "broker/config.h"
 
 #include "base/log.h"

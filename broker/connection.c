@@ -1,4 +1,4 @@
-/* One client's connection: frames in, replies out, in order.
+/* broker/connection.c: one client's connection: frames in, replies out, in order.
  *
  *   reading --frame whole--> in work --reply--> sending --all sent--> reading
  * While a request is in work nothing more is parsed: what was read stays in `backlog`, the rest in the socket.

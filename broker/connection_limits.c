@@ -1,3 +1,4 @@
+/* broker/connection_limits.c: see connection_limits.h. */
 #include "broker/connection_limits.h"
 
 #include "broker/limits.h"

@@ -1,3 +1,4 @@
+/* broker/fetch_session.c: see fetch_session.h. */
 #include "broker/fetch_session.h"
 
 #include "broker/limits.h"

@@ -317,8 +317,8 @@ struct groups *groups_for(struct request *rq, struct slice id, enum acl_operatio
                           enum kafka_error *ret_error)
 {
     struct store *s = store_of(rq->broker);
-    if (!request_authorize(rq, operation, RESOURCE_GROUP, id)) *ret_error = KAFKA_GROUP_AUTHORIZATION_FAILED;
-    else *ret_error = coordinator_log_check(&s->log, id);
+    *ret_error = request_refusal(rq, operation, RESOURCE_GROUP, id);
+    if (*ret_error == KAFKA_NONE) *ret_error = coordinator_log_check(&s->log, id);
     if (*ret_error != KAFKA_NONE) return NULL;
     config_refresh(s, request_metadata(rq)->config);
     return &s->groups;

@@ -1,3 +1,4 @@
+/* broker/metadata.c: see metadata.h. */
 #include "broker/metadata.h"
 
 #include "broker/metadata_edit.h"

@@ -1,4 +1,4 @@
-/* Changes of the metadata: validated against the snapshot being built, appended as one batch, published when durable.
+/* broker/metadata_change.c: changes of the metadata: validated against the snapshot being built, appended as one batch, published when durable.
  *
  *   begin -> create/grow/delete/set (state = "building") -> commit -> appended -> synced -> published, done()
  *                                                        \-> abort

@@ -1,3 +1,4 @@
+/* broker/metadata_log.c: see metadata_log.h. */
 #include "broker/metadata_log.h"
 
 #include "broker/metadata_records.h"

@@ -1,6 +1,7 @@
-/* Listeners and the loops that serve connections.
+/* broker/network.c: listeners and the loops that serve connections.
  *
- * All listeners are accepted on the first loop, which hands each connection to the loop with the fewest. */
+ * All listeners are accepted on the first loop, which hands each connection to the loop with the fewest.
+ * Threads: each loop has its own, and owns its connections; the control thread and main reach it by its mailbox. */
 #include "broker/network.h"
 
 #include "base/log.h"

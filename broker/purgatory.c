@@ -1,3 +1,4 @@
+/* broker/purgatory.c: see purgatory.h. */
 #include "broker/purgatory.h"
 
 struct slot {

@@ -1,3 +1,4 @@
+/* broker/quota.c: see quota.h. */
 #include "broker/quota.h"
 
 #include "broker/limits.h"

@@ -1,3 +1,4 @@
+/* broker/quota_rate.c: see quota_rate.h. */
 #include "broker/quota_rate.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* broker/quota_store.c: see quota_store.h. */
 #include "broker/quota_store.h"
 
 #include "broker/metadata_log.h"

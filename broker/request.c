@@ -1,8 +1,9 @@
-/* The life of a request: header, authorization, decoding, handler, reply.
+/* broker/request.c: the life of a request: header, decoding, handler, quotas, reply; what handlers ask of it (api.h).
  *
  * Dispatch comes from the rows of the schemas: a served API without a handler does not link.
  * References: one belongs to the connection until the reply; one to a letter that tells the control thread of a lost
- * client. */
+ * client.
+ * Threads: the connection's, and the control thread while its handler works there. */
 #include "broker/api.h"
 
 #include "base/log.h"
@@ -191,6 +192,31 @@ bool request_authorize(const struct request *rq, enum acl_operation operation, e
     return security_authorize(m->security, &a, rq->principal, request_peer_host(rq), operation, type, name);
 }
 
+bool request_authorize_cluster(const struct request *rq, enum acl_operation operation)
+{
+    return request_authorize(rq, operation, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME));
+}
+
+enum kafka_error request_refusal(const struct request *rq, enum acl_operation operation, enum resource_type type,
+                                 struct slice name)
+{
+    if (request_authorize(rq, operation, type, name)) return KAFKA_NONE;
+    switch (type) {
+    case RESOURCE_TOPIC: return KAFKA_TOPIC_AUTHORIZATION_FAILED;
+    case RESOURCE_GROUP: return KAFKA_GROUP_AUTHORIZATION_FAILED;
+    case RESOURCE_TRANSACTIONAL_ID: return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    default: return KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+    }
+}
+
+enum kafka_error request_refused(struct request *rq)
+{
+    assert(rq->api->cluster_operation);
+    rq->authorized = true;
+    return request_refusal(rq, (enum acl_operation)rq->api->cluster_operation, RESOURCE_CLUSTER,
+                           SLICE(ACL_CLUSTER_NAME));
+}
+
 bool request_has_authorizer(struct request *rq)
 {
     return authorizer_is_on(request_metadata(rq));
@@ -357,6 +383,7 @@ static void deliver(void *arg)
 
 static void finish(struct request *rq, enum api_result result)
 {
+    assert(result == API_CLOSE || rq->authorized || !rq->api->cluster_operation);
     rq->result = result;
     rq->is_parked = false;
     call_forget(rq);

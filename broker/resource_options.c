@@ -1,3 +1,4 @@
+/* broker/resource_options.c: see resource_options.h. */
 #include "broker/resource_options.h"
 
 #include "broker/metadata.h"

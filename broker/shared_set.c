@@ -1,3 +1,4 @@
+/* broker/shared_set.c: see shared_set.h. */
 #include "broker/shared_set.h"
 
 #include <string.h>

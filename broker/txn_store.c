@@ -312,9 +312,8 @@ void txns_close(struct broker *b)
 struct txns *txns_for(struct request *rq, struct slice id, enum acl_operation operation, enum kafka_error *ret_error)
 {
     struct store *s = store_of(rq->broker);
-    if (!request_authorize(rq, operation, RESOURCE_TRANSACTIONAL_ID, id))
-        *ret_error = KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-    else *ret_error = coordinator_log_check(&s->log, id);
+    *ret_error = request_refusal(rq, operation, RESOURCE_TRANSACTIONAL_ID, id);
+    if (*ret_error == KAFKA_NONE) *ret_error = coordinator_log_check(&s->log, id);
     return *ret_error == KAFKA_NONE ? &s->txns : NULL;
 }
 

@@ -115,6 +115,7 @@ struct kafka_api {
     int16_t unstable_from;          /* versions that Kafka does not offer yet; WIRE_VERSION_NONE: all are stable */
     int16_t served_min, served_max; /* what we answer and advertise; -1: not served */
     enum kafka_thread thread;
+    int8_t cluster_operation; /* that the whole request needs on the cluster, as numbered in ACLs; 0: no such rule */
     const struct wire_message *request, *response;
 };
 

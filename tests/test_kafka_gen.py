@@ -11,7 +11,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GENERATOR = os.path.join(HERE, '..', 'protocol', 'gen', 'kafka_gen.py')
 
 HEARTBEAT = '''# A comment.
-api heartbeat key 12 versions 0-4 flexible 4+ serve 1-3 thread network
+api heartbeat key 12 versions 0-4 flexible 4+ serve 1-3 thread network authorize describe
 request
   group_id           string                # trailing comment
   generation_id      int32
@@ -73,7 +73,7 @@ class Generates(unittest.TestCase):
     def test_table_and_handlers(self):
         files = generate(HEARTBEAT)
         self.has(files['messages_table.c'],
-                 '{12, "Heartbeat", "heartbeat", 0, 4, 4, WIRE_VERSION_NONE, 1, 3, KAFKA_THREAD_NETWORK,')
+                 '{12, "Heartbeat", "heartbeat", 0, 4, 4, WIRE_VERSION_NONE, 1, 3, KAFKA_THREAD_NETWORK, 8,')
         self.has(files['api_handlers.h'], 'enum api_result api_handle_heartbeat(struct request *rq, '
                  'const struct heartbeat_request *in, struct heartbeat_response *out);')
         self.has(files['api_handlers.h'], 'X(12, Heartbeat, heartbeat, 1, 3) \\')
@@ -161,6 +161,8 @@ REFUSALS = [  # schema, message
      '1: serve: versions from 3 on are unstable'),
     ('api a key 1 versions 0-3 serve 0+\nrequest\nresponse\n', '1: serve: the last version must be named'),
     ('api a key 1 versions 0 thread main\nrequest\nresponse\n', '1: thread: "main" is neither network nor control'),
+    ('api a key 1 versions 0 authorize fly\nrequest\nresponse\n',
+     '1: authorize: "fly" is not an operation; known: alter, describe, cluster_action, describe_configs, alter_configs'),
     ('data d versions 0\n  a\n', '2: field "a" has no type'),
     ('data d versions 0\n  a int7\n', '2: unknown type "int7"'),
     ('data d versions 0\n  a int8!\n', '2: "int8!" is not a type'),

@@ -7,15 +7,12 @@
 #include "broker/security.h"
 #include "protocol/kafka_error.h"
 
-/* NONE: the principal may do operation (DESCRIBE or ALTER) on the cluster. *ret_text says why not. Rules can be administered
- * without an authorizer too, where Kafka answers SECURITY_DISABLED: programs that set them up with their topics go on. */
-static inline enum kafka_error acls_check(struct request *rq, enum acl_operation operation, struct slice *ret_text)
+/* request_refused() with its text. Rules can be administered without an authorizer too, where Kafka answers
+ * SECURITY_DISABLED: programs that set them up with their topics go on. */
+static inline enum kafka_error acls_refused(struct request *rq, struct slice *ret_text)
 {
-    enum kafka_error error = KAFKA_NONE;
-    if (!request_authorize(rq, operation, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME))) {
-        error = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        *ret_text = slice_of(kafka_error_text(error));
-    }
+    enum kafka_error error = request_refused(rq);
+    if (error != KAFKA_NONE) *ret_text = slice_of(kafka_error_text(error));
     return error;
 }
 

@@ -152,7 +152,7 @@ API_HANDLER(add_partitions_to_txn)
     api_wait_init(w, rq, NULL);
     for (int32_t i = 0; i < count; i++) adds[i].wait = w;
     if (batch) {
-        if (!request_authorize(rq, ACL_CLUSTER_ACTION, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
+        if (!request_authorize_cluster(rq, ACL_CLUSTER_ACTION)) {
             out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
             return API_REPLY;
         }

@@ -100,7 +100,7 @@ static bool echo_entity(struct request *rq, const struct alter_client_quotas_req
 API_HANDLER(alter_client_quotas)
 {
     int32_t count = MAX(in->entries_count, 0);
-    bool allowed = request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
+    enum kafka_error refused = request_refused(rq);
     struct api_wait *w = api_wait_new(rq);
     struct alteration *all = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *all);
 
@@ -116,9 +116,7 @@ API_HANDLER(alter_client_quotas)
         struct alteration *a = &all[readable];
         struct err err = ERR_NONE;
         *a = (struct alteration){.entry = &in->entries[i], .result = &out->entries[i]};
-        if (!allowed)
-            err_set(&err, KAFKA_CLUSTER_AUTHORIZATION_FAILED, "%s",
-                    kafka_error_text(KAFKA_CLUSTER_AUTHORIZATION_FAILED));
+        if (refused != KAFKA_NONE) err_set(&err, refused, "%s", kafka_error_text(refused));
         else if (read_entity(a->entry, &a->entity, &err) == KAFKA_NONE) readable++;
         answer(rq, &out->entries[i], &err);
     }

@@ -42,10 +42,8 @@ API_HANDLER(alter_partition_reassignments)
 
     out->allow_replication_factor_change = in->allow_replication_factor_change;
     out->error_message = SLICE_NULL;
-    if (!request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return API_REPLY;
-    }
+    out->error_code = (int16_t)request_refused(rq);
+    if (out->error_code != KAFKA_NONE) return API_REPLY;
     out->responses = arena_calloc(&rq->arena, (size_t)count + 1, sizeof out->responses[0]);
     if (!out->responses) return API_CLOSE;
     for (int32_t i = 0; i < count; i++)

@@ -17,7 +17,7 @@ static enum kafka_error check(struct request *rq, bool allowed, struct slice pat
 
 API_HANDLER(alter_replica_log_dirs)
 {
-    bool allowed = request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
+    bool allowed = request_refused(rq) == KAFKA_NONE;
     size_t size = 0;
 
     for (int32_t d = 0; d < in->dirs_count; d++) size += (size_t)MAX(in->dirs[d].topics_count, 0);

@@ -30,12 +30,10 @@ static int times_named(const struct alter_user_scram_credentials_request *in, st
     return times;
 }
 
-static enum kafka_error check(struct request *rq, const struct alter_user_scram_credentials_request *in,
+static enum kafka_error check(enum kafka_error refused, const struct alter_user_scram_credentials_request *in,
                               struct slice user, int8_t mechanism, struct err *err)
 {
-    enum kafka_error denied = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-    if (!request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME)))
-        return err_set(err, denied, "%s", kafka_error_text(denied));
+    if (refused != KAFKA_NONE) return err_set(err, refused, "%s", kafka_error_text(refused));
     if (times_named(in, user) > 1)
         return err_set(err, KAFKA_DUPLICATE_RESOURCE, "A user credential cannot be altered twice in the same request");
     if (!user.len) return err_set(err, KAFKA_UNACCEPTABLE_CREDENTIAL, "Username must not be empty");
@@ -44,12 +42,12 @@ static enum kafka_error check(struct request *rq, const struct alter_user_scram_
     return KAFKA_NONE;
 }
 
-static enum kafka_error delete_one(struct request *rq, struct metadata_change *c,
+static enum kafka_error delete_one(enum kafka_error refused, struct metadata_change *c,
                                    const struct alter_user_scram_credentials_request *in, int32_t index,
                                    struct err *err)
 {
     const struct alter_user_scram_credentials_request_scram_credential_deletion *d = &in->deletions[index];
-    enum kafka_error error = check(rq, in, d->name, d->mechanism, err);
+    enum kafka_error error = check(refused, in, d->name, d->mechanism, err);
     if (error != KAFKA_NONE) return error;
     if (!security_scram(metadata_change_view(c)->security, d->name, d->mechanism))
         return err_set(err, KAFKA_RESOURCE_NOT_FOUND, "Attempt to delete a user credential that does not exist");
@@ -57,11 +55,11 @@ static enum kafka_error delete_one(struct request *rq, struct metadata_change *c
     return KAFKA_NONE;
 }
 
-static enum kafka_error set_one(struct request *rq, struct metadata_change *c,
+static enum kafka_error set_one(enum kafka_error refused, struct metadata_change *c,
                                 const struct alter_user_scram_credentials_request *in, int32_t index, struct err *err)
 {
     const struct alter_user_scram_credentials_request_scram_credential_upsertion *u = &in->upsertions[index];
-    enum kafka_error error = check(rq, in, u->name, u->mechanism, err);
+    enum kafka_error error = check(refused, in, u->name, u->mechanism, err);
     if (error != KAFKA_NONE) return error;
     if (u->iterations < SCRAM_ITERATIONS_MIN || u->iterations > SCRAM_ITERATIONS_MAX)
         return err_set(err, KAFKA_UNACCEPTABLE_CREDENTIAL, "Too %s iterations: %d, allowed are %d to %d",
@@ -110,14 +108,15 @@ API_HANDLER(alter_user_scram_credentials)
     if (!a || !w || !out->results) return API_CLOSE;
     *a = (struct alter){.wait = w, .out = out};
     if (count > METADATA_CHANGE_RECORDS_MAX) return API_CLOSE; /* the checks take the square of it */
+    enum kafka_error refused = request_refused(rq);
     struct metadata_change *c = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < in->deletions_count; i++) {
         struct err err = ERR_NONE;
-        add_result(rq, out, in->deletions[i].name, delete_one(rq, c, in, i, &err), &err);
+        add_result(rq, out, in->deletions[i].name, delete_one(refused, c, in, i, &err), &err);
     }
     for (int32_t i = 0; i < in->upsertions_count; i++) {
         struct err err = ERR_NONE;
-        add_result(rq, out, in->upsertions[i].name, set_one(rq, c, in, i, &err), &err);
+        add_result(rq, out, in->upsertions[i].name, set_one(refused, c, in, i, &err), &err);
     }
     metadata_change_commit(c, committed, a);
     return api_wait_result(w);

@@ -1,6 +1,8 @@
 /* broker/api/config_edit.c: see config_edit.h. */
 #include "broker/api/config_edit.h"
 
+#include "broker/api/config_access.h"
+
 /* -- planning one resource -- */
 
 const struct config_list *config_edits_list(struct request *rq, const struct config_edits *e)
@@ -61,15 +63,8 @@ static enum kafka_error check(struct request *rq, const struct config_edits *e, 
     bool topic = e->type == CONFIG_RESOURCE_TOPIC, group = e->type == CONFIG_RESOURCE_GROUP;
     if (!topic && !group && e->type != CONFIG_RESOURCE_BROKER && e->type != CONFIG_RESOURCE_CLIENT_METRICS)
         return err_set(err, KAFKA_INVALID_REQUEST, "Unknown resource type %d", e->type);
-    bool allowed = topic   ? request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_TOPIC, e->name)
-                   : group ? request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_GROUP, e->name)
-                           : request_authorize(rq, ACL_ALTER_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
-    if (!allowed) {
-        enum kafka_error error = topic   ? KAFKA_TOPIC_AUTHORIZATION_FAILED
-                                 : group ? KAFKA_GROUP_AUTHORIZATION_FAILED
-                                         : KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return err_set(err, error, "%s", kafka_error_text(error));
-    }
+    enum kafka_error refused = config_refusal(rq, ACL_ALTER_CONFIGS, e->type, e->name);
+    if (refused != KAFKA_NONE) return err_set(err, refused, "%s", kafka_error_text(refused));
     if (topic && e->name.len == 0)
         return err_set(err, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
     if (!topic) return KAFKA_NONE;

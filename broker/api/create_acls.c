@@ -44,7 +44,7 @@ API_HANDLER(create_acls)
     if (!c || !w || !out->results) return API_CLOSE;
     *c = (struct creation){.wait = w, .out = out};
     struct slice text = SLICE_NULL;
-    enum kafka_error refused = acls_check(rq, ACL_ALTER, &text);
+    enum kafka_error refused = acls_refused(rq, &text);
 
     struct metadata_change *change = metadata_change_begin(rq->broker);
     int added = 0;

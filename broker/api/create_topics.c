@@ -96,8 +96,7 @@ static void create_one(struct request *rq, struct metadata_change *change, const
         set_error(rq, out, KAFKA_UNKNOWN_SERVER_ERROR, "no memory");
         return;
     }
-    if (!request_authorize(rq, ACL_CREATE, RESOURCE_CLUSTER, SLICE("kafka-cluster")) &&
-        !request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name)) {
+    if (!request_authorize_cluster(rq, ACL_CREATE) && !request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, asked->name)) {
         set_error(rq, out, KAFKA_TOPIC_AUTHORIZATION_FAILED, "Authorization failed.");
         return;
     }

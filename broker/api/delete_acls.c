@@ -75,7 +75,7 @@ API_HANDLER(delete_acls)
         if (!acls_filter_is_known(&filters[i])) return API_CLOSE;
     }
     struct slice text = SLICE_NULL;
-    enum kafka_error refused = acls_check(rq, ACL_ALTER, &text);
+    enum kafka_error refused = acls_refused(rq, &text);
     struct metadata_change *change = metadata_change_begin(rq->broker);
     for (size_t i = 0; i < count; i++) {
         struct delete_acls_response_filter_result *o = &out->filter_results[out->filter_results_count++];

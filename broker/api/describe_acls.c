@@ -20,7 +20,7 @@ API_HANDLER(describe_acls)
                                                  .operation = in->operation,
                                                  .permission = in->permission_type}};
     if (!acls_filter_is_known(&filter)) return API_CLOSE;
-    out->error_code = (int16_t)acls_check(rq, ACL_DESCRIBE, &out->error_message);
+    out->error_code = (int16_t)acls_refused(rq, &out->error_message);
     const struct security *s = request_metadata(rq)->security;
     if (out->error_code != KAFKA_NONE || !s) return API_REPLY;
 

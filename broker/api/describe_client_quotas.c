@@ -69,8 +69,8 @@ API_HANDLER(describe_client_quotas)
     struct err err = ERR_NONE;
 
     out->entries_count = 0;
-    if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster")))
-        err_set(&err, KAFKA_CLUSTER_AUTHORIZATION_FAILED, "%s", kafka_error_text(KAFKA_CLUSTER_AUTHORIZATION_FAILED));
+    enum kafka_error refused = request_refused(rq);
+    if (refused != KAFKA_NONE) err_set(&err, refused, "%s", kafka_error_text(refused));
     else if (read_filter(in, &filter, &err) == KAFKA_NONE) {
         out->entries = arena_calloc(&rq->arena, (size_t)quotas->count + 1, sizeof out->entries[0]);
         if (!out->entries) return API_CLOSE;

@@ -1,6 +1,7 @@
 /* DescribeCluster, key 60. Network thread. One broker, which is its own controller. */
 #include "broker/api/authorized.h"
 #include "broker/broker.h"
+#include "broker/security.h"
 #include "protocol/api_handlers.h"
 
 enum endpoint_type { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };
@@ -26,6 +27,6 @@ API_HANDLER(describe_cluster)
     out->cluster_id = slice_of(broker_cluster_id(rq->broker));
     out->controller_id = out->brokers[0].broker_id;
     if (in->include_cluster_authorized_operations)
-        out->cluster_authorized_operations = authorized_operations(rq, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
+        out->cluster_authorized_operations = authorized_operations(rq, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME));
     return API_REPLY;
 }

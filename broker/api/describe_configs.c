@@ -1,7 +1,6 @@
 /* DescribeConfigs, key 32. Control thread. The rows of options say names, types and documentation; the snapshot says
  * the values with their sources. */
-#include "broker/api.h"
-#include "broker/broker.h"
+#include "broker/api/config_access.h"
 #include "broker/resource_options.h"
 #include "protocol/api_handlers.h"
 
@@ -63,10 +62,9 @@ static enum kafka_error read_values(struct request *rq, const struct describe_co
                                     struct config_value **ret_values, int32_t *ret_count, struct err *err)
 {
     const struct metadata *m = request_metadata(rq);
+    enum kafka_error refused = config_refusal(rq, ACL_DESCRIBE_CONFIGS, r->resource_type, r->resource_name);
+    if (refused != KAFKA_NONE) return err_set(err, refused, "%s", kafka_error_text(refused));
     if (r->resource_type == CONFIG_RESOURCE_TOPIC) {
-        if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_TOPIC, r->resource_name))
-            return err_set(err, KAFKA_TOPIC_AUTHORIZATION_FAILED, "%s",
-                           kafka_error_text(KAFKA_TOPIC_AUTHORIZATION_FAILED));
         enum kafka_error error = topic_name_check(r->resource_name, err);
         if (error != KAFKA_NONE) return error;
         const struct metadata_topic *t = metadata_topic(m, r->resource_name);
@@ -76,15 +74,8 @@ static enum kafka_error read_values(struct request *rq, const struct describe_co
         *ret_count = config_describe_topic(m, t, &rq->arena, ret_values);
         return KAFKA_NONE;
     }
-    if (r->resource_type == CONFIG_RESOURCE_GROUP) {
-        if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_GROUP, r->resource_name))
-            return err_set(err, KAFKA_GROUP_AUTHORIZATION_FAILED, "%s",
-                           kafka_error_text(KAFKA_GROUP_AUTHORIZATION_FAILED));
+    if (r->resource_type == CONFIG_RESOURCE_GROUP)
         return read_resource(rq, r, "Group name must not be empty", ret_values, ret_count, err);
-    }
-    if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster")))
-        return err_set(err, KAFKA_CLUSTER_AUTHORIZATION_FAILED, "%s",
-                       kafka_error_text(KAFKA_CLUSTER_AUTHORIZATION_FAILED));
     if (r->resource_type == CONFIG_RESOURCE_CLIENT_METRICS)
         return read_resource(rq, r, "Client metrics subscription name must not be empty", ret_values, ret_count, err);
     if (r->resource_type != CONFIG_RESOURCE_BROKER)

@@ -26,10 +26,8 @@ static bool add_topic(struct request *rq, const struct metadata_topic *t, const 
 API_HANDLER(describe_log_dirs)
 {
     const struct metadata *m = request_metadata(rq);
-    if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return API_REPLY;
-    }
+    out->error_code = (int16_t)request_refused(rq);
+    if (out->error_code != KAFKA_NONE) return API_REPLY;
     bool all = in->topics_count < 0;
     int32_t size = all ? m->topics_count : in->topics_count;
     struct describe_log_dirs_response_result *o = arena_calloc(&rq->arena, 1, sizeof *o);

@@ -41,10 +41,8 @@ static bool fill_nodes(struct request *rq, struct describe_quorum_response *out)
 
 API_HANDLER(describe_quorum)
 {
-    if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return API_REPLY;
-    }
+    out->error_code = (int16_t)request_refused(rq);
+    if (out->error_code != KAFKA_NONE) return API_REPLY;
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(in->topics_count, 0) + 1, sizeof out->topics[0]);
     if (!out->topics) return API_CLOSE;
     bool any = false;

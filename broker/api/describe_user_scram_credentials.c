@@ -46,10 +46,8 @@ static bool fill_all(struct request *rq, struct describe_user_scram_credentials_
 API_HANDLER(describe_user_scram_credentials)
 {
     out->error_message = SLICE_NULL;
-    if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME))) {
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return API_REPLY;
-    }
+    out->error_code = (int16_t)request_refused(rq);
+    if (out->error_code != KAFKA_NONE) return API_REPLY;
     if (in->users_count > METADATA_CHANGE_RECORDS_MAX) return API_CLOSE; /* the checks take the square of it */
     if (in->users_count <= 0) return fill_all(rq, out) ? API_REPLY : API_CLOSE;
     out->results = arena_calloc(&rq->arena, (size_t)in->users_count, sizeof out->results[0]);

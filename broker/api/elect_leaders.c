@@ -21,10 +21,8 @@ static enum kafka_error check(const struct metadata_topic *t, struct slice topic
 API_HANDLER(elect_leaders)
 {
     const struct metadata *m = request_metadata(rq);
-    if (!request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return API_REPLY;
-    }
+    out->error_code = (int16_t)request_refused(rq);
+    if (out->error_code != KAFKA_NONE) return API_REPLY;
     if (rq->version >= 1 && in->election_type != ELECT_PREFERRED && in->election_type != ELECT_UNCLEAN)
         out->error_code = KAFKA_INVALID_REQUEST;
     bool all = in->topic_partitions_count < 0;

@@ -41,7 +41,7 @@ static void answer_txn(struct txn_call *call, const struct txn_result *result)
 static bool may_write(struct request *rq)
 {
     const struct metadata *m = request_metadata(rq);
-    if (request_authorize(rq, ACL_IDEMPOTENT_WRITE, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) return true;
+    if (request_authorize_cluster(rq, ACL_IDEMPOTENT_WRITE)) return true;
     for (int32_t i = 0; i < m->topics_count; i++)
         if (request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, slice_of(m->topics[i]->name))) return true;
     return false;

@@ -29,10 +29,8 @@ static bool known(int8_t type)
 API_HANDLER(list_config_resources)
 {
     const struct metadata *m = request_metadata(rq);
-    if (!request_authorize(rq, ACL_DESCRIBE_CONFIGS, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return API_REPLY;
-    }
+    out->error_code = (int16_t)request_refused(rq);
+    if (out->error_code != KAFKA_NONE) return API_REPLY;
     uint64_t types = rq->version == 0 ? 1ull << CONFIG_RESOURCE_CLIENT_METRICS : 0;
     for (int32_t i = 0; rq->version > 0 && i < in->resource_types_count; i++) {
         if (!known(in->resource_types[i])) {

@@ -21,7 +21,7 @@ API_HANDLER(list_groups)
         out->error_code = (int16_t)error;
         return API_REPLY;
     }
-    bool all = request_authorize(rq, ACL_DESCRIBE, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
+    bool all = request_authorize_cluster(rq, ACL_DESCRIBE);
     out->groups = arena_calloc(&rq->arena, HASH_COUNT(gs->by_id) + 1, sizeof out->groups[0]);
     if (!out->groups) return API_CLOSE;
     for (const struct group *g = gs->by_id; g; g = g->hh.next) {

@@ -6,7 +6,6 @@
 API_HANDLER(list_partition_reassignments)
 {
     out->error_message = SLICE_NULL;
-    if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_CLUSTER, SLICE("kafka-cluster")))
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+    out->error_code = (int16_t)request_refused(rq);
     return API_REPLY;
 }

@@ -5,6 +5,7 @@
 #include "broker/api/wait.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
+#include "broker/security.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 #include "storage/log_dir.h"
@@ -125,7 +126,7 @@ static enum api_result answer(struct request *rq)
     out->cluster_id = slice_of(log_dir_cluster_id(rq->broker->dir));
     out->controller_id = rq->broker->node_id;
     if (in->include_cluster_authorized_operations)
-        out->cluster_authorized_operations = authorized_operations(rq, RESOURCE_CLUSTER, SLICE("kafka-cluster"));
+        out->cluster_authorized_operations = authorized_operations(rq, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME));
     return API_REPLY;
 }
 
@@ -148,8 +149,7 @@ static bool wants_creation(struct request *rq, const struct metadata_request_top
 
     return !slice_is_null(name) && !topic_name_is_internal(name) && !metadata_topic(request_metadata(rq), name) &&
            topic_name_check(name, NULL) == KAFKA_NONE && request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name) &&
-           (request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, name) ||
-            request_authorize(rq, ACL_CREATE, RESOURCE_CLUSTER, SLICE("kafka-cluster")));
+           (request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, name) || request_authorize_cluster(rq, ACL_CREATE));
 }
 
 static void create_missing(struct request *rq, const struct metadata_request *in, struct api_wait *w)

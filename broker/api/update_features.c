@@ -74,10 +74,8 @@ API_HANDLER(update_features)
     out->error_message = SLICE_NULL;
     out->results = arena_calloc(&rq->arena, (size_t)count + 1, sizeof out->results[0]);
     if (!w || !out->results || count > METADATA_FEATURES_MAX) return API_CLOSE;
-    if (!request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, SLICE("kafka-cluster"))) {
-        out->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-        return API_REPLY;
-    }
+    out->error_code = (int16_t)request_refused(rq);
+    if (out->error_code != KAFKA_NONE) return API_REPLY;
     struct metadata_change *c = metadata_change_begin(rq->broker);
     for (int32_t i = 0; i < count; i++) {
         struct err err = ERR_NONE;

@@ -32,9 +32,7 @@ static bool write_topic(struct request *rq, const struct write_txn_markers_reque
 
 API_HANDLER(write_txn_markers)
 {
-    struct slice cluster = SLICE("kafka-cluster");
-    bool allowed = request_authorize(rq, ACL_CLUSTER_ACTION, RESOURCE_CLUSTER, cluster) ||
-                   request_authorize(rq, ACL_ALTER, RESOURCE_CLUSTER, cluster);
+    bool allowed = request_authorize_cluster(rq, ACL_CLUSTER_ACTION) || request_authorize_cluster(rq, ACL_ALTER);
     out->markers = arena_calloc(&rq->arena, (size_t)MAX(in->markers_count, 0) + 1, sizeof out->markers[0]);
     if (!out->markers) return API_CLOSE;
     for (int32_t i = 0; i < in->markers_count; i++) {

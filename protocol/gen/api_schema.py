@@ -16,6 +16,8 @@ C_WORDS = set('''auto bool break case char const continue default do double else
     int long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile
     while linux unix'''.split())
 NAME = re.compile(r'[a-z][a-z0-9]*(_[a-z0-9]+)*\Z')
+OPERATIONS = {  # of access rules, as numbered by the protocol
+    'alter': 7, 'describe': 8, 'cluster_action': 9, 'describe_configs': 10, 'alter_configs': 11}
 KINDS = ('header', 'data', 'metadata', 'key', 'value')  # besides api
 
 
@@ -191,7 +193,7 @@ class Parser:
         if len(words) < 2:
             raise SchemaError(line, '"api" needs a name')
         api.name, api.line = check_name(words[1], line, 'api'), line
-        found = self.attributes(line, words[2:], ['key', 'versions', 'flexible', 'unstable', 'serve', 'thread'],
+        found = self.attributes(line, words[2:], ['key', 'versions', 'flexible', 'unstable', 'serve', 'thread', 'authorize'],
                                 ['key', 'versions'])
         api.key = self.number(line, 'key', found['key'])
         api.versions, api.flexible = self.versions(line, found)
@@ -207,6 +209,10 @@ class Parser:
         api.thread = found.get('thread', 'control')
         if api.thread not in ('network', 'control'):
             raise SchemaError(line, 'thread: "%s" is neither network nor control' % api.thread)
+        api.authorize = found.get('authorize')
+        if api.authorize and api.authorize not in OPERATIONS:
+            raise SchemaError(line, 'authorize: "%s" is not an operation; known: %s' %
+                              (api.authorize, ', '.join(OPERATIONS)))
         self.at += 1
         for kind in ('request', 'response'):
             if self.at == len(self.lines) or self.lines[self.at][1:] != (0, [kind]):

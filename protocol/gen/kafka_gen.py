@@ -22,7 +22,7 @@ import sys
 import textwrap
 
 sys.dont_write_bytecode = True  # the source tree stays clean
-from api_schema import NULLABLE, TYPES, VERSION_MAX, camel, load
+from api_schema import NULLABLE, OPERATIONS, TYPES, VERSION_MAX, camel, load
 
 C_TYPES = {
     'bool': 'bool', 'int8': 'int8_t', 'int16': 'int16_t', 'int32': 'int32_t', 'int64': 'int64_t', 'uint16': 'uint16_t',
@@ -526,7 +526,8 @@ def table_text(apis, messages):
     for a in apis:
         values = [a.key, '"%s"' % camel(a.name), '"%s"' % a.name, a.versions.low, a.versions.high,
                   or_none(VERSION_MAX if a.flexible.empty() else a.flexible.low), or_none(a.unstable),
-                  a.serve.low if a.serve else -1, a.serve.high if a.serve else -1, 'KAFKA_THREAD_' + a.thread.upper()]
+                  a.serve.low if a.serve else -1, a.serve.high if a.serve else -1, 'KAFKA_THREAD_' + a.thread.upper(),
+                  OPERATIONS[a.authorize] if a.authorize else 0]
         values += ['&wire_messages[%d]' % messages.index(m) for m in (a.request, a.response)]
         out.append('    {%s},' % ', '.join(str(v) for v in values))
     return out + ['};', 'const int kafka_apis_count = countof(kafka_apis);', '']
