@@ -4,6 +4,7 @@ import functools
 import glob
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def java_program(path, heap="512m"):
             "-Dlog4j.configuration=file:" + os.path.join(HERE, "java", "log4j.properties"), "-cp", path]
 
 
-# -- Python, Node, Go --
+# -- Python, Node, Go, Rust --
 
 @functools.lru_cache(None)
 def python(folder, *packages):
@@ -98,15 +99,38 @@ def python(folder, *packages):
     return os.path.join(made(folder, make), "bin", "python")
 
 
+def npm_install(path, packages):
+    with open(os.path.join(path, "package.json"), "w") as f:
+        f.write('{"name": "compat", "private": true}\n')
+    call(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"] + list(packages), path)
+
+
 @functools.lru_cache(None)
 def node(folder, *packages):
     """A folder with those packages below node_modules."""
     need("node", "npm")
+    return made(folder, lambda path: npm_install(path, packages))
+
+
+@functools.lru_cache(None)
+def node_runtime():
+    """The folder of a node that is newer than Debian's, for clients that ask for one; npm ships it as a package."""
+    need("node", "npm")
+    package = "node-linux-" + {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return os.path.join(made("node-runtime-24", lambda path: npm_install(path, [package + "@24"])), "node_modules", package)
+
+
+@functools.lru_cache(None)
+def node_compiled(folder, package):
+    """The folder of a package with a part in C++, compiled here from the sources that it carries: its makers' binaries are not in the
+    registry. CKJS_LINKING: against this machine's libraries."""
+    need("node", "npm", "make", "g++")
+    runtime = node_runtime()
 
     def make(path):
-        with open(os.path.join(path, "package.json"), "w") as f:
-            f.write('{"name": "compat", "private": true}\n')
-        call(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"] + list(packages), path)
+        npm_install(path, [package])
+        call(["npm", "rebuild", "--build-from-source", "--nodedir=" + runtime], path, CKJS_LINKING="dynamic",
+             PATH=os.path.join(runtime, "bin") + os.pathsep + os.environ["PATH"])
     return made(folder, make)
 
 
@@ -118,3 +142,18 @@ def go(driver):
     def make(path):
         call(["go", "build", "-o", os.path.join(path, driver), "./" + driver], os.path.join(HERE, "go"))
     return os.path.join(made("go-%s-%s" % (driver, digest(glob.glob(os.path.join(HERE, "go", "**"), recursive=True))), make), driver)
+
+
+@functools.lru_cache(None)
+def rust(driver):
+    """The program of rust/src/bin/DRIVER.rs. It is compiled in a copy: cargo writes beside its sources. What it compiled of others is
+    kept for the next time."""
+    need("cargo")
+
+    def make(path):
+        sources = os.path.join(path, "sources")
+        shutil.copytree(os.path.join(HERE, "rust"), sources)
+        call(["cargo", "build", "--quiet", "--features", driver, "--bin", driver], sources,
+             CARGO_TARGET_DIR=os.path.join(CACHE, "rust-target"))
+        shutil.copy(os.path.join(CACHE, "rust-target", "debug", driver), os.path.join(path, driver))
+    return os.path.join(made("rust-%s-%s" % (driver, digest(glob.glob(os.path.join(HERE, "rust", "**"), recursive=True))), make), driver)

@@ -156,3 +156,18 @@ row("franz-go, kadm", "records codecs offsets groups cooperative transactions ad
 row("sarama", "records codecs versions offsets groups idempotence transactions admin")(go_driver("sarama"))
 
 import java_rows  # noqa: E402, F401 (registers its rows; it uses what stands above)
+
+# -- librdkafka and what is built on it --
+
+LIBRDKAFKA = "records codecs large offsets groups cooperative idempotence transactions admin"
+row("librdkafka 2.0.2 (confluent-kafka)", LIBRDKAFKA, quick=True)(
+    python_driver("python-confluent-2.0.2", "confluent.py", "confluent-kafka==2.0.2"))
+row("librdkafka, newest (confluent-kafka)", LIBRDKAFKA + " consumer_protocol", quick=True)(
+    python_driver("python-confluent", "confluent.py", "confluent-kafka"))
+
+
+@row("kcat", "records codecs offsets groups idempotence transactions")
+def kcat(out):
+    clients.need("kcat")
+    # kcat makes no topics: the broker does, with four partitions where a group is to share them.
+    drive(out, [sys.executable, os.path.join(HERE, "python", "kcat_driver.py")], {"num.partitions": "4"})

@@ -18,7 +18,7 @@ def report(name, error):
     place = traceback.extract_tb(error.__traceback__)
     here = [f for f in place if os.path.dirname(f.filename) == os.path.dirname(os.path.abspath(__file__))]
     where = " (%s:%d)" % (os.path.basename(here[-1].filename), here[-1].lineno) if here else ""
-    print("FAIL %s: %s: %s%s" % (name, type(error).__name__, str(error).replace("\n", " "), where), flush=True)
+    print("FAIL %s: %s: %s%s" % (name, type(error).__name__, str(error).replace("\n", " ")[:500], where), flush=True)
 
 
 def feature(name, body):
