@@ -33,9 +33,11 @@ bool uuid_parse(const char *text, struct uuid *ret_uuid)
     uint32_t bits = 0;
     int bits_count = 0, used = 0;
 
-    if (strlen(text) != UUID_TEXT_SIZE - 1) return false;
-    for (; *text; text++) {
-        const char *digit = strchr(digits, *text);
+    size_t length = strlen(text);
+    if (length != UUID_TEXT_SIZE - 1 && (length != UUID_TEXT_MAX || strcmp(text + UUID_TEXT_SIZE - 1, "==") != 0))
+        return false;
+    for (int i = 0; i < UUID_TEXT_SIZE - 1; i++) {
+        const char *digit = strchr(digits, text[i]);
         if (!digit) return false;
         bits = bits << 6 | (uint32_t)(digit - digits);
         bits_count += 6;
@@ -44,7 +46,6 @@ bool uuid_parse(const char *text, struct uuid *ret_uuid)
             u.bytes[used++] = (uint8_t)(bits >> bits_count);
         }
     }
-    if (used != 16 || (bits & 15)) return false;
     *ret_uuid = u;
     return true;
 }

@@ -7,12 +7,12 @@
 enum kafka_error share_request_check(struct request *rq, struct slice group_id, struct slice member_id,
                                      struct uuid *ret_member)
 {
-    char text[UUID_TEXT_SIZE];
+    char text[UUID_TEXT_MAX + 1];
 
     if (!shares_enabled(rq)) return KAFKA_UNSUPPORTED_VERSION;
     if (!group_id.ptr || !request_authorize(rq, ACL_READ, RESOURCE_GROUP, group_id))
         return KAFKA_GROUP_AUTHORIZATION_FAILED;
-    if (member_id.len != sizeof text - 1) return KAFKA_UNKNOWN_SERVER_ERROR; /* Kafka's answer */
+    if (member_id.len >= sizeof text) return KAFKA_UNKNOWN_SERVER_ERROR; /* Kafka's answer, here and below */
     memcpy(text, member_id.ptr, member_id.len);
     text[member_id.len] = '\0';
     return uuid_parse(text, ret_member) ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR;

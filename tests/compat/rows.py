@@ -152,7 +152,7 @@ def go_driver(driver):
     return lambda out: drive(out, [clients.go(driver)])
 
 
-row("franz-go, kadm", "records codecs offsets groups cooperative transactions admin")(go_driver("franz"))
+row("franz-go, kadm", "records codecs offsets groups cooperative consumer_protocol transactions admin")(go_driver("franz"))
 row("sarama", "records codecs versions offsets groups idempotence transactions admin")(go_driver("sarama"))
 
 import java_rows  # noqa: E402, F401 (registers its rows; it uses what stands above)
@@ -171,3 +171,22 @@ def kcat(out):
     clients.need("kcat")
     # kcat makes no topics: the broker does, with four partitions where a group is to share them.
     drive(out, [sys.executable, os.path.join(HERE, "python", "kcat_driver.py")], {"num.partitions": "4"})
+
+
+@row("Spark 3.5 (kafka-clients 3.4)", "batch streaming checkpoint", timeout_s=1200)
+def spark(out):
+    """Batch, Structured Streaming, and a restart from a checkpoint after kill -9 of the driver program: it starts itself anew."""
+    python = clients.python("python-spark-3.5", "pyspark==3.5.7")
+    clients.need("java")
+    drive(out, [python, os.path.join(HERE, "python", "spark.py"), clients.jars("spark35")], {"num.partitions": "4"})
+
+
+row("segmentio kafka-go", "records codecs large offsets groups transactions admin")(go_driver("segmentio"))
+row("kadm, each call", "topics configs group_admin share_groups cluster access transaction_admin delegation_tokens")(go_driver("kadm"))
+
+
+@row("@platformatic/kafka", "records codecs offsets groups consumer_protocol idempotence transactions admin", timeout_s=600)
+def platformatic(out):
+    folder = clients.node("node-platformatic", "@platformatic/kafka")
+    program = os.path.join(clients.node_runtime(), "bin", "node")
+    drive(out, [program, os.path.join(HERE, "node", "platformatic.mjs")], folder=folder)

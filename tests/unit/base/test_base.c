@@ -106,6 +106,25 @@ Test(uuid, text_round_trips)
     }
 }
 
+Test(uuid, text_is_taken_as_kafka_takes_it)
+{
+    /* Tried with Uuid.fromString of kafka-clients 4.1.1; franz-go's member ids have padding. */
+    const char *same[] = {"PbiiIpQtiFuQzRjpE23pgA", "PbiiIpQtiFuQzRjpE23pgA==", "PbiiIpQtiFuQzRjpE23pgB"};
+    const char *bad[] = {"",
+                         "==",
+                         "PbiiIpQtiFuQzRjpE23p",
+                         "PbiiIpQtiFuQzRjpE23pgA=",
+                         "PbiiIpQtiFuQzRjpE23pgAAA",
+                         "PbiiIpQtiFuQzRjpE23pg+",
+                         "PbiiIpQtiFuQzRjpE23p=A==",
+                         "PbiiIpQtiFuQzRjpE23pgA==="};
+    struct uuid first, u;
+
+    cr_assert(uuid_parse(same[0], &first));
+    for (size_t i = 0; i < countof(same); i++) cr_expect(uuid_parse(same[i], &u) && uuid_eq(u, first), "%s", same[i]);
+    for (size_t i = 0; i < countof(bad); i++) cr_expect_not(uuid_parse(bad[i], &u), "%s", bad[i]);
+}
+
 static int delivered;
 static void count_letter(void *arg)
 {

@@ -325,6 +325,7 @@ func main() {
 	check.Feature("offsets", offsets)
 	check.Feature("groups", groups("eager", kgo.RangeBalancer()))
 	check.Feature("cooperative", groups("cooperative", kgo.CooperativeStickyBalancer()))
+	check.Feature("consumer_protocol", groups("consumer", kgo.RangeBalancer(), kgo.ServerSideBalancer()))
 	check.Feature("transactions", transactions)
 	check.Feature("admin", admin)
 }
