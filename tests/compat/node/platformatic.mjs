@@ -23,8 +23,9 @@ async function send(messages, more = {}) {
 /** A running member; state.records grows. */
 async function member(groupId, name, more = {}, stream = {}) {
   const consumer = new Consumer({ ...base, groupId, autocommit: false, maxWaitTime: 100, deserializers: stringDeserializers, ...more });
-  const state = { consumer, records: [] };
+  const state = { consumer, records: [], fetches: 0 };
   state.stream = await consumer.consume({ topics: [name], mode: 'committed', fallbackMode: 'earliest', ...stream });
+  state.stream.on('fetch', () => { state.fetches++; });
   state.done = (async () => { for await (const message of state.stream) { state.records.push(message); } })().catch((e) => { state.error = e; });
   state.shares = () => (consumer.assignments || []).filter((a) => a.topic === name).reduce((sum, a) => sum + a.partitions.length, 0);
   state.close = async () => { await state.stream.close(); await state.done; await consumer.close(true); };
@@ -80,6 +81,9 @@ async function share(kind, more) {
   const one = await member(group, name, more);
   const two = await member(group, name, more);
   await until(() => 'two partitions each: ' + [one.shares(), two.shares()], () => one.shares() === 2 && two.shares() === 2);
+  // What a fetch brings that was sent before the partitions were given away, this client delivers all the same.
+  const begun = [one.fetches, two.fetches];
+  await until('fetches for the new shares', () => one.fetches >= begun[0] + 2 && two.fetches >= begun[1] + 2);
   await send(Array.from({ length: 200 }, (_, i) => ({ topic: name, partition: i % 4, value: String(i) })));
   await until('all records', () => one.records.length + two.records.length >= 200);
   const all = [...one.records, ...two.records];
