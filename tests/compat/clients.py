@@ -121,20 +121,6 @@ def node_runtime():
 
 
 @functools.lru_cache(None)
-def node_compiled(folder, package):
-    """The folder of a package with a part in C++, compiled here from the sources that it carries: its makers' binaries are not in the
-    registry. CKJS_LINKING: against this machine's libraries."""
-    need("node", "npm", "make", "g++")
-    runtime = node_runtime()
-
-    def make(path):
-        npm_install(path, [package])
-        call(["npm", "rebuild", "--build-from-source", "--nodedir=" + runtime], path, CKJS_LINKING="dynamic",
-             PATH=os.path.join(runtime, "bin") + os.pathsep + os.environ["PATH"])
-    return made(folder, make)
-
-
-@functools.lru_cache(None)
 def go(driver):
     """The program of go/DRIVER, built with the newest versions that go.mod allows."""
     need("go")
@@ -153,7 +139,7 @@ def rust(driver):
     def make(path):
         sources = os.path.join(path, "sources")
         shutil.copytree(os.path.join(HERE, "rust"), sources)
-        call(["cargo", "build", "--quiet", "--features", driver, "--bin", driver], sources,
+        call(["cargo", "build", "--quiet", "--bin", driver], sources,
              CARGO_TARGET_DIR=os.path.join(CACHE, "rust-target"))
         shutil.copy(os.path.join(CACHE, "rust-target", "debug", driver), os.path.join(path, driver))
     return os.path.join(made("rust-%s-%s" % (driver, digest(glob.glob(os.path.join(HERE, "rust", "**"), recursive=True))), make), driver)

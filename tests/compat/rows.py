@@ -155,8 +155,6 @@ def go_driver(driver):
 row("franz-go, kadm", "records codecs offsets groups cooperative consumer_protocol transactions admin")(go_driver("franz"))
 row("sarama", "records codecs versions offsets groups idempotence transactions admin")(go_driver("sarama"))
 
-import java_rows  # noqa: E402, F401 (registers its rows; it uses what stands above)
-
 # -- librdkafka and what is built on it --
 
 LIBRDKAFKA = "records codecs large offsets groups cooperative idempotence transactions admin"
@@ -181,7 +179,13 @@ def spark(out):
     drive(out, [python, os.path.join(HERE, "python", "spark.py"), clients.jars("spark35")], {"num.partitions": "4"})
 
 
+def rust_driver(driver):
+    return lambda out: drive(out, [clients.rust(driver)])
+
+
 row("segmentio kafka-go", "records codecs large offsets groups transactions admin")(go_driver("segmentio"))
+row("rdkafka (Rust)", "records codecs offsets groups cooperative consumer_protocol transactions admin")(rust_driver("rdkafka_driver"))
+row("rskafka (Rust)", "records codecs offsets admin")(rust_driver("rskafka_driver"))
 row("kadm, each call", "topics configs group_admin share_groups cluster access transaction_admin delegation_tokens")(go_driver("kadm"))
 
 
@@ -190,3 +194,5 @@ def platformatic(out):
     folder = clients.node("node-platformatic", "@platformatic/kafka")
     program = os.path.join(clients.node_runtime(), "bin", "node")
     drive(out, [program, os.path.join(HERE, "node", "platformatic.mjs")], folder=folder)
+
+import java_rows  # noqa: E402, F401 (registers its rows; it uses what stands above)
