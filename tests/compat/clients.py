@@ -59,17 +59,17 @@ def digest(files):
 # -- Java --
 
 @functools.lru_cache(None)
-def jars(profile):
-    """The class path of a profile of java/pom.xml."""
+def jars(profile, *excluded):
+    """The class path of a profile of java/pom.xml, without the artifacts that are named."""
     need("java", "mvn")
     folder = made("jars-" + profile, lambda path: call(
         ["mvn", "-q", "-B", "-f", os.path.join(HERE, "java", "pom.xml"), "-P", profile, "dependency:copy-dependencies",
-         "-DincludeScope=runtime", "-DoutputDirectory=" + path]))
+         "-DincludeScope=runtime", "-DexcludeArtifactIds=" + ",".join(excluded), "-DoutputDirectory=" + path]))
     return os.path.join(folder, "*")
 
 
 @functools.lru_cache(None)
-def java(profile, *sources):
+def java(profile, *sources, heap="512m"):
     """A command that runs a class of java/, compiled against that profile: java("kafka41", "Core") + ["Core", ...]."""
     path = jars(profile)
     need("javac")
@@ -79,7 +79,7 @@ def java(profile, *sources):
         # A source that does not compile is a defect of ours, nothing that is missing here.
         subprocess.run(["javac", "-nowarn", "-XDsuppressNotes", "-encoding", "UTF-8", "-d", folder, "-cp", path] + files, check=True)
     classes = made("classes-%s-%s-%s" % (profile, "-".join(sources), digest(files)), compile_all)
-    return java_program("%s:%s" % (classes, path))
+    return java_program("%s:%s" % (classes, path), heap)
 
 
 def java_program(path, heap="512m"):

@@ -1,11 +1,17 @@
-"""The long rows of the Java software: every call of Admin, held against a real Kafka's answers."""
+"""The long rows of the Java software: every call of Admin, Kafka Connect, MirrorMaker 2, the new groups, the bank."""
+import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 
+import bank
 import clients
+import connect_worker
 from lib.ottla import Ottla
-from rows import Lines, finish, row
+from lib.wait import until
+from rows import Lines, drive, finish, row
 
 sys.path.append(os.path.join(clients.HERE, "..", "differential"))
 import sides                            # noqa: E402
@@ -56,3 +62,286 @@ def admin_calls(out):
         if not any(re.match(pattern, call) for pattern in ADMIN_DIFFERENCES):
             out.line("FAIL %s: %s: Kafka %s, ottla %s" % (call.split()[0], call, want.get(call), got.get(call)))
     out.line("note %d answers compared with those of Kafka 4.1, %d differ as java_rows.py says" % (len(want), len(differ)))
+
+
+# -- what the others share --
+
+def check(out, feature, body):
+    """Runs a feature; its failure is a line, as a driver prints it."""
+    try:
+        body()
+        out.line("ok " + feature)
+    except Exception as e:
+        out.line("FAIL %s: %s: %s" % (feature, type(e).__name__, str(e).replace("\n", " ")[:1500]))
+
+
+def expect(what, got, want):
+    if got != want:
+        raise AssertionError("%s: got %.400s, want %.400s" % (what, got, want))
+
+
+def read_all(bootstrap, topic, isolation="read_committed"):
+    """Every record of the topic in the order of partition and offset: confluent_kafka's messages."""
+    import confluent_kafka
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "enable.partition.eof": True,
+                                         "isolation.level": isolation, "enable.auto.commit": False})
+    try:
+        found = consumer.list_topics(topic, timeout=20).topics[topic]
+        partitions = [confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING) for p in found.partitions]
+        if found.error or not partitions:
+            return []
+        consumer.assign(partitions)
+        ends, out = set(), []
+        while len(ends) < len(partitions):
+            m = consumer.poll(30)
+            if m is None:
+                raise RuntimeError("no end of " + topic)
+            if not m.error():
+                out.append(m)
+            elif m.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
+                ends.add(m.partition())
+        return sorted(out, key=lambda m: (m.partition(), m.offset()))
+    finally:
+        consumer.close()
+
+
+# -- Kafka Connect --
+
+LINES_A_STEP = 100
+
+
+class Followed:
+    """A file that FileStreamSource follows, and what was written to it."""
+
+    def __init__(self, folder):
+        self.path, self.lines = os.path.join(folder, "source.txt"), []
+        open(self.path, "w").close()
+
+    def append(self, count=LINES_A_STEP):
+        more = ["line %d" % (len(self.lines) + i) for i in range(count)]
+        self.lines += more
+        with open(self.path, "a") as f:
+            f.write("".join(line + "\n" for line in more))
+
+
+def wait_lines(bootstrap, topic, source, exact):
+    """Until the topic has every line of the file: exactly, or each at least once and in order when repeats are left out."""
+    def values():
+        return [json.loads(m.value()) for m in read_all(bootstrap, topic)]
+
+    def whole():
+        return len(set(values())) == len(source.lines)
+    until(lambda: "every line in the topic: %d of %d" % (len(set(values())), len(source.lines)), whole, 90, 0.5)
+    got = values()
+    if not exact:
+        got = list(dict.fromkeys(got))
+    expect("lines in the topic", got == source.lines and len(got), len(source.lines))
+
+
+def connect(exactly_once):
+    def run(out):
+        with tempfile.TemporaryDirectory() as folder, Ottla() as ottla:
+            source, sink = Followed(folder), os.path.join(folder, "sink.txt")
+            more = {"exactly__once__source__support": "enabled"} if exactly_once else {}
+            with connect_worker.Worker(ottla.bootstrap, folder, value__converter__schemas__enable="false", **more) as worker:
+                out.line("version " + worker.rest("GET", "/")[1]["version"])
+
+                def source_and_sink():
+                    worker.make("source", connector__class="FileStreamSource", topic="lines", file=source.path,
+                                **{"exactly__once__support": "required"} if exactly_once else {})
+                    worker.make("sink", connector__class="FileStreamSink", topics="lines", file=sink)
+                    source.append()
+                    wait_lines(ottla.bootstrap, "lines", source, exact=True)
+                    until("the sink's file has every line", lambda: open(sink).read().splitlines() == source.lines, 60, 0.5)
+
+                def worker_killed():
+                    for _ in range(2):
+                        source.append()
+                        worker.kill()
+                        source.append()
+                        worker.start()
+                        worker.wait_running("source")
+                        wait_lines(ottla.bootstrap, "lines", source, exactly_once)
+
+                def broker_killed():
+                    for _ in range(4):
+                        source.append()
+                        until("some of them", lambda: len(read_all(ottla.bootstrap, "lines", "read_uncommitted")) > len(source.lines) - LINES_A_STEP, 60, 0.02)
+                        source.append()
+                        ottla.kill()
+                        source.append()
+                        ottla.start()
+                        wait_lines(ottla.bootstrap, "lines", source, exactly_once)
+                    worker.wait_running("source")
+
+                def both_killed():
+                    source.append()
+                    ottla.kill()
+                    worker.kill()
+                    ottla.start()
+                    worker.start()
+                    worker.wait_running("source")
+                    source.append()
+                    wait_lines(ottla.bootstrap, "lines", source, exactly_once)
+                    worker.wait_running("sink")
+                    until("the sink's file has every line", lambda: set(open(sink).read().splitlines()) == set(source.lines), 60, 0.5)
+
+                for feature, body in (("source_and_sink", source_and_sink), ("worker_killed", worker_killed), ("broker_killed", broker_killed),
+                                      ("both_killed", both_killed)):
+                    check(out, feature, body)
+                if any(word == "FAIL" for word, _ in out.results.values()):
+                    out.text += worker.log().splitlines()
+            finish(out, ottla)
+    return run
+
+
+CONNECT = "source_and_sink worker_killed broker_killed both_killed"
+row("Kafka Connect 4.1, distributed", CONNECT)(connect(False))
+row("Kafka Connect 4.1, exactly.once.source.support", CONNECT)(connect(True))
+
+
+# -- MirrorMaker 2 --
+
+MIRRORED = 200
+MM2_SETTINGS = {
+    "clusters": "ottla,kafka", "ottla->kafka.enabled": "true", "kafka->ottla.enabled": "true", "ottla->kafka.topics": "from-ottla.*",
+    "kafka->ottla.topics": "from-kafka.*", "groups": "app.*", "replication.factor": "1", "checkpoints.topic.replication.factor": "1",
+    "heartbeats.topic.replication.factor": "1", "offset-syncs.topic.replication.factor": "1", "offset.storage.replication.factor": "1",
+    "status.storage.replication.factor": "1", "config.storage.replication.factor": "1", "sync.group.offsets.enabled": "true",
+    "sync.group.offsets.interval.seconds": "1", "emit.checkpoints.interval.seconds": "1", "refresh.topics.interval.seconds": "2",
+    "refresh.groups.interval.seconds": "2", "sync.topic.configs.interval.seconds": "2", "emit.heartbeats.interval.seconds": "1",
+    "offset.flush.interval.ms": "1000", "sync.topic.acls.enabled": "false", "offset.lag.max": "10", "tasks.max": "1",
+    "dedicated.mode.enable.internal.rest": "false", "offset.storage.partitions": "2", "status.storage.partitions": "2",
+}
+
+
+def produce(bootstrap, topic, first, count):
+    from confluent_kafka import Producer
+    p = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+    for i in range(first, first + count):
+        p.produce(topic, "value %d" % i, "key %d" % i, partition=i % 2, timestamp=1700000000000 + i, headers=[("n", str(i)), ("empty", b"")])
+    if p.flush(60):
+        raise RuntimeError("%s: not all was sent" % topic)
+
+
+def fields(messages):
+    return [(m.partition(), m.offset(), m.key(), m.value(), m.timestamp(), m.headers()) for m in messages]
+
+
+def mirror_maker(out):
+    from confluent_kafka import Consumer
+    from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+    command = clients.java_program(clients.jars("kafka41"), connect_worker.HEAP)
+    kafka = sides.Kafka(KAFKA_HEAP)
+    try:
+        side = sides.Side("Kafka", kafka.port, sides.codec.load())
+        sides.wait_ready(side)
+        side.close()
+        with tempfile.TemporaryDirectory() as folder, Ottla({"offsets.topic.num.partitions": "5", "transaction.state.log.num.partitions": "5"}) as ottla:
+            places = {"ottla": ottla.bootstrap, "kafka": "127.0.0.1:%d" % kafka.port}
+            other = {"ottla": "kafka", "kafka": "ottla"}
+            for name, address in places.items():
+                admin = AdminClient({"bootstrap.servers": address})
+                for future in admin.create_topics([NewTopic("from-" + name, 2, 1, config={"retention.ms": "-1", "max.message.bytes": "2000000"})]).values():
+                    future.result(30)
+                until("%s's topic" % name, lambda: "from-" + name in admin.list_topics(timeout=20).topics, 20, 0.2)
+                produce(address, "from-" + name, 0, MIRRORED)
+            file = os.path.join(folder, "mm2.properties")
+            with open(file, "w") as f:
+                for name, value in dict(MM2_SETTINGS, **{name + ".bootstrap.servers": address for name, address in places.items()}).items():
+                    f.write("%s=%s\n" % (name, value))
+            log = os.path.join(folder, "log")
+
+            def mirrored(source, count):
+                """Waits until the copy of a side's topic is whole, and holds every field against the original."""
+                copy = "%s.from-%s" % (source, source)
+                until(lambda: "%d records of %s\n%s" % (count, copy, open(log).read()[-800:]), lambda: len(read_all(places[other[source]], copy)) >= count, 180, 0.5)
+                expect("records of " + copy, fields(read_all(places[other[source]], copy)), fields(read_all(places[source], "from-" + source)))
+            with open(log, "w") as f:
+                process = subprocess.Popen(command + ["org.apache.kafka.connect.mirror.MirrorMaker", file], stdout=f, stderr=f, stdin=subprocess.DEVNULL)
+
+            def one_way(source):
+                def run():
+                    mirrored(source, MIRRORED)
+                    copy, admin = "%s.from-%s" % (source, source), AdminClient({"bootstrap.servers": places[other[source]]})
+
+                    def config():
+                        [future] = admin.describe_configs([ConfigResource("topic", copy)]).values()
+                        found = future.result(20)
+                        return (found["retention.ms"].value, found["max.message.bytes"].value) == ("-1", "2000000")
+                    until("the topic's configuration", config, 60, 0.5)
+                return run
+
+            def offsets():
+                for source in places:
+                    group, copy = "app-" + source, "%s.from-%s" % (source, source)
+                    settings = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+                    consumer = Consumer(dict(settings, **{"bootstrap.servers": places[source]}))
+                    consumer.subscribe(["from-" + source])
+                    read = []
+                    until("half is read", lambda: (read.extend(consumer.consume(20, 1)) or len(read) >= MIRRORED // 2), 60, 0)
+                    consumer.commit(asynchronous=False)
+                    consumer.close()
+                    before = {m.key() for m in read}
+
+                    def synced():
+                        from confluent_kafka import TopicPartition
+                        there = Consumer(dict(settings, **{"bootstrap.servers": places[other[source]]}))
+                        found = [p.offset for p in there.committed([TopicPartition(copy, 0), TopicPartition(copy, 1)], timeout=20)]
+                        there.close()
+                        return found if max(found) > 0 else None
+                    translated = until(lambda: "offsets of %s on %s\n%s" % (group, other[source], open(log).read()[-800:]), synced, 120, 1)
+                    # Who goes on at the other cluster misses nothing.
+                    there = Consumer(dict(settings, **{"bootstrap.servers": places[other[source]]}))
+                    there.subscribe([copy])
+                    after = []
+                    until("the rest is read there", lambda: (after.extend(m.key() for m in there.consume(50, 1)) or len(before | set(after)) == MIRRORED), 60, 0)
+                    there.close()
+                    expect("less than all is read again", len(after) < MIRRORED, True)
+                    out.line("note group %s went on at %s on %s" % (group, translated, other[source]))
+
+            def broker_killed():
+                produce(places["ottla"], "from-ottla", MIRRORED, MIRRORED)
+                ottla.kill()
+                produce(places["kafka"], "from-kafka", MIRRORED, MIRRORED)
+                ottla.start()
+                for source in places:
+                    copy = "%s.from-%s" % (source, source)
+                    until(lambda: "%s after a kill\n%s" % (copy, open(log).read()[-800:]),
+                          lambda: len({m.key() for m in read_all(places[other[source]], copy)}) == 2 * MIRRORED, 180, 0.5)
+            try:
+                check(out, "to_kafka", one_way("ottla"))
+                check(out, "from_kafka", one_way("kafka"))
+                check(out, "offset_sync", offsets)
+                check(out, "broker_killed", broker_killed)
+            finally:
+                process.kill()
+                process.wait()
+            out.line("version 4.1.1")
+            finish(out, ottla)
+    finally:
+        kafka.stop()
+
+
+row("MirrorMaker 2 4.1, ottla and Kafka", "to_kafka from_kafka offset_sync broker_killed")(mirror_maker)
+
+
+# -- groups of the new protocols --
+
+row("Java client 4.1, new groups", "consumer_two_members consumer_pattern consumer_static consumer_from_classic consumer_killed_member share_upgrade "
+    "share_acknowledge share_lock_timeout share_read_committed share_two_members share_killed_member", timeout_s=500)(
+    lambda out: drive(out, clients.java("clients41", "NewGroups") + ["NewGroups"]))
+
+
+# -- the bank --
+
+BANK = "sum_constant nothing_lost nothing_twice nothing_else"
+
+
+def bank_row(kind, seconds, broker_kills):
+    row("Bank, %s, %d s, %d kills of the broker" % (kind, seconds, broker_kills), BANK)(
+        lambda out: bank.run(out, seconds, broker_kills))
+
+
+bank_row("librdkafka", 60, 2)
+bank_row("librdkafka", 600, 20)
