@@ -181,6 +181,7 @@ def test_a_java_producer_pushes_what_kafka_client_metrics_asked_for(broker, java
     described = client_metrics_tool(java, broker, "--describe", "--name", name)
     assert "interval.ms=500" in described and "metrics=org.apache.kafka.producer." in described, described
     producer = subprocess.Popen(java + ["org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", broker.bootstrap, "--topic", "java-told",
+                                        "--request-timeout-ms", "30000",  # a client that waits 1.5 s in vain pushes again after five minutes
                                         "--producer-property", "client.id=java-1"],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
@@ -190,7 +191,7 @@ def test_a_java_producer_pushes_what_kafka_client_metrics_asked_for(broker, java
 
         def sent():
             return of_client(broker, "java-1").get(total, 0) == 3
-        until(lambda: "three records in\n%s" % scrape(broker), sent, 60, 0.1)
+        until(lambda: "three records in\n%s" % scrape(broker), sent, 120, 0.1)
         pushed = of_client(broker, "java-1")
         assert pushed["org_apache_kafka_producer_connection_creation_total"] >= 1
         assert pushed["ottla_client_info"] == 1
