@@ -616,9 +616,10 @@ static int open_log(struct partition_log *log, const char *topic, struct err *er
     if (open_from_clean_state(log, topic)) return 0;
     int r = check_folder(log, &exists, err);
     if (!r && !exists) {
-        /* A recovery point that an earlier topic of this name left would make torn tails look like damage. */
+        /* A recovery point that an earlier topic of this name left would make torn tails look like damage. One of 0 is
+         * that of a partition without records: a write for each of many of them would take minutes. */
         pthread_mutex_lock(&dir->lock);
-        bool stale = dir->forgotten || recovery_point >= 0 || log->clean_end >= 0;
+        bool stale = dir->forgotten || recovery_point > 0 || log->clean_end > 0;
         if (log->clean_end >= 0) atomic_store(&dir->cleaned, true);
         forget_known(dir, topic, log->partition);
         log->clean_end = -1;

@@ -1,4 +1,5 @@
 /* What a start finds after a stop of any kind, and what it makes of it. */
+#include "tests/lib/log_model.h"
 #include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
@@ -332,4 +333,36 @@ Test(log_recovery, a_directory_is_refused_with_its_reason)
     cr_assert(log_dir_was_clean(s.dir), "a refused start leaves the mark alone");
     cr_assert_str_eq(log_dir_cluster_id(s.dir), cluster);
     scratch_done(&s);
+}
+
+static atomic_int renames;
+
+static int counting_renameat(int dir_fd, const char *from, const char *to)
+{
+    atomic_fetch_add(&renames, 1);
+    return io_posix.renameat(dir_fd, from, to);
+}
+
+/* A checkpoint written for each took minutes with ten thousand of them. */
+Test(log_recovery, many_partitions_without_records_are_opened_without_a_write_for_each)
+{
+    struct scratch s;
+    struct io_ops io = io_posix;
+    struct partition_log *logs[50];
+    struct err err = ERR_NONE;
+
+    io.renameat = counting_renameat;
+    scratch_init(&s);
+    s.options.io = &io;
+    for (int start = 0; start < 2; start++) {
+        atomic_store(&renames, 0);
+        cr_assert_eq(log_dir_open(&s.options, &s.dir, &err), 0);
+        for (int i = 0; i < (int)countof(logs); i++)
+            cr_assert_eq(log_dir_open_log(s.dir, "empty", i, s.topic_id, &s.config, &logs[i], &err), 0);
+        cr_assert_leq(atomic_load(&renames), 5);
+        cr_assert_eq(log_dir_write_checkpoints(s.dir), 0);
+        for (int i = 0; i < (int)countof(logs); i++) partition_log_unref(logs[i]);
+        log_dir_abandon(s.dir);
+    }
+    scratch_remove_tree(s.path);
 }
