@@ -17,6 +17,7 @@ void groups_init(struct groups *gs, struct group_host *host)
                    .initial_rebalance_delay_ms = 3000,
                    .size_max = INT32_MAX,
                    .offsets_retention_ms = 7 * 86400000LL,
+                   .offset_metadata_max = 4096,
                    .options = {.consumer_session_timeout_ms = 45000,
                                .consumer_heartbeat_interval_ms = 5000,
                                .share_session_timeout_ms = 45000,
@@ -137,6 +138,10 @@ static struct group_change *commit_changes(struct group *g, struct offset_commit
     for (uint32_t i = 0; i < count; i++) {
         struct offset_commit *c = &commits[i];
         if (c->error != KAFKA_NONE) continue;
+        if (c->value.metadata.len > g->groups->config.offset_metadata_max) {
+            c->error = KAFKA_OFFSET_METADATA_TOO_LARGE;
+            continue;
+        }
         if (groups_is_full(g->groups) && !offsets_get(&g->offsets, c->topic, c->partition)) {
             c->error = KAFKA_INVALID_COMMIT_OFFSET_SIZE;
             continue;

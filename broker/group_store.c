@@ -262,6 +262,7 @@ static void config_refresh(struct store *s, const struct broker_config *c)
         .initial_rebalance_delay_ms = (int32_t)c->group_initial_rebalance_delay_ms,
         .size_max = (int32_t)c->group_max_size,
         .offsets_retention_ms = c->offsets_retention_minutes * 60000,
+        .offset_metadata_max = (uint32_t)c->offset_metadata_max_bytes,
         .share_size_max = (int32_t)c->group_share_max_size,
     };
     assignors_read(&s->groups.config, c->group_consumer_assignors);

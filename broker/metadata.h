@@ -126,6 +126,9 @@ struct metadata_change *metadata_change_begin(struct broker *b);
 /* The state as it will be after commit: the base of validations. */
 const struct metadata *metadata_change_view(const struct metadata_change *c);
 
+/* The checks of a new topic's name and configs, which come before those of its partitions. */
+enum kafka_error metadata_change_check_topic(const struct metadata_change *c, const struct topic_spec *spec,
+                                             struct err *err) WARN_UNUSED;
 /* TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION (bad, or collides in '.' and '_'), INVALID_PARTITIONS,
  * INVALID_REPLICATION_FACTOR, INVALID_CONFIG, KAFKA_STORAGE_ERROR. ret_topic (may be NULL) is borrowed until the end of the
  * change. validate_only: says what would happen; *ret_topic is set, nothing is added but to the view. */

@@ -179,7 +179,8 @@ static const struct metadata_topic *colliding_topic(const struct metadata *m, st
     return NULL;
 }
 
-static enum kafka_error check_spec(struct metadata_change *c, const struct topic_spec *spec, struct err *err)
+enum kafka_error metadata_change_check_topic(const struct metadata_change *c, const struct topic_spec *spec,
+                                             struct err *err)
 {
     enum kafka_error error = topic_name_check(spec->name, err);
     if (error != KAFKA_NONE) return error;
@@ -189,19 +190,6 @@ static enum kafka_error check_spec(struct metadata_change *c, const struct topic
     if (other)
         return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "Topic '" SLICE_FMT "' collides with existing topic: %s",
                        SLICE_ARG(spec->name), other->name);
-    if (spec->partitions_count == 0 || spec->partitions_count < -1)
-        return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.");
-    if (spec->partitions_count > TOPIC_PARTITIONS_MAX)
-        return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
-    if (spec->replication_factor == 0 || spec->replication_factor < -1)
-        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR,
-                       "Replication factor must be larger than 0, or -1 to use the default value.");
-    if (spec->replication_factor > 1)
-        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR,
-                       "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be "
-                       "reached because only "
-                       "1 broker(s) are registered.",
-                       spec->replication_factor, spec->replication_factor);
     for (uint32_t i = 0; i < spec->config_count; i++) {
         if (!spec->config[i].value)
             return err_set(err, KAFKA_INVALID_CONFIG, "Null value not supported for topic configs: %s",
@@ -212,11 +200,30 @@ static enum kafka_error check_spec(struct metadata_change *c, const struct topic
     return KAFKA_NONE;
 }
 
+static enum kafka_error check_counts(const struct topic_spec *spec, struct err *err)
+{
+    if (spec->replication_factor == 0 || spec->replication_factor < -1)
+        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR,
+                       "Replication factor must be larger than 0, or -1 to use the default value.");
+    if (spec->partitions_count == 0 || spec->partitions_count < -1)
+        return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.");
+    if (spec->partitions_count > TOPIC_PARTITIONS_MAX)
+        return err_set(err, KAFKA_INVALID_PARTITIONS, "Number of partitions must not exceed %d.", TOPIC_PARTITIONS_MAX);
+    if (spec->replication_factor > 1)
+        return err_set(err, KAFKA_INVALID_REPLICATION_FACTOR,
+                       "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be "
+                       "reached because only "
+                       "1 broker(s) are registered.",
+                       spec->replication_factor, spec->replication_factor);
+    return KAFKA_NONE;
+}
+
 enum kafka_error metadata_change_create_topic(struct metadata_change *c, const struct topic_spec *spec,
                                               bool validate_only, const struct metadata_topic **ret_topic,
                                               struct err *err)
 {
-    enum kafka_error error = check_spec(c, spec, err);
+    enum kafka_error error = metadata_change_check_topic(c, spec, err);
+    if (error == KAFKA_NONE) error = check_counts(spec, err);
     if (error != KAFKA_NONE) return error;
 
     int32_t count = spec->partitions_count > 0 ? spec->partitions_count : (int32_t)c->next->config->num_partitions;

@@ -190,10 +190,18 @@ static enum kafka_error check_producers(struct partition_log *log, struct append
  * been rewritten by then (max_timestamp, the bit of LogAppendTime). */
 static enum kafka_error check_open_first(struct partition_log *log, struct append *p)
 {
-    if (!p->request->txn_must_be_open || !record_batch_is_transactional(&p->one)) return KAFKA_NONE;
+    const struct record_batch *b = &p->one;
+    if (!p->request->txn_must_be_open || !record_batch_is_transactional(b)) return KAFKA_NONE;
     pthread_mutex_lock(&log->lock);
     enum kafka_error error = log_ready(log); /* after a clean stop nothing is read yet */
-    if (error == KAFKA_NONE && !txn_is_open(log, &p->one)) error = check_producers(log, p);
+    const struct producer *known = error == KAFKA_NONE ? producer_state_find(log->producers, b->producer_id) : NULL;
+    if (known && b->producer_epoch < known->epoch) {
+        error = KAFKA_INVALID_PRODUCER_EPOCH;
+    } else if (error == KAFKA_NONE && !txn_is_open(log, b)) {
+        producer_state_unverified(log->producers, b, p->request->txn_bumps_epochs, p->now_ms);
+        p->request->txn_not_open = true;
+        error = refuse(p, KAFKA_INVALID_TXN_STATE, "the partition was not added to the transaction");
+    }
     pthread_mutex_unlock(&log->lock);
     return error;
 }

@@ -70,10 +70,17 @@ static int64_t limit_of(const struct log_marks *marks, enum read_isolation isola
                                        : marks->high_watermark;
 }
 
-/* Chooses the range within the view. Returns 1: there is one; 0: no whole batch fits; -errno. */
+/* Where a range ends. */
+struct range_end {
+    int64_t offset; /* behind its last batch */
+    uint32_t reach; /* the position up to which the size would have let bytes pass */
+};
+
+/* Chooses the range within the view, of length 0 when no whole batch fits. Returns 1; 0: there is nothing at or behind
+ * offset; -errno. */
 static int choose_range(const struct io_ops *io, const struct segment_view *v, const struct segment_hints *hints,
                         int64_t offset, int64_t limit, uint32_t size_max, bool at_least_one, struct log_read *read,
-                        int64_t *ret_end_offset)
+                        struct range_end *ret_end)
 {
     struct header_reader reader;
     struct record_batch first, b;
@@ -92,12 +99,12 @@ static int choose_range(const struct io_ops *io, const struct segment_view *v, c
         end = reader.position;
         if (r) end_offset = b.base_offset;
     }
+    ret_end->reach = start + MIN(end - start, at_least_one ? MAX(size_max, first_size) : size_max);
     if (end - start > size_max) {
         uint32_t target = start + size_max; /* < end */
         if (first_size > size_max) {
-            if (!at_least_one) return 0;
-            end = start + first_size;
-            end_offset = record_batch_next_offset(&first);
+            end = at_least_one ? start + first_size : start;
+            end_offset = at_least_one ? record_batch_next_offset(&first) : first.base_offset;
         } else {
             /* The last batch end at or before target. */
             reader.position = hints->size > start && hints->size <= target ? hints->size : start;
@@ -115,11 +122,36 @@ static int choose_range(const struct io_ops *io, const struct segment_view *v, c
             if (r) end_offset = b.base_offset;
         }
     }
+    ret_end->offset = end_offset;
     read->position = start;
     read->length = end - start;
     read->base_offset = first.base_offset;
-    *ret_end_offset = end_offset;
     return 1;
+}
+
+static bool has_aborted(const struct partition_log *log, uint32_t from)
+{
+    for (uint32_t i = from; i < log->segments_count; i++)
+        if (log->segments[i]->aborted.count) return true;
+    return false;
+}
+
+/* The offset up to which Kafka looks for aborted transactions: not where the bytes end, but of the next entry of the index,
+ * and of the next segment when there is none. A client needs no more than those of its bytes, and takes the others too. */
+static int64_t aborted_bound(const struct segment_view *v, const struct index_view *offsets, struct range_end end)
+{
+    struct offset_entry next;
+    if (offset_index_ceiling_position(offsets, end.reach, &next)) return v->next_offset;
+    return MAX(end.offset, v->base_offset + next.relative_offset); /* the index may be damaged */
+}
+
+/* The same for what was the active segment: its index is in memory. Under the lock. */
+static int64_t aborted_bound_active(const struct partition_log *log, const struct segment_view *v, struct range_end end)
+{
+    const struct segment *s = log_active(log);
+    if (!s || s->base_offset != v->base_offset) return v->next_offset; /* rolled, or deleted, meanwhile */
+    struct index_view offsets = index_file_view(&s->offsets, OFFSET_INDEX_ENTRY_BYTES);
+    return aborted_bound(v, &offsets, end);
 }
 
 /* Aborted transactions that overlap [offset, end_offset), in order of their markers. Under the lock. */
@@ -159,12 +191,14 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
     struct log_read read = {.marks = partition_log_marks(log), .base_offset = offset};
     struct segment_view v;
     struct segment_hints hints;
+    struct range_end end = {.offset = offset};
 
     *ret_read = read;
     if (log->closed) return KAFKA_NOT_LEADER_OR_FOLLOWER;
     if (offset < read.marks.log_start || offset > read.marks.log_end) return KAFKA_OFFSET_OUT_OF_RANGE;
-    int64_t limit = limit_of(&read.marks, isolation), end_offset;
-    if (offset >= limit || (!size_max && !at_least_one)) return KAFKA_NONE;
+    int64_t limit = limit_of(&read.marks, isolation), aborted_end = -1;
+    bool aborts = false;
+    if (offset >= limit || (!size_max && !at_least_one && isolation != READ_COMMITTED)) return KAFKA_NONE;
 
     for (;;) {
         pthread_mutex_lock(&log->lock);
@@ -175,6 +209,11 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
             pthread_mutex_unlock(&log->lock);
             return error;
         }
+        aborts = isolation == READ_COMMITTED && has_aborted(log, i);
+        if (!size_max && !at_least_one && !aborts) {
+            pthread_mutex_unlock(&log->lock);
+            return KAFKA_NONE;
+        }
         int r = view_open(log, i, &v);
         if (!r && v.active)
             r = segment_find_hints(&v.offsets, relative(&v, offset), relative(&v, limit), size_max, &hints);
@@ -183,11 +222,14 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
         if (error != KAFKA_NONE) return error;
 
         if (!v.active) r = segment_find_hints(&v.offsets, relative(&v, offset), relative(&v, limit), size_max, &hints);
-        if (!r) r = choose_range(log->dir->io, &v, &hints, offset, limit, size_max, at_least_one, &read, &end_offset);
+        if (!r) r = choose_range(log->dir->io, &v, &hints, offset, limit, size_max, at_least_one, &read, &end);
         if (r > 0) {
-            read.io = log->dir->io;
-            read.file = file_ref_get(v.file);
+            if (read.length) {
+                read.io = log->dir->io;
+                read.file = file_ref_get(v.file);
+            }
             read.segment_base_offset = v.base_offset;
+            if (aborts && !v.active) aborted_end = aborted_bound(&v, &v.offsets, end);
             view_close(&v);
             break;
         }
@@ -195,12 +237,13 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
         if (r == 0 && !v.active && !v.size && !v.compacted) r = -EBADMSG; /* nobody left it so */
         if (r < 0) return read_failed(log, &v, r);
         /* Compaction may leave nothing at or behind offset in its segment: go on with the next. */
-        if (v.active || read.length || v.next_offset >= limit || v.next_offset <= offset) return KAFKA_NONE;
+        if (v.active || v.next_offset >= limit || v.next_offset <= offset) return KAFKA_NONE;
         offset = v.next_offset;
     }
-    if (isolation == READ_COMMITTED) {
+    if (aborts) {
         pthread_mutex_lock(&log->lock);
-        collect_aborted(log, read.base_offset, end_offset, &read);
+        if (v.active) aborted_end = aborted_bound_active(log, &v, end);
+        collect_aborted(log, read.base_offset, aborted_end, &read);
         pthread_mutex_unlock(&log->lock);
     }
     *ret_read = read;

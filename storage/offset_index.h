@@ -22,6 +22,9 @@ int offset_index_floor(const struct index_view *v, uint32_t relative_offset,
 /* Of the last entry whose position is <= the given one. None: 0, 0. */
 int offset_index_floor_position(const struct index_view *v, uint32_t position,
                                 struct offset_entry *ret_entry) WARN_UNUSED;
+/* Of the first entry whose position is >= the given one. -ENOENT: none. */
+int offset_index_ceiling_position(const struct index_view *v, uint32_t position,
+                                  struct offset_entry *ret_entry) WARN_UNUSED;
 /* Rising, and all positions below size? What recovery asks before it trusts a file. */
 bool offset_index_is_sane(const struct index_file *f, uint32_t size);
 

@@ -77,6 +77,7 @@ struct log_append {
     uint8_t *batches;      /* whole v2 batches back to back; base offset and leader epoch are rewritten in place */
     uint32_t size;         /* [bytes] */
     bool txn_must_be_open; /* a transactional batch is taken only when its producer's transaction is open here */
+    bool txn_bumps_epochs; /* it is one of transactions of version 2 */
     int64_t owner;         /* APPEND_CDC: whose hold keeps it from readers, see below */
     /* out, set on KAFKA_NONE */
     int64_t base_offset; /* of the first record; of the earlier batch when duplicate */

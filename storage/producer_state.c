@@ -17,6 +17,19 @@ void producer_state_init(struct producer_state *s)
     TAILQ_INIT(&s->txns);
 }
 
+static struct producer_unverified *find_unverified(const struct producer_state *s, int64_t producer_id)
+{
+    struct producer_unverified *u;
+    HASH_FIND(hh, s->unverified, &producer_id, sizeof producer_id, u);
+    return u;
+}
+
+static void forget_unverified(struct producer_state *s, struct producer_unverified *u)
+{
+    HASH_DEL(s->unverified, u);
+    free(u);
+}
+
 void producer_state_done(struct producer_state *s)
 {
     struct producer *p, *next;
@@ -27,6 +40,8 @@ void producer_state_done(struct producer_state *s)
         HASH_DEL(s->producers, p);
         free(p);
     }
+    struct producer_unverified *u, *next_unverified;
+    HASH_ITER(hh, s->unverified, u, next_unverified) forget_unverified(s, u);
     while ((txn = TAILQ_FIRST(&s->txns))) {
         TAILQ_REMOVE(&s->txns, txn, link);
         free(txn);
@@ -57,6 +72,46 @@ static struct producer *find_or_add(struct producer_state *s, int64_t producer_i
     p->last_timestamp_ms = -1;
     HASH_ADD(hh, s->producers, id, sizeof p->id, p);
     return p;
+}
+
+void producer_state_unverified(struct producer_state *s, const struct record_batch *b, bool bumps_epochs, int64_t now_ms)
+{
+    struct producer_unverified *u = find_unverified(s, b->producer_id);
+    if (b->base_sequence < 0) return; /* refused as a record without sequence, whatever the coordinator says */
+    if (!u) {
+        if (HASH_COUNT(s->unverified) >= PRODUCERS_UNVERIFIED_MAX) forget_unverified(s, s->unverified);
+        u = xcalloc(1, sizeof *u);
+        *u = (struct producer_unverified){.id = b->producer_id,
+                                          .since_ms = now_ms,
+                                          .lowest_sequence = b->base_sequence,
+                                          .epoch = b->producer_epoch,
+                                          .bumps_epochs = bumps_epochs};
+        HASH_ADD(hh, s->unverified, id, sizeof u->id, u);
+    }
+    if (b->producer_epoch > u->epoch || (b->producer_epoch == u->epoch && b->base_sequence < u->lowest_sequence)) {
+        u->epoch = b->producer_epoch;
+        u->lowest_sequence = b->base_sequence;
+    }
+}
+
+/* It has a batch here now, or its transaction ended: what was tried before does not matter. */
+static void verified(struct producer_state *s, const struct record_batch *b, const struct producer_marker *marker)
+{
+    struct producer_unverified *u = record_batch_is_transactional(b) ? find_unverified(s, b->producer_id) : NULL;
+    if (!u) return;
+    /* A marker of version 2 has the epoch of the next transaction, whose first batch may have been tried already. */
+    if (marker && u->bumps_epochs && u->epoch == b->producer_epoch) return;
+    forget_unverified(s, u);
+}
+
+/* May the first batch of a transaction stand here? */
+static bool may_begin(const struct producer_state *s, const struct producer *p, const struct record_batch *b)
+{
+    const struct producer_unverified *u = find_unverified(s, b->producer_id);
+    if (!u) return true;
+    /* In version 2 a producer that has nothing here begins with its first batch, or it lost some on the way. */
+    if (u->bumps_epochs && b->base_sequence != 0 && !(p && p->batches_count)) return false;
+    return b->base_sequence <= u->lowest_sequence;
 }
 
 static bool follows(int32_t last_sequence, int32_t next_sequence)
@@ -99,6 +154,7 @@ enum kafka_error producer_state_check(const struct producer_state *s, const stru
         in_txn = !record_batch_is_control(previous) && (in_txn || record_batch_is_transactional(previous));
     }
     if (b->producer_epoch < epoch) return KAFKA_INVALID_PRODUCER_EPOCH;
+    if (check == PRODUCER_CHECK_SEQUENCE && !previous && !may_begin(s, p, b)) return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     if (check == PRODUCER_CHECK_SEQUENCE && epoch >= 0) {
         /* An unknown producer may begin anywhere: its records may have been deleted. */
         if (b->producer_epoch > epoch ? b->base_sequence != 0 : !follows(last_sequence, b->base_sequence))
@@ -149,6 +205,7 @@ bool producer_state_apply(struct producer_state *s, const struct record_batch *b
     if (!record_batch_has_producer(b)) return false;
     if (record_batch_is_control(b) && !marker) return false; /* compaction has emptied it: nothing is known of it */
 
+    verified(s, b, marker);
     struct producer *p = find_or_add(s, b->producer_id);
     if (p->epoch != b->producer_epoch) {
         p->epoch = b->producer_epoch;
@@ -213,6 +270,11 @@ void producer_state_expire(struct producer_state *s, int64_t now_ms, int64_t exp
             continue;
         HASH_DEL(s->producers, p);
         free(p);
+    }
+    struct producer_unverified *u, *next_unverified;
+    HASH_ITER(hh, s->unverified, u, next_unverified)
+    {
+        if (now_ms - u->since_ms >= expiration_ms) forget_unverified(s, u);
     }
 }
 

@@ -6,6 +6,10 @@
  *   no transaction --transactional batch--> open --marker--> ended, until the high watermark passes the marker --> gone
  *                (producer_state_apply)           (producer_state_apply)                 (producer_state_settle)
  *
+ * A transactional batch whose transaction is not open here waits until the coordinator was asked: its producer is unverified,
+ * and stays so when the answer was no. Until its first batch is taken, none with a higher sequence than the lowest that was
+ * tried may be: the lower one would never find its place again (KIP-890).
+ *
  * Stored as `<offset>.snapshot`, the state of all records below offset; see docs/format-segment.md.
  * Invariants: transactions are ordered by first offset, as they began.
  * Threads: under the log's mutex. */
@@ -20,6 +24,7 @@
 #include <uthash.h>
 
 #define PRODUCER_BATCHES_KEPT 5                  /* Kafka's; a client has at most as many in flight */
+#define PRODUCERS_UNVERIFIED_MAX 10000           /* of a partition; then the oldest is forgotten: any id may try */
 #define PRODUCER_SNAPSHOT_MAX (64 * 1024 * 1024) /* 1.4 million producers; a larger file is not believed [bytes] */
 
 struct producer_batch {
@@ -40,6 +45,16 @@ struct producer {
     struct producer_batch batches[PRODUCER_BATCHES_KEPT]; /* oldest first */
 };
 
+/* Who tried to begin a transaction here. Not stored. */
+struct producer_unverified {
+    UT_hash_handle hh;
+    int64_t id;
+    int64_t since_ms;
+    int32_t lowest_sequence; /* that was tried in this epoch */
+    int16_t epoch;
+    bool bumps_epochs; /* transactions of version 2: every one has an epoch of its own */
+};
+
 struct producer_txn {
     TAILQ_ENTRY(producer_txn) link;
     int64_t producer_id;
@@ -49,6 +64,7 @@ struct producer_txn {
 
 struct producer_state {
     struct producer *producers;
+    struct producer_unverified *unverified; /* in the order in which they came */
     TAILQ_HEAD(producer_txns, producer_txn) txns;
     int64_t snapshot_offset; /* the newest snapshot file; -1: none */
 };
@@ -62,6 +78,9 @@ struct producer_marker {
 void producer_state_init(struct producer_state *s);
 void producer_state_done(struct producer_state *s);
 const struct producer *producer_state_find(const struct producer_state *s, int64_t producer_id);
+
+/* The transactional batch is going to be asked for at the coordinator. */
+void producer_state_unverified(struct producer_state *s, const struct record_batch *b, bool bumps_epochs, int64_t now_ms);
 
 enum producer_check {
     PRODUCER_CHECK_SEQUENCE, /* a producer's own batch */
@@ -83,7 +102,8 @@ bool producer_state_apply(struct producer_state *s, const struct record_batch *b
 int64_t producer_state_first_unstable(const struct producer_state *s, int64_t high_watermark);
 /* Forgets ended transactions whose marker lies below the high watermark. */
 void producer_state_settle(struct producer_state *s, int64_t high_watermark);
-/* Drops who has been idle for longer than expiration_ms, has no open transaction, and an id below reserved_min. */
+/* Drops who has been idle for longer than expiration_ms, has no open transaction, and an id below reserved_min; and who
+ * has been unverified for so long. */
 void producer_state_expire(struct producer_state *s, int64_t now_ms, int64_t expiration_ms, int64_t reserved_min);
 
 /* The snapshot's bytes, malloc'd. */

@@ -3,13 +3,12 @@
 
 #include "broker/metadata.h"
 
-static enum kafka_error check(struct request *rq, struct slice topic, int32_t partition, struct slice metadata)
+static enum kafka_error check(struct request *rq, struct slice topic, int32_t partition)
 {
     const struct metadata *m = request_metadata(rq);
     if (!request_authorize(rq, ACL_READ, RESOURCE_TOPIC, topic)) return KAFKA_TOPIC_AUTHORIZATION_FAILED;
     const struct metadata_topic *t = metadata_topic(m, topic);
     if (!t || partition < 0 || partition >= t->partitions_count) return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    if (metadata.len > m->config->offset_metadata_max_bytes) return KAFKA_OFFSET_METADATA_TOO_LARGE;
     return KAFKA_NONE;
 }
 
@@ -24,6 +23,6 @@ struct offset_commit commit_item(struct request *rq, struct slice topic, int32_t
                   .commit_time_ms = rq->now_ms,
                   .expire_time_ms = expire_time_ms,
                   .metadata = metadata.ptr ? metadata : SLICE_EMPTY},
-        .error = check(rq, topic, partition, metadata),
+        .error = check(rq, topic, partition),
     };
 }

@@ -5,7 +5,7 @@
 #include "broker/api.h"
 #include "broker/group.h"
 
-/* What the request says, and in `error` what the partition is refused for by itself. Borrows topic and metadata (null:
+/* What the request says, and in `error` why the partition cannot have one. Borrows topic and metadata (null:
  * as if empty). expire_time_ms: -1: as the group's offsets do. */
 struct offset_commit commit_item(struct request *rq, struct slice topic, int32_t partition, int64_t offset,
                                  int32_t leader_epoch, struct slice metadata, int64_t expire_time_ms);

@@ -118,15 +118,13 @@ static void create_one(struct request *rq, struct metadata_change *change, const
     }
     spec.config = config;
     spec.config_count = (uint32_t)asked->configs_count;
-    if (asked->assignments_count > 0 && !metadata_topic(metadata_change_view(change), asked->name)) {
+    error = metadata_change_check_topic(change, &spec, &err);
+    if (error == KAFKA_NONE && asked->assignments_count > 0) {
         spec.partitions_count = check_assignments(rq, asked, &err);
         spec.replication_factor = -1;
-        if (spec.partitions_count < 0) {
-            set_error(rq, out, (enum kafka_error)err.code, err.text);
-            return;
-        }
+        if (spec.partitions_count < 0) error = (enum kafka_error)err.code;
     }
-    error = metadata_change_create_topic(change, &spec, in->validate_only, &t, &err);
+    if (error == KAFKA_NONE) error = metadata_change_create_topic(change, &spec, in->validate_only, &t, &err);
     if (error != KAFKA_NONE) {
         set_error(rq, out, error, err.text);
         return;

@@ -32,6 +32,7 @@ API_HANDLER(describe_transactions)
         o->transactional_id = id;
         o->transaction_state = SLICE_EMPTY;
         struct txns *ts = txns_for(rq, id, ACL_DESCRIBE, &error);
+        if (ts && !id.len) error = KAFKA_INVALID_REQUEST;
         const struct txn *t = ts ? txns_find(ts, id) : NULL;
         if (error == KAFKA_NONE && (!t || t->data.epoch < 0)) error = KAFKA_TRANSACTIONAL_ID_NOT_FOUND;
         o->error_code = (int16_t)error;

@@ -2,6 +2,7 @@
  * thread, and the answer waits until it is there (Kafka answers UNKNOWN_TOPIC_OR_PARTITION and lets the client ask
  * again). */
 #include "broker/api/authorized.h"
+#include "broker/api/doubles.h"
 #include "broker/api/wait.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
@@ -72,11 +73,41 @@ static void add_unknown(struct request *rq, const struct metadata_request *in,
         out->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, name);
 }
 
+static bool asks_by_id(const struct metadata_request *in)
+{
+    for (int32_t i = 0; i < in->topics_count; i++)
+        if (!uuid_is_zero(in->topics[i].topic_id)) return true;
+    return false;
+}
+
 static const struct metadata_topic *asked_topic(const struct metadata *m, const struct metadata_request_topic *asked)
 {
     struct slice name = asked_name(asked);
 
     return slice_is_null(name) ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, name);
+}
+
+/* What is asked for, each topic once; when there are ids, names are not looked at. Returns the count, or -1: no memory. */
+static int32_t asked_topics(struct request *rq, const struct metadata_request *in,
+                            struct metadata_request_topic **ret_asked)
+{
+    int32_t count = MAX(in->topics_count, 0), kept = 0;
+    bool by_id = asks_by_id(in);
+    struct metadata_request_topic *asked = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *asked);
+    struct doubles_key *keys = arena_calloc(&rq->arena, (size_t)count + 1, sizeof *keys);
+    if (!asked || !keys) return -1;
+
+    for (int32_t i = 0; i < count; i++)
+        keys[i].name = by_id ? slice_make(in->topics[i].topic_id.bytes, sizeof in->topics[i].topic_id.bytes)
+                             : in->topics[i].name;
+    const uint8_t *doubles = doubles_find(&rq->arena, keys, count);
+    if (!doubles) return -1;
+    for (int32_t i = 0; i < count; i++) {
+        if (doubles[i] == STANDS_AGAIN || (by_id && uuid_is_zero(in->topics[i].topic_id))) continue;
+        asked[kept++] = in->topics[i];
+    }
+    *ret_asked = asked;
+    return kept;
 }
 
 static bool asks_for_all(const struct request *rq, const struct metadata_request *in)
@@ -88,13 +119,15 @@ static bool add_topics(struct request *rq, const struct metadata_request *in, st
 {
     const struct metadata *m = request_metadata(rq);
     bool all = asks_for_all(rq, in);
-    int32_t count = all ? m->topics_count : in->topics_count;
+    struct metadata_request_topic *asked_for = NULL;
+    int32_t count = all ? m->topics_count : asked_topics(rq, in, &asked_for);
 
+    if (count < 0) return false;
     out->topics = arena_calloc(&rq->arena, (size_t)MAX(count, 1), sizeof *out->topics);
     if (!out->topics) return false;
     for (int32_t i = 0; i < count; i++) {
-        const struct metadata_topic *t = all ? m->topics[i] : asked_topic(m, &in->topics[i]);
-        struct slice name = t ? slice_of(t->name) : asked_name(&in->topics[i]);
+        const struct metadata_topic *t = all ? m->topics[i] : asked_topic(m, &asked_for[i]);
+        struct slice name = t ? slice_of(t->name) : asked_name(&asked_for[i]);
         bool allowed = slice_is_null(name) || request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name);
         if (all && !allowed) continue;
         struct metadata_response_topic *o = &out->topics[out->topics_count++];
@@ -102,7 +135,7 @@ static bool add_topics(struct request *rq, const struct metadata_request *in, st
             if (!add_topic(rq, in, t, o)) return false;
             continue;
         }
-        const struct metadata_request_topic *asked = &in->topics[i];
+        const struct metadata_request_topic *asked = &asked_for[i];
         enum kafka_error error = !allowed              ? KAFKA_TOPIC_AUTHORIZATION_FAILED
                                  : slice_is_null(name) ? KAFKA_UNKNOWN_TOPIC_ID
                                                        : topic_name_check(name, NULL);

@@ -60,7 +60,7 @@ API_HANDLER(offset_commit)
     int64_t count = read_request(rq, in, c);
     if (count < 0) return API_CLOSE;
 
-    bool any = false; /* what is refused for itself does not make a group */
+    bool any = false; /* what is not there does not make a group */
     for (int64_t i = 0; i < count; i++) any |= c->items[i].error == KAFKA_NONE;
     enum kafka_error error = KAFKA_NONE;
     struct groups *gs = groups_for(rq, in->group_id, ACL_READ, &error);

@@ -19,6 +19,11 @@ static void durable(void *arg, enum kafka_error error)
     api_wait_done(d->wait);
 }
 
+static bool is_there(const struct metadata_topic *t, int32_t partition)
+{
+    return t && partition >= 0 && partition < t->partitions_count;
+}
+
 static int64_t read_request(struct request *rq, const struct offset_delete_request *in, struct deletion *d)
 {
     const struct metadata *m = request_metadata(rq);
@@ -40,8 +45,9 @@ static int64_t read_request(struct request *rq, const struct offset_delete_reque
             d->items[at++] = (struct offset_delete){.topic = from->name,
                                                     .partition = from->partitions[p].partition_index,
                                                     .error = !allowed ? KAFKA_TOPIC_AUTHORIZATION_FAILED
-                                                             : topic  ? KAFKA_NONE
-                                                                      : KAFKA_UNKNOWN_TOPIC_OR_PARTITION};
+                                                             : is_there(topic, from->partitions[p].partition_index)
+                                                                 ? KAFKA_NONE
+                                                                 : KAFKA_UNKNOWN_TOPIC_OR_PARTITION};
         }
     }
     return (int64_t)count;

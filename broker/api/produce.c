@@ -101,20 +101,52 @@ static void set_text(struct request *rq, struct produce_response_partition_produ
     }
 }
 
-/* *ret_batch: as far as it can be parsed. */
-static enum kafka_error check_batch(struct request *rq, const struct produce_request *in, struct slice records,
-                                    struct record_batch *ret_batch, const char **ret_text)
+static bool is_corrupt(enum record_batch_result result)
 {
-    *ret_batch = (struct record_batch){.producer_id = -1};
+    return result == RECORD_BATCH_BAD_LENGTH || result == RECORD_BATCH_BAD_MAGIC;
+}
+
+/* What refuses a whole request, of any topics, before anything else is looked at: the first batches. */
+static enum kafka_error check_first_batches(struct request *rq, const struct produce_request *in, const char **ret_text)
+{
+    struct record_batch b;
+
+    for (int32_t i = 0; i < in->topic_data_count; i++)
+        for (int32_t k = 0; k < in->topic_data[i].partition_data_count; k++) {
+            enum record_batch_result result =
+                record_batch_parse(in->topic_data[i].partition_data[k].records.slice, &b);
+            if (is_corrupt(result)) return *ret_text = "the bytes are no record batch", KAFKA_CORRUPT_MESSAGE;
+            if (result != RECORD_BATCH_OK || !record_batch_is_transactional(&b)) continue;
+            if (slice_is_null(in->transactional_id))
+                return *ret_text = "a transactional batch without a transactional id",
+                       KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+            return request_authorize(rq, ACL_WRITE, RESOURCE_TRANSACTIONAL_ID, in->transactional_id)
+                       ? KAFKA_NONE
+                       : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        }
+    return KAFKA_NONE;
+}
+
+/* One partition's bytes: one batch of magic 2. */
+static enum kafka_error check_batch(struct request *rq, struct slice records, struct record_batch *ret_batch,
+                                    const char **ret_text)
+{
+    struct slice rest = records;
+    struct record_batch second;
+
     if (records.len == 0)
         return *ret_text = "a produce request holds one record batch per partition, not none", KAFKA_INVALID_RECORD;
-    if (record_batch_parse(records, ret_batch) != RECORD_BATCH_OK) return KAFKA_NONE; /* the log says what is wrong */
-    if (record_batch_codec(ret_batch) == COMPRESSION_ZSTD && rq->version < VERSION_OF_ZSTD)
+    enum record_batch_result result = record_batch_next(&rest, ret_batch);
+    if (result != RECORD_BATCH_OK)
+        return *ret_text = "the bytes are no record batch of magic 2",
+               is_corrupt(result) ? KAFKA_CORRUPT_MESSAGE : KAFKA_INVALID_RECORD;
+    if (rq->version < VERSION_OF_ZSTD && record_batch_codec(ret_batch) >= COMPRESSION_ZSTD)
         return *ret_text = "zstd needs version 7 of Produce", KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
-    if (record_batch_is_transactional(ret_batch) && slice_is_null(in->transactional_id))
-        return *ret_text = "a transactional batch without a transactional id",
-               KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-    return KAFKA_NONE;
+    result = record_batch_next(&rest, &second);
+    if (is_corrupt(result)) return *ret_text = "what follows the batch is none", KAFKA_CORRUPT_MESSAGE;
+    if (result == RECORD_BATCH_OK || result == RECORD_BATCH_LEGACY)
+        return *ret_text = "a partition takes one batch per request", KAFKA_INVALID_RECORD;
+    return KAFKA_NONE; /* a part of one is left out */
 }
 
 static enum kafka_error check_topic(struct request *rq, const struct produce_request *in,
@@ -129,9 +161,10 @@ static enum kafka_error check_topic(struct request *rq, const struct produce_req
 }
 
 /* Kafka names the log start offset with errors of the batch, not with those that its leader could have expected. */
-static bool tells_log_start(enum kafka_error error)
+static bool tells_log_start(enum kafka_error error, bool txn_must_be_open)
 {
     switch (error) {
+    case KAFKA_INVALID_PRODUCER_EPOCH: return !txn_must_be_open; /* then seen before the coordinator was asked */
     case KAFKA_UNKNOWN_TOPIC_OR_PARTITION:
     case KAFKA_NOT_LEADER_OR_FOLLOWER:
     case KAFKA_MESSAGE_TOO_LARGE:
@@ -142,13 +175,6 @@ static bool tells_log_start(enum kafka_error error)
     }
 }
 
-/* One whole batch, perhaps with a part of another behind it. Of anything else Kafka's log is not asked. */
-static bool holds_one_batch(struct slice records)
-{
-    struct record_batch b;
-    return record_batch_next(&records, &b) == RECORD_BATCH_OK && record_batch_next(&records, &b) != RECORD_BATCH_OK;
-}
-
 /* Appends one batch and fills out. *ret_not_open: nothing happened, the coordinator is to be asked. */
 static void append_batch(struct request *rq, struct partition_log *log, struct slice records, bool must_be_open,
                          struct produce_response_partition_produce_response *out, int64_t *ret_end, bool *ret_not_open)
@@ -156,7 +182,8 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
     struct log_append a = {.origin = APPEND_CLIENT,
                            .batches = (uint8_t *)(uintptr_t)records.ptr,
                            .size = records.len,
-                           .txn_must_be_open = must_be_open};
+                           .txn_must_be_open = must_be_open,
+                           .txn_bumps_epochs = rq->version >= VERSION_OF_TXN_2};
     enum kafka_error error = partition_log_append(log, &a);
 
     *ret_not_open = error != KAFKA_NONE && a.txn_not_open;
@@ -164,7 +191,7 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
     out->error_code = (int16_t)error;
     if (error != KAFKA_NONE) {
         set_text(rq, out, &a);
-        if (holds_one_batch(records) && tells_log_start(error))
+        if (tells_log_start(error, must_be_open))
             out->log_start_offset = partition_log_marks(log).log_start;
         if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) { /* deleted meanwhile */
             out->current_leader.leader_id = rq->broker->node_id;
@@ -212,15 +239,16 @@ static void append(struct produce *p, const struct produce_request *in, const st
 
     out->base_offset = -1;
     if (!log) return;
-    enum kafka_error error = check_topic(rq, in, t, &text);
-    if (error == KAFKA_NONE) error = check_batch(rq, in, records, &batch, &text);
+    enum kafka_error error = check_batch(rq, records, &batch, &text);
+    if (error == KAFKA_NONE) error = check_topic(rq, in, t, &text);
     if (error != KAFKA_NONE) {
         out->error_code = (int16_t)error;
         out->error_message = slice_of(text);
         return;
     }
     bool must_be_open =
-        rq->version >= VERSION_OF_TXN_2 || request_metadata(rq)->config->transaction_partition_verification_enable;
+        record_batch_is_transactional(&batch) &&
+        (rq->version >= VERSION_OF_TXN_2 || request_metadata(rq)->config->transaction_partition_verification_enable);
     bool strict = t->log_config.strict && in->acks == -1;
     int64_t end = -1;
     bool not_open;
@@ -257,14 +285,9 @@ static enum kafka_error coordinator_error(const struct request *rq, enum kafka_e
 
 static void first_append(struct produce *p, struct first_batch *f, enum kafka_error error)
 {
-    struct producer_last last;
     int64_t end = -1;
     bool not_open;
 
-    /* In version 2 an unknown producer begins with its first batch, or some of its batches were lost on the way. */
-    if (error == KAFKA_NONE && p->wait.rq->version >= VERSION_OF_TXN_2 && f->batch.base_sequence != 0 &&
-        !partition_log_producer_last(f->log, f->batch.producer_id, &last))
-        error = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     if (error == KAFKA_NONE) append_batch(p->wait.rq, f->log, f->records, false, f->out, &end, &not_open);
     else f->out->error_code = (int16_t)coordinator_error(p->wait.rq, error);
     if (f->strict && end >= 0) await_sync(p, f->log, end);
@@ -351,6 +374,17 @@ static bool prepare(struct request *rq, const struct produce_request *in, struct
     return true;
 }
 
+static void refuse_all(struct produce_response *out, enum kafka_error error, const char *text)
+{
+    for (int32_t i = 0; i < out->responses_count; i++)
+        for (int32_t k = 0; k < out->responses[i].partition_responses_count; k++) {
+            struct produce_response_partition_produce_response *p = &out->responses[i].partition_responses[k];
+            p->error_code = (int16_t)error;
+            p->error_message = slice_of(text);
+            p->base_offset = -1;
+        }
+}
+
 enum api_result api_handle_produce(struct request *rq, const struct produce_request *in, struct produce_response *out)
 {
     const struct metadata *m = request_metadata(rq);
@@ -362,12 +396,19 @@ enum api_result api_handle_produce(struct request *rq, const struct produce_requ
         return API_CLOSE;
     }
     if (!p || !prepare(rq, in, out)) return API_CLOSE;
+    const char *text = NULL;
+    enum kafka_error error = check_first_batches(rq, in, &text);
+    if (error != KAFKA_NONE) {
+        refuse_all(out, error, text);
+        return reply(rq, in, out);
+    }
     api_wait_init(&p->wait, rq, finish);
     for (int32_t i = 0; i < in->topic_data_count; i++) {
         const struct produce_request_topic_produce_data *asked = &in->topic_data[i];
         const struct metadata_topic *t =
             by_id ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, asked->name);
-        bool allowed = request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, t ? slice_of(t->name) : asked->name);
+        bool allowed =
+            (by_id && !t) || request_authorize(rq, ACL_WRITE, RESOURCE_TOPIC, t ? slice_of(t->name) : asked->name);
         for (int32_t k = 0; k < asked->partition_data_count; k++) {
             struct produce_response_partition_produce_response *o = &out->responses[i].partition_responses[k];
             if (!allowed) {

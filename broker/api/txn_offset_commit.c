@@ -109,7 +109,8 @@ API_HANDLER(txn_offset_commit)
     struct groups *gs = groups_for(rq, in->group_id, ACL_READ, &error); /* asked again when it is our turn */
     struct txns *ts = gs ? txns_for(rq, in->transactional_id, ACL_WRITE, &error) : NULL;
     struct txn_add_partition partition = {.topic = SLICE(TOPIC_OFFSETS)};
-    if (ts && !groups_partition_of(rq->broker, in->group_id, &partition.partition)) error = KAFKA_NOT_COORDINATOR;
+    if (ts && any && !in->group_id.len) error = KAFKA_INVALID_GROUP_ID;
+    else if (ts && !groups_partition_of(rq->broker, in->group_id, &partition.partition)) error = KAFKA_NOT_COORDINATOR;
     if (error != KAFKA_NONE || !any) {
         answer(c, error);
         return api_wait_result(w);

@@ -122,6 +122,100 @@ static enum kafka_error produce_txn(struct partition_log *log, int64_t id, int32
         &(struct batch_spec){.producer = true, .producer_id = id, .base_sequence = sequence, .transactional = true}, a);
 }
 
+/* As Produce does it: refused until the coordinator said yes, then taken without asking. */
+static enum kafka_error try_txn(struct partition_log *log, int16_t epoch, int32_t sequence, bool verified, bool version_2)
+{
+    uint32_t size;
+    uint8_t *bytes = batch_make(&(struct batch_spec){.producer = true,
+                                                     .producer_id = 1,
+                                                     .producer_epoch = epoch,
+                                                     .base_sequence = sequence,
+                                                     .count = 1,
+                                                     .transactional = true},
+                                &size);
+    struct log_append a = {.origin = APPEND_CLIENT,
+                           .batches = bytes,
+                           .size = size,
+                           .txn_must_be_open = !verified,
+                           .txn_bumps_epochs = version_2};
+    enum kafka_error error = partition_log_append(log, &a);
+    cr_assert_eq(a.txn_not_open, error == KAFKA_INVALID_TXN_STATE);
+    free(bytes);
+    return error;
+}
+
+Test(producers, a_transaction_does_not_begin_behind_a_batch_that_was_refused)
+{
+    struct scratch s;
+    scratch_init(&s);
+    scratch_open(&s);
+    cr_assert_eq(try_txn(s.log, 0, 0, false, false), KAFKA_INVALID_TXN_STATE, "the coordinator is to be asked");
+    cr_assert_eq(try_txn(s.log, 0, 1, false, false), KAFKA_INVALID_TXN_STATE);
+    cr_assert_eq(try_txn(s.log, 0, 1, true, false), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER, "0 was tried");
+    cr_assert_eq(try_txn(s.log, 0, 0, true, false), KAFKA_NONE);
+    cr_assert_eq(try_txn(s.log, 0, 1, false, false), KAFKA_NONE, "open now");
+    cr_assert_eq(scratch_end_txn(s.log, 1, 0, true), KAFKA_NONE);
+    cr_assert_eq(try_txn(s.log, 0, 4, false, false), KAFKA_INVALID_TXN_STATE);
+    cr_assert_eq(try_txn(s.log, 1, 2, false, false), KAFKA_INVALID_TXN_STATE);
+    cr_assert_eq(try_txn(s.log, 1, 2, true, false), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER, "an epoch begins with 0");
+    cr_assert_eq(try_txn(s.log, 1, 0, true, false), KAFKA_NONE);
+    cr_assert_eq(try_txn(s.log, 0, 2, false, false), KAFKA_INVALID_PRODUCER_EPOCH, "nobody is asked");
+    scratch_done(&s);
+}
+
+Test(producers, a_repeat_from_a_transaction_that_ended_is_asked_for_first)
+{
+    struct scratch s;
+    scratch_init(&s);
+    scratch_open(&s);
+    cr_assert_eq(try_txn(s.log, 0, 0, true, false), KAFKA_NONE);
+    cr_assert_eq(scratch_end_txn(s.log, 1, 0, true), KAFKA_NONE);
+    cr_assert_eq(try_txn(s.log, 0, 0, false, false), KAFKA_INVALID_TXN_STATE);
+    cr_assert_eq(try_txn(s.log, 0, 0, true, false), KAFKA_NONE);
+    cr_assert_eq(partition_log_marks(s.log).log_end, 2, "it is there already");
+    scratch_done(&s);
+}
+
+Test(producers, of_an_unknown_producer_in_version_2_the_first_batch_comes_first)
+{
+    struct scratch s;
+    scratch_init(&s);
+    scratch_open(&s);
+    cr_assert_eq(try_txn(s.log, 0, 1, false, true), KAFKA_INVALID_TXN_STATE);
+    cr_assert_eq(try_txn(s.log, 0, 1, true, true), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    cr_assert_eq(try_txn(s.log, 0, 0, false, true), KAFKA_INVALID_TXN_STATE);
+    cr_assert_eq(try_txn(s.log, 0, 0, true, true), KAFKA_NONE);
+    /* In version 1 its earlier batches may have been deleted. */
+    scratch_done(&s);
+    scratch_init(&s);
+    scratch_open(&s);
+    cr_assert_eq(try_txn(s.log, 0, 1, false, false), KAFKA_INVALID_TXN_STATE);
+    cr_assert_eq(try_txn(s.log, 0, 1, true, false), KAFKA_NONE);
+    scratch_done(&s);
+}
+
+Test(producers, who_tried_to_begin_is_forgotten_when_idle_or_when_there_are_many)
+{
+    struct producer_state state;
+    struct producer_batch duplicate;
+    struct record_batch b = {.base_sequence = 0, .attributes = RECORD_BATCH_TRANSACTIONAL, .records_count = 1};
+    struct record_batch later = b;
+    producer_state_init(&state);
+    later.base_sequence = 1;
+    producer_state_unverified(&state, &b, false, 1000);
+    cr_assert_eq(producer_state_check(&state, &later, NULL, PRODUCER_CHECK_SEQUENCE, &duplicate),
+                 KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    producer_state_expire(&state, 1999, 1000, INT64_MAX);
+    cr_assert_eq(HASH_COUNT(state.unverified), 1);
+    producer_state_expire(&state, 2000, 1000, INT64_MAX);
+    cr_assert_eq(producer_state_check(&state, &later, NULL, PRODUCER_CHECK_SEQUENCE, &duplicate), KAFKA_NONE);
+    for (b.producer_id = 0; b.producer_id <= PRODUCERS_UNVERIFIED_MAX; b.producer_id++)
+        producer_state_unverified(&state, &b, false, 1000);
+    cr_assert_eq(HASH_COUNT(state.unverified), PRODUCERS_UNVERIFIED_MAX);
+    cr_assert_eq(producer_state_check(&state, &later, NULL, PRODUCER_CHECK_SEQUENCE, &duplicate), KAFKA_NONE);
+    producer_state_done(&state);
+}
+
 static void check_aborted(struct scratch *s, int64_t offset, uint32_t count, const int64_t *ids)
 {
     struct log_read r;
@@ -145,7 +239,7 @@ Test(producers, the_last_stable_offset_is_the_oldest_open_transaction)
     cr_assert_eq(produce(s.log, 1, 0, 1, 1, &a), KAFKA_INVALID_TXN_STATE, "not transactional inside a transaction");
     cr_assert_eq(scratch_end_txn(s.log, 2, 0, false), KAFKA_NONE); /* 5 */
     cr_assert_eq(stable(&s), 2);
-    check_aborted(&s, 0, 0, NULL);
+    check_aborted(&s, 0, 1, (int64_t[]){2}); /* its records lie behind what is read: Kafka names it too */
     cr_assert_eq(scratch_read_all(s.log, 0, READ_COMMITTED), 2);
     for (int restart = 0; restart < 2; restart++) {
         if (restart) scratch_close(&s);
