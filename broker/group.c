@@ -195,7 +195,8 @@ void group_delete_offsets(struct group *g, struct offset_delete *deletes, uint32
         struct offset_delete *d = &deletes[i];
         if (d->error != KAFKA_NONE) continue;
         if (g->type->is_subscribed(g, d->topic)) d->error = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
-        else if (offsets_get(&g->offsets, d->topic, d->partition))
+        else if (offsets_get(&g->offsets, d->topic, d->partition) ||
+                 offsets_is_pending(&g->offsets, d->topic, d->partition))
             changes[changes_count++] = (struct group_change){
                 .type = GROUP_CHANGE_OFFSET_REMOVED, .topic = d->topic, .partition = d->partition};
     }
@@ -217,7 +218,24 @@ struct sweep {
     int64_t now_ms;
     int64_t since_ms; /* of the group: see group_type.expires */
     struct slice topic;
+    bool pending_too; /* those of open transactions; wants gets no entry then */
 };
+
+/* Offsets that only open transactions have: adds each partition once. Returns the count. */
+static uint32_t sweep_pending(struct group *g, const struct sweep *s, struct group_change *changes, uint32_t count)
+{
+    for (const struct offset_pending *p = g->offsets.pending; p && count < OFFSETS_PER_APPEND_MAX; p = p->next) {
+        struct slice topic = slice_make(p->topic, p->topic_len);
+        if (!s->wants(s, g, topic, NULL)) continue;
+        bool again = offsets_get(&g->offsets, topic, p->partition) != NULL;
+        for (const struct offset_pending *q = g->offsets.pending; q != p && !again; q = q->next)
+            again = q->partition == p->partition && slice_eq(slice_make(q->topic, q->topic_len), topic);
+        if (!again)
+            changes[count++] =
+                (struct group_change){.type = GROUP_CHANGE_OFFSET_REMOVED, .topic = topic, .partition = p->partition};
+    }
+    return count;
+}
 
 /* Removes what the sweep wants, in appends of bounded size. False: the log failed, the rest stays. */
 static bool sweep_group(struct group *g, const struct sweep *s)
@@ -232,6 +250,7 @@ static bool sweep_group(struct group *g, const struct sweep *s)
                     changes[count++] = (struct group_change){.type = GROUP_CHANGE_OFFSET_REMOVED,
                                                              .topic = offset_topic_name(t),
                                                              .partition = t->entries[i].partition};
+        if (s->pending_too) count = sweep_pending(g, s, changes, count);
         if (!count) return true;
         enum kafka_error error = g->groups->host->append(g->groups->host, g, changes, count);
         if (error != KAFKA_NONE) {
@@ -273,7 +292,8 @@ enum kafka_error groups_delete(struct groups *gs, struct slice id)
     struct group *g = groups_find(gs, id);
     if (!g) return KAFKA_GROUP_ID_NOT_FOUND;
     if (!g->type->is_empty(g)) return KAFKA_NON_EMPTY_GROUP;
-    if (!sweep_group(g, &(struct sweep){.wants = wants_all})) return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    if (!sweep_group(g, &(struct sweep){.wants = wants_all, .pending_too = true}))
+        return KAFKA_COORDINATOR_NOT_AVAILABLE;
     enum kafka_error error = g->type->append_removed(g);
     if (error == KAFKA_NONE) groups_remove(g);
     return error;
@@ -299,8 +319,8 @@ void groups_topic_deleted(struct groups *gs, struct slice topic)
     struct group *g, *next;
     HASH_ITER(hh, gs->by_id, g, next)
     {
-        if (offsets_topic(&g->offsets, topic))
-            (void)sweep_group(g, &(struct sweep){.wants = wants_topic, .topic = topic});
+        if (offsets_topic(&g->offsets, topic) || g->offsets.pending)
+            (void)sweep_group(g, &(struct sweep){.wants = wants_topic, .topic = topic, .pending_too = true});
     }
 }
 

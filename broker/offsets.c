@@ -1,15 +1,6 @@
 /* broker/offsets.c: see offsets.h. */
 #include "broker/offsets.h"
 
-struct offset_pending {
-    struct offset_pending *next;
-    int64_t producer_id;
-    int32_t partition;
-    struct offset_value value; /* metadata is owned */
-    uint32_t topic_len;
-    char topic[];
-};
-
 void offsets_init(struct offsets *o)
 {
     *o = (struct offsets){0};
@@ -131,7 +122,12 @@ void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const
     o->bytes += copy.metadata.len;
 }
 
-bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition)
+static bool pending_is(const struct offset_pending *p, struct slice topic, int32_t partition)
+{
+    return p->partition == partition && slice_eq(slice_make(p->topic, p->topic_len), topic);
+}
+
+static bool entry_remove(struct offsets *o, struct slice topic, int32_t partition)
 {
     struct offset_topic *t = (struct offset_topic *)(uintptr_t)offsets_topic(o, topic);
     if (!t) return false;
@@ -144,9 +140,26 @@ bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition)
     return true;
 }
 
-static bool pending_is(const struct offset_pending *p, struct slice topic, int32_t partition)
+bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition)
 {
-    return p->partition == partition && slice_eq(slice_make(p->topic, p->topic_len), topic);
+    struct offset_pending *gone = NULL;
+    for (struct offset_pending **link = &o->pending; *link;) {
+        struct offset_pending *p = *link;
+        if (!pending_is(p, topic, partition)) {
+            link = &p->next;
+            continue;
+        }
+        *link = p->next;
+        p->next = gone;
+        gone = p;
+    }
+    bool removed = entry_remove(o, topic, partition) || gone;
+    while (gone) { /* last: topic may be the name in one of them */
+        struct offset_pending *p = gone;
+        gone = p->next;
+        pending_free(o, p);
+    }
+    return removed;
 }
 
 void offsets_pend(struct offsets *o, int64_t producer_id, struct slice topic, int32_t partition,

@@ -32,7 +32,15 @@ struct offset_topic {
     char name[];
 };
 
-struct offset_pending; /* one commit of an open transaction */
+/* One commit of an open transaction. */
+struct offset_pending {
+    struct offset_pending *next;
+    int64_t producer_id;
+    int32_t partition;
+    struct offset_value value; /* metadata is owned */
+    uint32_t topic_len;
+    char topic[];
+};
 
 struct offsets {
     struct offset_topic *topics; /* uthash by name, in the order of their first commit */
@@ -57,7 +65,7 @@ const struct offset_topic *offsets_topic(const struct offsets *o, struct slice t
 const struct offset_value *offsets_get(const struct offsets *o, struct slice topic, int32_t partition);
 /* Copies value and its metadata. */
 void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const struct offset_value *value);
-/* False: there was none. */
+/* With it goes what open transactions committed for the partition. False: there was neither. topic may lie in either. */
 bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition);
 
 /* A commit of producer_id's open transaction; a later one for the same partition replaces it. */

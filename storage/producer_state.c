@@ -74,7 +74,8 @@ static struct producer *find_or_add(struct producer_state *s, int64_t producer_i
     return p;
 }
 
-void producer_state_unverified(struct producer_state *s, const struct record_batch *b, bool bumps_epochs, int64_t now_ms)
+void producer_state_unverified(struct producer_state *s, const struct record_batch *b, bool bumps_epochs,
+                               int64_t now_ms)
 {
     struct producer_unverified *u = find_unverified(s, b->producer_id);
     if (b->base_sequence < 0) return; /* refused as a record without sequence, whatever the coordinator says */

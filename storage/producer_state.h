@@ -23,9 +23,9 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#define PRODUCER_BATCHES_KEPT 5                  /* Kafka's; a client has at most as many in flight */
-#define PRODUCERS_UNVERIFIED_MAX 10000           /* of a partition; then the oldest is forgotten: any id may try */
-#define PRODUCER_SNAPSHOT_MAX (64 * 1024 * 1024) /* 1.4 million producers; a larger file is not believed [bytes] */
+#define PRODUCER_BATCHES_KEPT    5                  /* Kafka's; a client has at most as many in flight */
+#define PRODUCERS_UNVERIFIED_MAX 10000              /* of a partition; then the oldest is forgotten: any id may try */
+#define PRODUCER_SNAPSHOT_MAX    (64 * 1024 * 1024) /* 1.4 million producers; a larger file is not believed [bytes] */
 
 struct producer_batch {
     int64_t last_offset;
@@ -80,7 +80,8 @@ void producer_state_done(struct producer_state *s);
 const struct producer *producer_state_find(const struct producer_state *s, int64_t producer_id);
 
 /* The transactional batch is going to be asked for at the coordinator. */
-void producer_state_unverified(struct producer_state *s, const struct record_batch *b, bool bumps_epochs, int64_t now_ms);
+void producer_state_unverified(struct producer_state *s, const struct record_batch *b, bool bumps_epochs,
+                               int64_t now_ms);
 
 enum producer_check {
     PRODUCER_CHECK_SEQUENCE, /* a producer's own batch */

@@ -36,6 +36,17 @@ static void fill_partition(const struct page *page, const struct metadata_topic 
     o->last_known_elr_count = 0;
 }
 
+/* The next page begins here. Returns false. */
+static bool end_page(struct page *page, struct slice name, int32_t partition, bool *ret_failed)
+{
+    struct describe_topic_partitions_response_cursor *cursor = arena_calloc(&page->rq->arena, 1, sizeof *cursor);
+    *ret_failed = !cursor;
+    if (cursor)
+        *cursor = (struct describe_topic_partitions_response_cursor){.topic_name = name, .partition_index = partition};
+    page->out->next_cursor = cursor;
+    return false;
+}
+
 /* Adds a topic from a partition on. False: the page is full, or (failed) memory is. */
 static bool add_topic(struct page *page, struct slice name, int32_t first, bool *ret_failed)
 {
@@ -44,10 +55,16 @@ static bool add_topic(struct page *page, struct slice name, int32_t first, bool 
     struct describe_topic_partitions_response_topic *o = &page->out->topics[page->out->topics_count];
     describe_topic_partitions_response_topic_init(o);
     o->name = name;
-    bool allowed = request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name);
-    if (!t || !allowed) {
-        o->error_code = allowed ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_TOPIC_AUTHORIZATION_FAILED;
-        if (allowed) o->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, name);
+    if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_TOPIC, name)) {
+        o->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+        page->out->topics_count++;
+        return true;
+    }
+    if (page->left == 0) return end_page(page, name, 0, ret_failed); /* whether the topic is there or not */
+    if (!t) {
+        enum kafka_error error = topic_name_check(name, NULL);
+        o->error_code = (int16_t)(error == KAFKA_NONE ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : error);
+        o->topic_authorized_operations = authorized_operations(rq, RESOURCE_TOPIC, name);
         page->out->topics_count++;
         return true;
     }
@@ -67,13 +84,7 @@ static bool add_topic(struct page *page, struct slice name, int32_t first, bool 
         page->out->topics_count++;
         page->left -= count;
     }
-    if (first + count == t->partitions_count) return true;
-    page->out->next_cursor = arena_calloc(&rq->arena, 1, sizeof *page->out->next_cursor);
-    *ret_failed = !page->out->next_cursor;
-    if (page->out->next_cursor)
-        *page->out->next_cursor =
-            (struct describe_topic_partitions_response_cursor){.topic_name = name, .partition_index = first + count};
-    return false;
+    return first + count == t->partitions_count || end_page(page, name, first + count, ret_failed);
 }
 
 /* The names to describe, sorted, each once; none given: all that may be seen. */

@@ -98,8 +98,8 @@ static int32_t asked_topics(struct request *rq, const struct metadata_request *i
     if (!asked || !keys) return -1;
 
     for (int32_t i = 0; i < count; i++)
-        keys[i].name = by_id ? slice_make(in->topics[i].topic_id.bytes, sizeof in->topics[i].topic_id.bytes)
-                             : in->topics[i].name;
+        keys[i].name =
+            by_id ? slice_make(in->topics[i].topic_id.bytes, sizeof in->topics[i].topic_id.bytes) : in->topics[i].name;
     const uint8_t *doubles = doubles_find(&rq->arena, keys, count);
     if (!doubles) return -1;
     for (int32_t i = 0; i < count; i++) {

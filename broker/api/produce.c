@@ -101,9 +101,13 @@ static void set_text(struct request *rq, struct produce_response_partition_produ
     }
 }
 
-static bool is_corrupt(enum record_batch_result result)
+#define LENGTH_MIN 14 /* of the smallest message of any magic: what Kafka asks for before it knows the topic [bytes] */
+
+/* Bytes that Kafka cannot even cut into batches. */
+static bool is_corrupt(struct slice bytes, enum record_batch_result result)
 {
-    return result == RECORD_BATCH_BAD_LENGTH || result == RECORD_BATCH_BAD_MAGIC;
+    if (result == RECORD_BATCH_PARTIAL || result == RECORD_BATCH_END) return false;
+    return result == RECORD_BATCH_BAD_MAGIC || (int32_t)be32_load(bytes.ptr + RECORD_BATCH_AT_LENGTH) < LENGTH_MIN;
 }
 
 /* What refuses a whole request, of any topics, before anything else is looked at: the first batches. */
@@ -113,9 +117,9 @@ static enum kafka_error check_first_batches(struct request *rq, const struct pro
 
     for (int32_t i = 0; i < in->topic_data_count; i++)
         for (int32_t k = 0; k < in->topic_data[i].partition_data_count; k++) {
-            enum record_batch_result result =
-                record_batch_parse(in->topic_data[i].partition_data[k].records.slice, &b);
-            if (is_corrupt(result)) return *ret_text = "the bytes are no record batch", KAFKA_CORRUPT_MESSAGE;
+            struct slice records = in->topic_data[i].partition_data[k].records.slice;
+            enum record_batch_result result = record_batch_parse(records, &b);
+            if (is_corrupt(records, result)) return *ret_text = "the bytes are no record batch", KAFKA_CORRUPT_MESSAGE;
             if (result != RECORD_BATCH_OK || !record_batch_is_transactional(&b)) continue;
             if (slice_is_null(in->transactional_id))
                 return *ret_text = "a transactional batch without a transactional id",
@@ -131,7 +135,7 @@ static enum kafka_error check_first_batches(struct request *rq, const struct pro
 static enum kafka_error check_batch(struct request *rq, struct slice records, struct record_batch *ret_batch,
                                     const char **ret_text)
 {
-    struct slice rest = records;
+    struct slice rest = records, behind;
     struct record_batch second;
 
     if (records.len == 0)
@@ -139,11 +143,13 @@ static enum kafka_error check_batch(struct request *rq, struct slice records, st
     enum record_batch_result result = record_batch_next(&rest, ret_batch);
     if (result != RECORD_BATCH_OK)
         return *ret_text = "the bytes are no record batch of magic 2",
-               is_corrupt(result) ? KAFKA_CORRUPT_MESSAGE : KAFKA_INVALID_RECORD;
+               result == RECORD_BATCH_BAD_LENGTH || result == RECORD_BATCH_BAD_MAGIC ? KAFKA_CORRUPT_MESSAGE
+                                                                                     : KAFKA_INVALID_RECORD;
     if (rq->version < VERSION_OF_ZSTD && record_batch_codec(ret_batch) >= COMPRESSION_ZSTD)
         return *ret_text = "zstd needs version 7 of Produce", KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+    behind = rest;
     result = record_batch_next(&rest, &second);
-    if (is_corrupt(result)) return *ret_text = "what follows the batch is none", KAFKA_CORRUPT_MESSAGE;
+    if (is_corrupt(behind, result)) return *ret_text = "what follows the batch is none", KAFKA_CORRUPT_MESSAGE;
     if (result == RECORD_BATCH_OK || result == RECORD_BATCH_LEGACY)
         return *ret_text = "a partition takes one batch per request", KAFKA_INVALID_RECORD;
     return KAFKA_NONE; /* a part of one is left out */
@@ -191,8 +197,7 @@ static void append_batch(struct request *rq, struct partition_log *log, struct s
     out->error_code = (int16_t)error;
     if (error != KAFKA_NONE) {
         set_text(rq, out, &a);
-        if (tells_log_start(error, must_be_open))
-            out->log_start_offset = partition_log_marks(log).log_start;
+        if (tells_log_start(error, must_be_open)) out->log_start_offset = partition_log_marks(log).log_start;
         if (error == KAFKA_NOT_LEADER_OR_FOLLOWER) { /* deleted meanwhile */
             out->current_leader.leader_id = rq->broker->node_id;
             out->current_leader.leader_epoch = partition_log_marks(log).leader_epoch;

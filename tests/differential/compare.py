@@ -105,6 +105,8 @@ def plain(side, api, value, path="", seed_prefix=""):
         value = [v for v in value if not (isinstance(v, dict) and own_default(v))]
         inner = [plain(side, api, v, path, seed_prefix) for v in value]
         # In which order a broker names topics, partitions and members is that of its own tables.
+        if api == "describe_transactions" and inner and isinstance(inner[0], int):
+            return sorted(inner)
         return sorted(inner, key=order) if inner and isinstance(inner[0], dict) else inner
     last = path.rsplit(".", 1)[-1]
     if last == "records":

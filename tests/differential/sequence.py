@@ -294,7 +294,7 @@ class Sequence:
             if ("producer_id", slot) not in side.values:
                 return []
             made = batch.build(records, producer_id=side.values["producer_id", slot],
-                               producer_epoch=max(-1, side.values["epoch", slot] + epoch), sequence=sequence)
+                               producer_epoch=max(0, side.values["epoch", slot] + epoch), sequence=sequence)
             given = side.resolve(self.produce_request(version, name, partition, made), MISSING)
             return [("produce", version, {"slot": slot, "topic": name, "partition": partition, "sequence": sequence, "epoch": epoch, "count": count},
                      side.ask("produce", version, given))]
@@ -359,7 +359,7 @@ class Sequence:
             {"partition_index": self.partition(name), "offset": self.pick(0, 1, 2, -1, -1, 1000, -2)}]}]})
 
     def describe_producers(self):
-        name = self.rarely(self.topic(), self.there(), 12)
+        name = self.rarely(self.prefix + "none", self.there(), 12)  # (of __consumer_offsets other seeds would show)
         return self.one("describe_producers", {"topics": [{"name": name, "partition_indexes": [self.partition(name)]}]})
 
     # -- groups --

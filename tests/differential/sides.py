@@ -23,6 +23,7 @@ COMMON = {  # options that both brokers are given, so that they may be compared
     "auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "5",
     "transaction.state.log.num.partitions": "5", "num.partitions": "2",
     "log.retention.check.interval.ms": "86400000",  # records of old times would go when either broker looks
+    "log.cleaner.backoff.ms": "86400000",  # likewise those of topics with compact,delete
     "offsets.topic.replication.factor": "1", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",
 }
 

@@ -140,9 +140,21 @@ Test(group_offsets, a_deleted_topic_takes_its_offsets_along)
 {
     cr_expect_eq(commit("", -1, "t", 1), KAFKA_NONE);
     cr_expect_eq(commit("", -1, "u", 1), KAFKA_NONE);
+    struct offsets *o = &group()->group.offsets;
+    struct offset_value value = {.offset = 5, .metadata = SLICE_EMPTY};
+    size_t before = o->bytes;
+    offsets_pend(o, 7, SLICE("t"), 0, &value);
+    offsets_pend(o, 7, SLICE("t"), 3, &value);
+    offsets_pend(o, 8, SLICE("t"), 3, &value);
+    offsets_pend(o, 7, SLICE("u"), 3, &value);
+    groups.bytes += o->bytes - before;
     groups_topic_deleted(&groups, SLICE("t"));
+    offsets_transaction_end(o, 7, true);
+    offsets_transaction_end(o, 8, true);
     cr_expect_eq(committed("t"), -1);
+    cr_expect_null(offsets_get(o, SLICE("t"), 3), "nor those of transactions that were open");
     cr_expect_eq(committed("u"), 1);
+    cr_expect_not_null(offsets_get(o, SLICE("u"), 3));
 }
 
 Test(group_offsets, offsets_keep_partitions_apart_and_count_their_bytes)
@@ -180,6 +192,28 @@ Test(group_offsets, commits_of_a_transaction_wait_for_its_marker)
     offsets_transaction_end(&o, 8, false);
     cr_expect_null(offsets_get(&o, SLICE("t"), 1));
     cr_expect_not(offsets_is_pending(&o, SLICE("t"), 1));
+    offsets_done(&o);
+    cr_expect_eq(o.bytes, 0);
+}
+
+Test(group_offsets, removing_an_offset_takes_those_of_open_transactions_along)
+{
+    struct offsets o;
+    offsets_init(&o);
+    struct offset_value one = {.offset = 1, .metadata = SLICE("a")};
+    offsets_set(&o, SLICE("t"), 0, &one);
+    for (int64_t producer = 7; producer < 10; producer++) {
+        offsets_pend(&o, producer, SLICE("t"), 0, &one);
+        offsets_pend(&o, producer, SLICE("t"), 1, &one);
+    }
+    offsets_pend(&o, 9, SLICE("t"), 2, &one);
+    cr_expect(offsets_remove(&o, SLICE("t"), 0));
+    cr_expect(offsets_remove(&o, slice_make(o.pending->topic, o.pending->topic_len), 1), "they may lend the name");
+    cr_expect_not(offsets_remove(&o, SLICE("t"), 1));
+    for (int64_t producer = 7; producer < 10; producer++) offsets_transaction_end(&o, producer, true);
+    cr_expect_null(offsets_get(&o, SLICE("t"), 0));
+    cr_expect_null(offsets_get(&o, SLICE("t"), 1));
+    cr_expect_not_null(offsets_get(&o, SLICE("t"), 2));
     offsets_done(&o);
     cr_expect_eq(o.bytes, 0);
 }

@@ -123,7 +123,8 @@ static enum kafka_error produce_txn(struct partition_log *log, int64_t id, int32
 }
 
 /* As Produce does it: refused until the coordinator said yes, then taken without asking. */
-static enum kafka_error try_txn(struct partition_log *log, int16_t epoch, int32_t sequence, bool verified, bool version_2)
+static enum kafka_error try_txn(struct partition_log *log, int16_t epoch, int32_t sequence, bool verified,
+                                bool version_2)
 {
     uint32_t size;
     uint8_t *bytes = batch_make(&(struct batch_spec){.producer = true,
