@@ -114,7 +114,7 @@ static struct offset_value *entry_make(struct offsets *o, struct slice topic, in
     return &t->entries[i].value;
 }
 
-void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const struct offset_value *value)
+static void entry_set(struct offsets *o, struct slice topic, int32_t partition, const struct offset_value *value)
 {
     struct offset_value copy;
     value_copy(&copy, value); /* before the old one goes: value may be it */
@@ -125,6 +125,18 @@ void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const
 static bool pending_is(const struct offset_pending *p, struct slice topic, int32_t partition)
 {
     return p->partition == partition && slice_eq(slice_make(p->topic, p->topic_len), topic);
+}
+
+/* Those that came before p (NULL: all) and are for the same partition. */
+static void supersede(struct offsets *o, struct slice topic, int32_t partition, const struct offset_pending *p)
+{
+    for (struct offset_pending *q = o->pending; q != p; q = q->next) q->superseded |= pending_is(q, topic, partition);
+}
+
+void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const struct offset_value *value)
+{
+    supersede(o, topic, partition, NULL);
+    entry_set(o, topic, partition, value);
 }
 
 static bool entry_remove(struct offsets *o, struct slice topic, int32_t partition)
@@ -199,7 +211,11 @@ void offsets_transaction_end(struct offsets *o, int64_t producer_id, bool commit
             link = &p->next;
             continue;
         }
-        if (commit) offsets_set(o, slice_make(p->topic, p->topic_len), p->partition, &p->value);
+        if (commit && !p->superseded) {
+            struct slice topic = slice_make(p->topic, p->topic_len);
+            supersede(o, topic, p->partition, p);
+            entry_set(o, topic, p->partition, &p->value);
+        }
         *link = p->next;
         pending_free(o, p);
     }

@@ -1,7 +1,8 @@
 /* broker/offsets.h: what one group has committed: per topic and partition an offset with its text and times.
  *
  * A commit inside a transaction waits as *pending* under its producer id until the transaction's marker comes: a commit
- * marker makes it the committed one, an abort marker drops it (KIP-98). Members are no part of this: see group.h.
+ * marker makes it the committed one, an abort marker drops it (KIP-98). Of two commits the later one counts, not the one
+ * whose transaction ends later: what was committed after a pending one supersedes it. Members are no part of this: see group.h.
  * Invariants: entries of a topic are sorted by partition; a topic without entries is dropped.
  * Threads: the control thread. */
 #ifndef OTTLA_OFFSETS_H
@@ -34,9 +35,10 @@ struct offset_topic {
 
 /* One commit of an open transaction. */
 struct offset_pending {
-    struct offset_pending *next;
+    struct offset_pending *next; /* in the order in which they came */
     int64_t producer_id;
     int32_t partition;
+    bool superseded;           /* its transaction changes nothing any more */
     struct offset_value value; /* metadata is owned */
     uint32_t topic_len;
     char topic[];

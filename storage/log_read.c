@@ -104,6 +104,7 @@ static int choose_range(const struct io_ops *io, const struct segment_view *v, c
         uint32_t target = start + size_max; /* < end */
         if (first_size > size_max) {
             end = at_least_one ? start + first_size : start;
+            read->too_small = size_max && !at_least_one;
             end_offset = at_least_one ? record_batch_next_offset(&first) : first.base_offset;
         } else {
             /* The last batch end at or before target. */
@@ -229,6 +230,7 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
                 read.file = file_ref_get(v.file);
             }
             read.segment_base_offset = v.base_offset;
+            aborts &= !read.too_small;
             if (aborts && !v.active) aborted_end = aborted_bound(&v, &v.offsets, end);
             view_close(&v);
             break;

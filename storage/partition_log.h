@@ -127,6 +127,7 @@ struct log_read {
     struct log_marks marks;      /* as they were when the range was chosen */
     struct aborted_txn *aborted; /* READ_COMMITTED: malloc'd list, for the caller to free */
     uint32_t aborted_count;
+    bool too_small; /* there is data, and size_max lets pass some bytes of its first batch, not all */
 };
 
 /* Finds the batches that hold offset and what follows, up to size_max bytes, within one segment, below the mark of

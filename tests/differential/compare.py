@@ -124,10 +124,21 @@ def plain(side, api, value, path="", seed_prefix=""):
     return value
 
 
+def by_topic(responses):
+    """A topic's partitions in one place: Kafka names first what it refused, then the rest, and the topic again."""
+    out = {}
+    for r in responses:
+        name = r.get("topic_id", r.get("topic"))
+        out.setdefault(name, dict(r, partitions=[]))["partitions"] += r["partitions"]
+    return list(out.values())
+
+
 def only_mine(api, value, prefix):
     """Lists of everything (groups, transactions) are cut to what this seed made; other seeds' things come and go."""
     if value.get("closed"):
         return value
+    if api == "fetch" and "responses" in value:
+        value = dict(value, responses=by_topic(value["responses"]))
     for key, name in (("groups", "group_id"), ("transaction_states", "transactional_id")):
         if api in ("list_groups", "list_transactions") and key in value:
             value = dict(value, **{key: [v for v in value[key] if v[name].startswith(prefix)]})

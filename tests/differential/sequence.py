@@ -11,7 +11,8 @@ from lib.wait import TimedOut, until
 CONCURRENT_TRANSACTIONS, MEMBER_ID_REQUIRED, REBALANCE_IN_PROGRESS, UNKNOWN_TOPIC = 51, 79, 27, 3
 MISSING = {"topic_id": uuid.UUID(int=77), "producer_id": 987654321, "epoch": 0, "member": "nobody", "generation": 5, "session": 12345}
 SETTLE_TIMEOUT_S = 20
-BAD_NAMES = ["", ".", "a b", "x" * 250, "__consumer_offsets", "ümlaut"]
+BAD_NAMES = ["", ".", "a b", "x" * 250, "ümlaut"]
+INTERNAL_NAME = "__consumer_offsets"  # not where its records would show: they are those of all seeds
 
 
 def subscription(topic):
@@ -43,7 +44,8 @@ class Sequence:
         self.partitions = {}     # of the topics that are there, as far as the reference said so
         self.sequences = {}      # (producer, topic, partition): the next sequence number that would be right
         self.members = {}        # group: slots of its members
-        self.cut = set()         # topics whose first records were deleted
+        self.append_time = set()  # topics whose brokers set the times
+        self.cut = set()          # topics whose first records were deleted
         self.in_txn = {}         # transactional id: partitions that were added
         self.steps = [(getattr(self, name[5:]), weight) for name, weight in WEIGHTS.items()]
 
@@ -62,6 +64,9 @@ class Sequence:
     def topic(self):
         name = self.random.choice(self.names)
         return self.rarely(self.random.choice(BAD_NAMES + [self.prefix + "none"]), name, 25)
+
+    def any_topic(self):
+        return self.rarely(INTERNAL_NAME, self.topic(), 100)
 
     def there(self):
         """A topic that is there, if any is."""
@@ -93,7 +98,7 @@ class Sequence:
     def create_topics(self):
         version = self.version("create_topics")
         topics = []
-        for name in sorted({self.topic() for _ in range(self.pick(1, 1, 2))}):
+        for name in sorted({self.any_topic() for _ in range(self.pick(1, 1, 2))}):
             configs = [{"name": k, "value": v} for k, v in self.rarely(
                 [self.pick(("retention.ms", "abc"), ("unknown.config", "1"), ("cleanup.policy", "compact,delete"), ("max.message.bytes", "600"),
                            ("compression.type", "gzip"), ("message.timestamp.type", "LogAppendTime"), ("retention.ms", None),
@@ -104,6 +109,8 @@ class Sequence:
                 topic.update(num_partitions=self.pick(-1, 2), replication_factor=-1, assignments=[
                     {"partition_index": i, "broker_ids": self.rarely([1, 1], [1])} for i in range(self.pick(1, 2))])
             topics.append(topic)
+            if "LogAppendTime" in [c["value"] for c in configs]:
+                self.append_time.add(name)
         validate = self.rarely(True, False)
         values = {"topics": topics, "timeout_ms": 10000, "validate_only": validate}
         names = [t["name"] for t in topics]
@@ -178,7 +185,7 @@ class Sequence:
 
     def metadata(self):
         version = self.version("metadata")
-        names = [self.topic() for _ in range(self.pick(1, 2))]
+        names = [self.any_topic() for _ in range(self.pick(1, 2))]
         if version >= 12 and self.random.randrange(3) == 0:
             topics = [{"name": None, "topic_id": Ref("topic_id", n)} for n in names]
         else:
@@ -342,9 +349,9 @@ class Sequence:
     def list_offsets(self):
         version = self.version("list_offsets")
         name = self.rarely(self.topic(), self.there(), 12)
-        times = () if name in self.cut else (0, 1000, 3000, 10**12, 2 * 10**12)  # see README.md
+        times = () if name in self.cut | self.append_time else (0, 1000, 3000, 10**12, 2 * 10**12, -3)  # see README.md
         return self.one("list_offsets", {"replica_id": -1, "isolation_level": self.pick(0, 1), "timeout_ms": 5000, "topics": [
-            {"name": name, "partitions": [{"partition_index": self.partition(name), "timestamp": self.pick(-1, -2, -3, -4, -5, -6, -7, *times),
+            {"name": name, "partitions": [{"partition_index": self.partition(name), "timestamp": self.pick(-1, -2, -4, -5, -6, -7, *times),
                                            "current_leader_epoch": self.rarely(self.pick(0, 3), -1, 6)}]}]}, version)
 
     def offset_for_leader_epoch(self):

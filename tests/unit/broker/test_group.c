@@ -1167,6 +1167,33 @@ Test(group, commits_of_a_transaction_wait_for_its_marker)
     cr_expect_eq(o.bytes, 0);
 }
 
+Test(group, of_two_commits_the_later_one_counts_whenever_its_transaction_ends)
+{
+    struct offsets o;
+    offsets_init(&o);
+    struct offset_value v[4];
+    for (int i = 0; i < 4; i++) v[i] = (struct offset_value){.offset = i, .metadata = SLICE("m")};
+    offsets_pend(&o, 7, SLICE("t"), 0, &v[1]);
+    offsets_set(&o, SLICE("t"), 0, &v[2]);
+    offsets_transaction_end(&o, 7, true);
+    cr_expect_eq(offsets_get(&o, SLICE("t"), 0)->offset, 2, "committed while the transaction was open");
+    offsets_pend(&o, 7, SLICE("t"), 0, &v[1]);
+    offsets_pend(&o, 8, SLICE("t"), 0, &v[2]);
+    offsets_pend(&o, 9, SLICE("t"), 0, &v[3]);
+    offsets_transaction_end(&o, 8, true);
+    offsets_transaction_end(&o, 7, true);
+    cr_expect_eq(offsets_get(&o, SLICE("t"), 0)->offset, 2, "the first transaction ended last");
+    offsets_transaction_end(&o, 9, true);
+    cr_expect_eq(offsets_get(&o, SLICE("t"), 0)->offset, 3);
+    offsets_pend(&o, 7, SLICE("t"), 0, &v[1]);
+    offsets_set(&o, SLICE("t"), 0, &v[2]);
+    offsets_pend(&o, 7, SLICE("t"), 0, &v[0]);
+    offsets_transaction_end(&o, 7, true);
+    cr_expect_eq(offsets_get(&o, SLICE("t"), 0)->offset, 0, "committed anew in the same transaction");
+    offsets_done(&o);
+    cr_expect_eq(o.bytes, 0);
+}
+
 Test(group, removing_an_offset_takes_those_of_open_transactions_along)
 {
     struct offsets o;
