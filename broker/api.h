@@ -7,8 +7,9 @@
  * holds the defaults of its version.
  *
  * Life of a request: read -> decoded -> handler -> API_REPLY, or API_PENDING and later request_complete() -> encoded ->
- * sent -> freed. Handlers that wait do it by api/wait.h. Encoding happens on the handler's thread before the handler's caller or request_complete() returns:
- * what `out` points to need not live longer. A connection works on one request after the other (see lets_pass).
+ * sent -> freed. Handlers that wait do it by api/wait.h. Encoding happens on the handler's thread before the handler's
+ * caller or request_complete() returns: what `out` points to need not live longer. A connection works on one request
+ * after the other (see lets_pass).
  * A quota sets the throttle time of the answer (request_throttle) and mutes the connection for so long afterwards.
  *
  * Threads: a request belongs to its handler's thread from dispatch to completion. */
