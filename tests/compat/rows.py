@@ -155,6 +155,11 @@ def go_driver(driver):
 row("franz-go, kadm", "records codecs offsets groups cooperative consumer_protocol transactions admin")(go_driver("franz"))
 row("sarama", "records codecs versions offsets groups idempotence transactions admin")(go_driver("sarama"))
 
+# Rows below: every call of an administration client has features of its own, by what it administers.
+ADMINISTRATION = "topics configs group_admin cluster access transaction_admin"
+row("kafka-python, newest: administration", ADMINISTRATION)(
+    python_driver("python-kafka-python", "kafka_python_admin.py", "kafka-python", *CODECS))
+
 # -- librdkafka and what is built on it --
 
 LIBRDKAFKA = "records codecs large offsets groups cooperative idempotence transactions admin"
@@ -186,7 +191,7 @@ def rust_driver(driver):
 row("segmentio kafka-go", "records codecs large offsets groups transactions admin")(go_driver("segmentio"))
 row("rdkafka (Rust)", "records codecs offsets groups cooperative consumer_protocol transactions admin")(rust_driver("rdkafka_driver"))
 row("rskafka (Rust)", "records codecs offsets admin")(rust_driver("rskafka_driver"))
-row("kadm, each call", "topics configs group_admin share_groups cluster access transaction_admin delegation_tokens")(go_driver("kadm"))
+row("kadm, each call", ADMINISTRATION + " share_groups delegation_tokens")(go_driver("kadm"))
 
 
 @row("@platformatic/kafka", "records codecs offsets groups consumer_protocol idempotence transactions admin", timeout_s=600)

@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """Real, unmodified clients against ottla.
 
-usage: tests/compat/run.py [--quick] [--table FILE] [PATTERN]
+usage: tests/compat/run.py [--quick] [--results FILE] [--table FILE] [PATTERN]
 
 PATTERN: a regular expression of client names; --quick: what CI runs. --table writes the page of results (docs/compatibility.md).
+--results: adds each row's result to a file as soon as it is there, and the table has what earlier runs left in it too (a row's last
+result counts): all rows take long, and can so be run in parts. With the pattern '^$' nothing runs, and the table is written.
 Ends with 'N passed, N failed, N skipped', where a feature of a client is one test."""
 import argparse
 import datetime
+import json
 import os
 import re
 import sys
@@ -39,24 +42,25 @@ def results_of(row):
     return out.results, out.version, out.notes, out.text
 
 
-def table(done, seconds):
+def table(done):
     """The page: a row for each client, a column for each feature that more than one client has, the others by name."""
     count = {}
-    for row, results, _, _ in done:
-        for feature in row.features:
-            count.setdefault(feature, set()).add(row.client)
+    for row in done:
+        for feature in row["results"]:
+            count.setdefault(feature, set()).add(row["client"])
     columns = [f for f in count if len(count[f]) > 1]
     lines = ["# What was run against ottla", "",
-             "Written by `tests/compat/run.py --table`: unmodified clients against a broker of their own; %s, %d s. What each feature"
-             % (datetime.date.today().isoformat(), seconds),
-             "checks stands in the drivers, `tests/compat`. yes: all its checks passed; no: one failed; skip: what it needs is not",
-             "on the machine and could not be fetched; empty: the client has no such thing, or no driver of ours asks for it.", ""]
+             "Written by `tests/compat/run.py --table`: unmodified clients, each against a broker of its own; %s, %d s in all."
+             % (" and ".join(sorted({row["day"] for row in done})), sum(row["seconds"] for row in done)),
+             "What each feature checks stands in `tests/compat/README.md` and in the drivers. yes: all its checks passed; no: one",
+             "failed; skip: what it needs is not on the machine and could not be fetched; empty: the client has no such thing, or no",
+             "driver of ours asks for it. A client that is not named was not run.", ""]
     by_client = {}
-    for row, results, version, notes in done:
-        entry = by_client.setdefault(row.client, ({}, [], []))
-        entry[0].update(results)
-        entry[1].extend([version] if version and version not in entry[1] else [])
-        entry[2].extend(notes)
+    for row in done:
+        entry = by_client.setdefault(row["client"], ({}, [], []))
+        entry[0].update(row["results"])
+        entry[1].extend([row["version"]] if row["version"] and row["version"] not in entry[1] else [])
+        entry[2].extend(row["notes"])
     word = {"ok": "yes", "FAIL": "**no**", "skip": "skip"}
     lines += ["| client | version | %s | besides |" % " | ".join(columns), "|---" * (len(columns) + 3) + "|"]
     for client, (results, versions, notes) in by_client.items():
@@ -67,15 +71,27 @@ def table(done, seconds):
     return "\n".join(lines + (["", "## Not passed", ""] + problems if problems else [])) + "\n"
 
 
+def kept(path):
+    """The last result of each row, by client and features, in the order of rows.py; rows that are no more are left out."""
+    last = {}
+    with open(path) as f:
+        for line in f:
+            entry = json.loads(line)
+            last[entry["client"], " ".join(sorted(entry["results"]))] = entry
+    keys = [(row.client, " ".join(sorted(row.features))) for row in rows.ROWS]
+    return [last[key] for key in keys if key in last]
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--quick", action="store_true")
+    arguments.add_argument("--results")
     arguments.add_argument("--table")
     arguments.add_argument("pattern", nargs="?", default="")
     given = arguments.parse_args()
     chosen = [r for r in rows.ROWS if re.search(given.pattern, r.client) and (r.quick or not given.quick)]
     passed = failed = skipped = 0
-    done, started = [], time.monotonic()
+    done = []
     for row in chosen:
         begun = time.monotonic()
         results, version, notes, text = results_of(row)
@@ -91,12 +107,16 @@ def main():
         if "FAIL" in words:
             print("\n".join("      | " + line[:300] for line in text[-SHOWN_LINES:]))
         sys.stdout.flush()
-        done.append((row, results, version, notes))
+        done.append({"client": row.client, "results": results, "version": version, "notes": notes, "seconds": time.monotonic() - begun,
+                     "day": datetime.date.today().isoformat()})
+        if given.results:
+            with open(given.results, "a") as f:
+                f.write(json.dumps(done[-1]) + "\n")
     if given.table:
         with open(given.table, "w") as f:
-            f.write(table(done, time.monotonic() - started))
+            f.write(table(kept(given.results) if given.results else done))
     print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
-    return 1 if failed or not chosen else 0
+    return 1 if failed or not (chosen or given.table) else 0
 
 
 if __name__ == "__main__":

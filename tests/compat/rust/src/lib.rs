@@ -10,6 +10,13 @@ pub fn arguments() -> (String, String) {
     (words.next().expect("BOOTSTRAP"), words.next().expect("PREFIX"))
 }
 
+/// The version of a crate that this program was built with.
+pub fn version(crate_name: &str) -> &'static str {
+    const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"));
+    let after = LOCK.split(&format!("name = \"{crate_name}\"\nversion = \"")).nth(1);
+    after.and_then(|text| text.split('"').next()).unwrap_or("unknown")
+}
+
 /// Runs one feature; its failure is a line, not the end of the program.
 pub async fn feature(name: &str, body: impl Future<Output = Outcome>) {
     match body.await {

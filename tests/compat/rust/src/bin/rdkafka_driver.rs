@@ -1,5 +1,5 @@
 //! rdkafka, Rust's binding of librdkafka, against a broker. Arguments: BOOTSTRAP PREFIX.
-use compat::{arguments, equal, feature, Outcome};
+use compat::{arguments, equal, feature, version, Outcome};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -209,7 +209,7 @@ async fn main() {
     let (bootstrap, prefix) = arguments();
     let admin = ClientConfig::new().set("bootstrap.servers", &bootstrap).create().expect("an admin client");
     let broker = Broker { bootstrap, prefix, admin };
-    println!("version 0.39, librdkafka {}", rdkafka::util::get_rdkafka_version().1);
+    println!("version {}, librdkafka {}", version("rdkafka"), rdkafka::util::get_rdkafka_version().1);
     feature("records", records(&broker)).await;
     feature("codecs", codecs(&broker)).await;
     feature("offsets", offsets(&broker)).await;

@@ -1,6 +1,6 @@
 //! rskafka, a client without librdkafka, against a broker. Arguments: BOOTSTRAP PREFIX.
 use chrono::{DateTime, Utc};
-use compat::{arguments, equal, feature, Outcome};
+use compat::{arguments, equal, feature, version, Outcome};
 use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::Record;
@@ -87,7 +87,7 @@ async fn admin(client: &Client, prefix: &str) -> Outcome {
 async fn main() {
     let (bootstrap, prefix) = arguments();
     let client = ClientBuilder::new(vec![bootstrap]).build().await.expect("a connection");
-    println!("version 0.6");
+    println!("version {}", version("rskafka"));
     feature("records", records(&client, &prefix)).await;
     feature("codecs", codecs(&client, &prefix)).await;
     feature("offsets", offsets(&client, &prefix)).await;
