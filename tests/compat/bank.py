@@ -1,6 +1,6 @@
 """The bank: transfers between accounts by consume-transform-produce, while its processes and the broker are killed.
 
-Transfers go to a topic, by an idempotent producer. Four tellers (bank_teller.py), one transactional id each, share
+Transfers go to a topic, by an idempotent producer. Four tellers (java/Bank.java or bank_teller.py), one transactional id each, share
 its partitions as a group and write both changes of every transfer to the ledger, with their offsets, in one transaction. Tellers are
 killed at random with -9 and started again, the broker likewise. At the end the ledger, read committed, has to hold every
 transfer exactly twice, once for each account, its sum has to be 0, and no transaction may have been seen in part on the way."""
@@ -15,7 +15,7 @@ import clients
 from lib.ottla import Ottla
 from lib.wait import until
 
-TELLERS, ACCOUNTS, PARTITIONS = 4, 20, 4
+TELLERS, ACCOUNTS, PARTITIONS, HEAP = 4, 20, 4, "128m"
 TRANSFERS_A_SECOND = 50
 DRAIN_S = 240  # after the last kill; an open transaction of a dead teller blocks its readers for its timeout of 10 s
 BROKER = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500", "offsets.topic.num.partitions": "5",
@@ -76,15 +76,15 @@ def transfers(bootstrap, stop, sent, problems):
         problems.append("transfers were not taken in time")
 
 
-def run(out, seconds, broker_kills):
-    command = [sys.executable, os.path.join(clients.HERE, "bank_teller.py")]
+def run(out, kind, seconds, broker_kills):
+    command = (clients.java("clients41", "Bank", heap=HEAP) + ["Bank"] if kind == "java"
+               else [sys.executable, os.path.join(clients.HERE, "bank_teller.py")])
     r = random.Random()
     seed = r.randrange(1 << 30)
     r.seed(seed)
     out.line("note seed %d" % seed)
-    import confluent_kafka
     with Ottla(BROKER) as ottla:
-        out.line("version " + confluent_kafka.libversion()[0])
+        out.line("version " + ("Java 4.1.1" if kind == "java" else "librdkafka"))
         from confluent_kafka.admin import AdminClient, NewTopic
         admin = AdminClient({"bootstrap.servers": ottla.bootstrap})
         for future in admin.create_topics([NewTopic("compat-transfers", PARTITIONS, 1), NewTopic("compat-ledger", PARTITIONS, 1)]).values():

@@ -1,4 +1,4 @@
-"""One process of the bank (bank.py).   bank_teller.py BOOTSTRAP PREFIX TRANSACTIONAL_ID"""
+"""One process of the bank (bank.py), with librdkafka: as java/Bank.java.   bank_teller.py BOOTSTRAP PREFIX TRANSACTIONAL_ID"""
 import os
 import sys
 

@@ -1,4 +1,4 @@
-"""The long rows of the Java software: every call of Admin, Kafka Connect, MirrorMaker 2, the new groups, the bank."""
+"""The long rows of the Java software: every call of Admin, Kafka Connect, Debezium on it, MirrorMaker 2."""
 import json
 import os
 import re
@@ -9,7 +9,8 @@ import tempfile
 import bank
 import clients
 import connect_worker
-from lib.ottla import Ottla
+from lib.ottla import Ottla, wait_streaming
+from lib.postgres import Postgres, binaries
 from lib.wait import until
 from rows import Lines, drive, finish, row
 
@@ -108,6 +109,8 @@ def read_all(bootstrap, topic, isolation="read_committed"):
 # -- Kafka Connect --
 
 LINES_A_STEP = 100
+CONNECT_BROKER = {"log.cleaner.backoff.ms": "500"}
+INTERNAL_TOPICS = {"worker-configs": 1, "worker-offsets": 2, "worker-status": 2}
 
 
 class Followed:
@@ -140,10 +143,12 @@ def wait_lines(bootstrap, topic, source, exact):
 
 def connect(exactly_once):
     def run(out):
-        with tempfile.TemporaryDirectory() as folder, Ottla() as ottla:
+        with tempfile.TemporaryDirectory() as folder, Ottla(CONNECT_BROKER) as ottla:
             source, sink = Followed(folder), os.path.join(folder, "sink.txt")
             more = {"exactly__once__source__support": "enabled"} if exactly_once else {}
-            with connect_worker.Worker(ottla.bootstrap, folder, value__converter__schemas__enable="false", **more) as worker:
+            # Small segments of the offsets' topic, so that compaction has something to do while the row runs.
+            with connect_worker.Worker(ottla.bootstrap, folder, offset__storage__segment__bytes="4096",
+                                       offset__storage__min__cleanable__dirty__ratio="0.01", value__converter__schemas__enable="false", **more) as worker:
                 out.line("version " + worker.rest("GET", "/")[1]["version"])
 
                 def source_and_sink():
@@ -186,8 +191,30 @@ def connect(exactly_once):
                     worker.wait_running("sink")
                     until("the sink's file has every line", lambda: set(open(sink).read().splitlines()) == set(source.lines), 60, 0.5)
 
+                def internal_topics():
+                    from confluent_kafka.admin import AdminClient, ConfigResource
+                    admin = AdminClient({"bootstrap.servers": ottla.bootstrap})
+                    found = admin.list_topics(timeout=20).topics
+                    for topic, partitions in INTERNAL_TOPICS.items():
+                        expect("partitions of " + topic, len(found[topic].partitions), partitions)
+                        [future] = admin.describe_configs([ConfigResource("topic", topic)]).values()
+                        expect("cleanup.policy of " + topic, future.result(20)["cleanup.policy"].value, "compact")
+
+                    def compacted():
+                        source.append(10)
+                        wait_lines(ottla.bootstrap, "lines", source, exactly_once)
+                        records = read_all(ottla.bootstrap, "worker-offsets")
+                        return any(b.partition() == a.partition() and b.offset() > a.offset() + 1 and b.key() for a, b in zip(records, records[1:])) or (
+                            records and records[0].offset() > 0)
+                    until("the offsets' topic is compacted", compacted, 120, 0.6)
+                    worker.kill()
+                    worker.start()  # reads the compacted topics
+                    worker.wait_running("source")
+                    source.append()
+                    wait_lines(ottla.bootstrap, "lines", source, exactly_once)
+
                 for feature, body in (("source_and_sink", source_and_sink), ("worker_killed", worker_killed), ("broker_killed", broker_killed),
-                                      ("both_killed", both_killed)):
+                                      ("both_killed", both_killed), ("internal_topics", internal_topics)):
                     check(out, feature, body)
                 if any(word == "FAIL" for word, _ in out.results.values()):
                     out.text += worker.log().splitlines()
@@ -195,10 +222,152 @@ def connect(exactly_once):
     return run
 
 
-CONNECT = "source_and_sink worker_killed broker_killed both_killed"
+CONNECT = "source_and_sink worker_killed broker_killed both_killed internal_topics"
 row("Kafka Connect 4.1, distributed", CONNECT)(connect(False))
 row("Kafka Connect 4.1, exactly.once.source.support", CONNECT)(connect(True))
 
+
+# -- Debezium --
+
+DEBEZIUM_TABLES = """
+create table plain(id int primary key, a text, b numeric(10,2), c boolean, d timestamptz default now(), e jsonb, f uuid, g bytea);
+create table wide(id bigint, part text, v double precision, r real, s smallint, t time, ts timestamp, dd date, iv interval, arr int[], m money,
+                  i inet, n numeric, primary key (id, part));
+create table full_identity(id int primary key, v text);
+alter table full_identity replica identity full;
+create table no_key(a int, b text);
+insert into plain select g, 'row ' || g, g / 3.0, g % 2 = 0, '2026-01-02 03:04:05.678901+00', '{"n": 1}', 'c0ffee00-0000-4000-8000-000000000001', '\\x0102'
+    from generate_series(1, 50) g;
+insert into wide select g, 'p', g / 7.0, g / 7.0, g, '01:02:03.456', '2026-01-02 03:04:05.678', '2026-01-02', '1 day 2 hours', '{1,2,null}', 12.34, '10.0.0.1', g / 3.0
+    from generate_series(1, 20) g;
+"""
+DEBEZIUM_STEPS = """
+insert into plain(id, a) values (100, null), (101, 'ünïcode');
+update plain set a = 'changed' where id < 10;
+update plain set id = 1000 where id = 20;
+delete from plain where id = 30;
+begin; insert into full_identity select g, 'v' || g from generate_series(1, 20) g; update full_identity set v = v || '!'; delete from full_identity where id > 10; commit;
+insert into no_key values (1, 'x'), (2, null);
+begin; insert into plain(id, a) values (500, 'never'); rollback;
+update wide set v = 'NaN', r = '-Infinity', arr = null where id = 3;
+insert into plain(id, a) values (600, repeat('long ', 2000));
+update plain set b = 7 where id = 600;
+truncate no_key;
+alter table plain add column h int default 5;
+insert into plain(id, h) values (700, 6);
+select pg_logical_emit_message(true, 'a prefix', 'some content');
+insert into plain(id, a) values (999, 'last');
+"""
+DEBEZIUM_TOPICS = ("plain", "wide", "full_identity", "no_key")
+PROCESSING_TIMES = ("ts_ms", "ts_us", "ts_ns")          # of the envelope: when the event was made
+OF_THE_SNAPSHOT = ("lsn", "txId", "sequence") + PROCESSING_TIMES  # of the source: each snapshot is one of its own
+
+
+def event(text, prefix):
+    """Key or value as JSON, without what has to differ: the prefix, and the times of two connectors."""
+    if text is None:
+        return None
+    value = json.loads(text.decode().replace(prefix + ".", "PREFIX."))
+    payload = value["payload"]
+    if isinstance(payload, dict) and "source" in payload:
+        source = payload["source"]
+        source["name"] = source["name"].replace(prefix, "PREFIX")
+        for name in PROCESSING_TIMES:
+            payload[name] = payload.get(name) is not None
+        if source["snapshot"] != "false":
+            for name in OF_THE_SNAPSHOT:
+                source[name] = source.get(name) is not None
+    return value
+
+
+def expect_same(what, got, want, path=""):
+    """As expect(), but names the member that differs; members have to stand in the same order."""
+    if isinstance(got, dict) and isinstance(want, dict):
+        expect("members of %s%s" % (what, path), list(got), list(want))
+        for name in want:
+            expect_same(what, got[name], want[name], path + "." + name)
+    elif isinstance(got, (list, tuple)) and isinstance(want, (list, tuple)) and len(got) == len(want):
+        for i, pair in enumerate(zip(got, want)):
+            expect_same(what, *pair, "%s[%d]" % (path, i))
+    else:
+        expect(what + path, got, want)
+
+
+def debezium(out):
+    if not binaries("15"):
+        raise clients.Missing("needs PostgreSQL 15")
+    plugin = clients.jars("debezium", "kafka-clients", "connect-api", "slf4j-api", "lz4-java", "snappy-java", "zstd-jni")
+    with tempfile.TemporaryDirectory() as folder, Postgres() as postgres, Ottla() as ottla:
+        def config(prefix):
+            return {"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "database.hostname": postgres.host,
+                    "database.port": str(postgres.port), "database.user": "postgres", "database.password": "x", "database.dbname": "postgres",
+                    "topic.prefix": prefix, "plugin.name": "pgoutput", "slot.name": prefix, "publication.name": "events", "skipped.operations": "none",
+                    "heartbeat.interval.ms": "0"}
+
+        def streams(slot):
+            return postgres.psql("select 1 from pg_replication_slots s join pg_stat_replication r on r.pid = s.active_pid where slot_name = '%s' "
+                                 "and r.state = 'streaming'" % slot)
+        postgres.psql(DEBEZIUM_TABLES)
+        postgres.psql("create publication events for all tables")
+        os.mkdir(os.path.join(folder, "plugins"))
+        os.symlink(os.path.dirname(plugin), os.path.join(folder, "plugins", "debezium"))
+        with connect_worker.Worker(ottla.bootstrap, folder, plugin__path=os.path.join(folder, "plugins"),) as worker:
+            def events(prefix, table):
+                return [(event(m.key(), prefix), event(m.value(), prefix)) for m in read_all(ottla.bootstrap, "%s.public.%s" % (prefix, table))]
+
+            def last_is_there(prefix):
+                found = events(prefix, "plain")
+                return found and found[-1][0]["payload"] == {"id": 999}
+
+            def compare():
+                for table in DEBEZIUM_TOPICS:
+                    want, got = events("real", table), events("own", table)
+                    for i, (a, b) in enumerate(zip(want, got)):
+                        expect_same("event %d of %s" % (i, table), b, a)
+                    expect("events of " + table, len(got), len(want))
+                    counted[table] = len(want)
+
+            def snapshot_and_stream():
+                worker.make("real", **config("real"))
+                status, body = ottla.rest("POST", "/connectors", {"name": "own", "config": config("own")})
+                expect("ottla's own connector", status, 201)
+                wait_streaming(ottla, postgres, "own", "own", 60)
+                until(lambda: "Debezium streams\n" + worker.log(), lambda: streams("real"), 120, 0.2)
+                postgres.psql(DEBEZIUM_STEPS)
+                until(lambda: "Debezium's events\n" + worker.log(), lambda: last_is_there("real"), 90, 0.5)
+                until("ottla's events", lambda: last_is_there("own"), 60, 0.2)
+
+            def message():
+                [a], [b] = ([(event(m.key(), p), event(m.value(), p)) for m in read_all(ottla.bootstrap, p + ".message")] for p in ("real", "own"))
+                expect_same("the logical message", b, a)
+
+            def restart():
+                postgres.psql("insert into full_identity select g, 'r' from generate_series(1000, 1099) g")
+                worker.kill()
+                ottla.kill()
+                postgres.psql("insert into full_identity select g, 'r' from generate_series(1100, 1199) g")
+                ottla.start()
+                worker.start()
+
+                def keys(prefix):
+                    found = [k["payload"]["id"] for k, _ in events(prefix, "full_identity") if k and k["payload"]["id"] >= 1000]
+                    return list(dict.fromkeys(found)) if prefix == "real" else found  # Debezium may repeat
+                for prefix in ("real", "own"):
+                    until(lambda: "%s's events after a kill: %d\n%s" % (prefix, len(keys(prefix)), worker.log()), lambda: len(keys(prefix)) >= 200, 120, 0.5)
+                    expect(prefix + "'s keys", keys(prefix), list(range(1000, 1200)))
+
+            counted = {}
+            check(out, "snapshot_and_stream", snapshot_and_stream)
+            check(out, "events_equal", compare)
+            check(out, "logical_message", message)
+            check(out, "restart", restart)
+            out.line("version " + next(name[len("debezium-connector-postgres-"):-len(".jar")] for name in os.listdir(os.path.dirname(plugin))
+                                       if name.startswith("debezium-connector-postgres-")))
+            out.line("note %d events of %d tables equal to Debezium's" % (sum(counted.values()), len(counted)))
+        finish(out, ottla)
+
+
+row("Debezium PostgreSQL on Connect 4.1, beside ottla's own", "snapshot_and_stream events_equal logical_message restart")(debezium)
 
 # -- MirrorMaker 2 --
 
@@ -339,9 +508,10 @@ BANK = "sum_constant nothing_lost nothing_twice nothing_else"
 
 
 def bank_row(kind, seconds, broker_kills):
-    row("Bank, %s, %d s, %d kills of the broker" % (kind, seconds, broker_kills), BANK)(
-        lambda out: bank.run(out, seconds, broker_kills))
+    row("Bank, %s, %d s, %d kills of the broker" % ("Java 4.1" if kind == "java" else "librdkafka", seconds, broker_kills), BANK)(
+        lambda out: bank.run(out, kind, seconds, broker_kills))
 
 
-bank_row("librdkafka", 60, 2)
-bank_row("librdkafka", 600, 20)
+for kind in ("java", "librdkafka"):
+    bank_row(kind, 60, 2)
+    bank_row(kind, 600, 20)
