@@ -611,7 +611,7 @@ static int ingest_lone_message(struct ingest *in, const struct pgoutput_message 
 static int ingest_commit(struct ingest *in, const struct pgoutput_commit *c)
 {
     in->in_transaction = false;
-    in->last_commit_lsn = c->commit_lsn;
+    in->last_commit_lsn = c->end_lsn; /* where the Commit message stands in the stream, which is what Debezium knows */
     in->whole_lsn = MAX(in->whole_lsn, c->end_lsn);
     in->origin = SLICE_NULL;
     /* When all of it was counted in parts already, its end alone shows it. */

@@ -28,7 +28,7 @@ static inline enum snapshot_marker snapshot_marker_of(bool first_table, bool las
 
 struct source_position {
     uint64_t lsn;             /* of the change's WAL record (XLogData's start); snapshot: the consistent point */
-    uint64_t last_commit_lsn; /* of the preceding transaction; 0: none seen yet */
+    uint64_t last_commit_lsn; /* end of the preceding transaction; 0: none seen yet */
     int64_t xid;              /* -1: null */
     int64_t time_us;          /* Unix: commit time; snapshot: its time */
     int64_t now_ns;           /* Unix: wall clock */

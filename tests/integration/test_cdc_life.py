@@ -1,4 +1,5 @@
 """A connector's life beside its rows: what it confirms, pauses, heartbeats, how it tries again, what it says when it cannot go on."""
+import json
 import re
 import select
 import socket
@@ -42,6 +43,21 @@ def test_lsn_flush_mode_manual_never_moves_the_slot(fresh_ottla, postgres, conne
             "select max(reply_time) > '%s'::timestamptz + '100 ms'::interval from pg_stat_replication" % reply) == "t")
         assert slot(postgres, database, "confirmed_flush_lsn") == began
     assert ids(read_all(ottla, topic)) == list(range(1, 15))
+
+
+def test_the_sequence_of_an_event_names_the_end_of_the_transaction_before(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "sequence")
+    postgres.psql("select pg_create_logical_replication_slot('%s_look', 'pgoutput')" % database, database)
+    for i in (21, 22):
+        postgres.psql("insert into t values (%d, 'x')" % i, database)
+    until("the rows", lambda: 22 in ids(read_all(ottla, topic)))
+    published = postgres.psql("select pubname from pg_publication", database).split()[0]
+    ends = postgres.psql("select lsn - '0/0' from pg_logical_slot_peek_binary_changes('%s_look', null, null, 'proto_version', '1',"
+                         " 'publication_names', '%s') where get_byte(data, 0) = ascii('C')" % (database, published), database).split()
+    last = [v["payload"]["source"] for _, _, v in read_all(ottla, topic) if v["payload"]["after"]["id"] == 22][0]
+    assert json.loads(last["sequence"]) == [ends[0], str(last["lsn"])]
+    postgres.psql("select pg_drop_replication_slot('%s_look')" % database, database)
 
 
 def end_offset(ottla, topic):
