@@ -76,6 +76,24 @@ struct range_end {
     uint32_t reach; /* the position up to which the size would have let bytes pass */
 };
 
+/* Walks from reader->position over the batches that lie before limit and end at or before target: reader->position is then behind
+ * the last of them. A damaged one ends the walk as the target does: its neighbours are served. *offset: behind the last batch; as
+ * it was when there is none. Returns 0, or what the first batch's header says when it is damaged itself. */
+static int walk_batches(struct header_reader *reader, int64_t limit, uint32_t target, int64_t *offset)
+{
+    struct record_batch b;
+    uint32_t size, from = reader->position;
+    int r;
+
+    while ((r = header_reader_peek(reader, &b, &size)) > 0 && reader->position + size <= target &&
+           b.base_offset < limit) {
+        reader->position += size;
+        *offset = record_batch_next_offset(&b);
+    }
+    if (r > 0) *offset = b.base_offset;
+    return r == -EBADMSG && reader->position > from ? 0 : MIN(r, 0);
+}
+
 /* Chooses the range within the view, of length 0 when no whole batch fits. Returns 1; 0: there is nothing at or behind
  * offset; -errno. */
 static int choose_range(const struct io_ops *io, const struct segment_view *v, const struct segment_hints *hints,
@@ -95,9 +113,13 @@ static int choose_range(const struct io_ops *io, const struct segment_view *v, c
 
     if (limit < v->next_offset) {
         r = segment_seek(&reader, MAX(hints->limit, start), limit, &b, &b_size);
+        if (r > 0) end_offset = b.base_offset;
+        if (r == -EBADMSG) {
+            reader.position = start;
+            r = walk_batches(&reader, limit, end, &end_offset);
+        }
         if (r < 0) return r;
         end = reader.position;
-        if (r) end_offset = b.base_offset;
     }
     ret_end->reach = start + MIN(end - start, at_least_one ? MAX(size_max, first_size) : size_max);
     if (end - start > size_max) {
@@ -109,18 +131,13 @@ static int choose_range(const struct io_ops *io, const struct segment_view *v, c
         } else {
             /* The last batch end at or before target. */
             reader.position = hints->size > start && hints->size <= target ? hints->size : start;
-            r = header_reader_peek(&reader, &b, &b_size);
+            r = walk_batches(&reader, limit, target, &end_offset);
             if (r < 0 && reader.position != start) {
                 reader.position = start; /* a damaged index */
-                r = header_reader_peek(&reader, &b, &b_size);
-            }
-            while (r > 0 && reader.position + b_size <= target) {
-                reader.position += b_size;
-                r = header_reader_peek(&reader, &b, &b_size);
+                r = walk_batches(&reader, limit, target, &end_offset);
             }
             if (r < 0) return r;
             end = reader.position;
-            if (r) end_offset = b.base_offset;
         }
     }
     ret_end->offset = end_offset;

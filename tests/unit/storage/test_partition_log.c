@@ -5,6 +5,8 @@
 #include "base/log.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <unistd.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -642,5 +644,31 @@ Test(partition_log, requests_of_one_moment_share_a_sync)
     for (uint32_t i = 0; i < countof(same); i++) same[i] = s.log;
     cr_assert_eq(partition_log_sync(same, countof(same)), 0);
     cr_assert_lt(atomic_load(&syncs), 25, "%d syncs", atomic_load(&syncs));
+    scratch_done(&s);
+}
+
+Test(partition_log, what_lies_before_a_damaged_batch_is_read)
+{
+    struct scratch s;
+    struct log_append a;
+    struct log_read r;
+    int64_t offsets[6];
+
+    scratch_init(&s);
+    scratch_open(&s);
+    for (int i = 0; i < 6; i++) {
+        cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.value_bytes = 300}, &a), KAFKA_NONE);
+        offsets[i] = a.base_offset;
+    }
+    uint64_t batch = partition_log_size(s.log) / 6;
+    int fd = open(scratch_file(&s, 0, ".log"), O_RDWR);
+    cr_assert_eq(pwrite(fd, "\0\0\0\0", 4, (off_t)(3 * batch + 8)), 4, "the length of the fourth");
+    close(fd);
+    for (uint32_t most = (uint32_t)(3 * batch); most < 6 * batch; most += (uint32_t)batch / 2) {
+        cr_assert_eq(partition_log_read(s.log, 0, most, true, READ_UNCOMMITTED, &r), KAFKA_NONE, "of %u bytes", most);
+        cr_assert_eq(r.length, 3 * batch);
+        log_read_done(&r);
+    }
+    cr_assert_eq(partition_log_read(s.log, offsets[3], 500, true, READ_UNCOMMITTED, &r), KAFKA_CORRUPT_MESSAGE);
     scratch_done(&s);
 }
