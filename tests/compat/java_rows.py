@@ -495,6 +495,119 @@ def mirror_maker(out):
 row("MirrorMaker 2 4.1, ottla and Kafka", "to_kafka from_kafka offset_sync broker_killed")(mirror_maker)
 
 
+# -- one data directory, taken in turns --
+
+TAKEN = {"plain": (3, {"retention.ms": "-1"}), "kept": (2, {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.9"}), "empty": (2, {})}
+
+
+def fill_directory(bootstrap, round):
+    """Topics, records, transactions, a group's offsets: more of each in every round."""
+    from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+    from confluent_kafka.admin import AdminClient, NewTopic
+    if round == 0:
+        topics = [NewTopic(name, count, 1, config=config) for name, (count, config) in TAKEN.items()]
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        for future in admin.create_topics(topics).values():
+            future.result(30)
+    producer = Producer({"bootstrap.servers": bootstrap, "compression.type": ["lz4", "zstd", "none"][round % 3]})
+    for i in range(1000):
+        for topic in ("plain", "kept"):
+            producer.produce(topic, "value %d %d" % (round, i), "key %d" % (i % 50), timestamp=1700000000000 + i)
+    if producer.flush(60):
+        raise RuntimeError("not all was sent")
+    transactional = Producer({"bootstrap.servers": bootstrap, "transactional.id": "turns"})
+    transactional.init_transactions(60)
+    for end in (transactional.commit_transaction, transactional.abort_transaction):
+        transactional.begin_transaction()
+        transactional.produce("plain", "%s %d" % (end.__name__, round), partition=0)
+        transactional.flush(30)
+        end(60)
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "turns"})
+
+    def committed():
+        try:
+            consumer.commit(offsets=[TopicPartition("plain", p, 100 * round + p) for p in range(3)], asynchronous=False)
+            return True
+        except KafkaException:
+            return False        # the coordinator is not there yet
+    until("the offsets are committed", committed, 60, 0.5)
+    consumer.close()
+
+
+def see_directory(bootstrap):
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+    from confluent_kafka.admin import AdminClient, ConfigResource
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    found = {topic: [(m.partition(), m.offset(), m.timestamp(), m.key(), m.value()) for m in read_all(bootstrap, topic)] for topic in TAKEN}
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "turns"})
+    for topic, (count, _) in TAKEN.items():
+        found["ends", topic] = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20) for p in range(count)]
+        config = list(admin.describe_configs([ConfigResource("topic", topic)]).values())[0].result(20)
+        found["config", topic] = {name: entry.value for name, entry in config.items() if entry.source == 1}
+
+    def offsets():
+        try:
+            return [p.offset for p in consumer.committed([TopicPartition("plain", p) for p in range(3)], timeout=10)]
+        except KafkaException:
+            return None
+    found["offsets"] = until("the group's offsets", offsets, 60, 0.5)
+    consumer.close()
+    return found
+
+
+class Turns:
+    """A data directory, and what the last program that had it saw in the end: the next one has to see the same."""
+
+    def __init__(self, folder):
+        self.folder, self.data, self.seen = folder, os.path.join(folder, "data"), None
+
+    def turn(self, bootstrap, round):
+        if self.seen:
+            got = see_directory(bootstrap)
+            for what in self.seen:
+                expect(what, got[what], self.seen[what])
+        fill_directory(bootstrap, round)
+        self.seen = see_directory(bootstrap)
+
+    def kafka(self, round, kill=False):
+        kafka = sides.Kafka(KAFKA_HEAP, self.data)
+        try:
+            side = sides.Side("Kafka", kafka.port, sides.codec.load())
+            sides.wait_ready(side)
+            side.close()
+            self.turn("127.0.0.1:%d" % kafka.port, round)
+            if kill:
+                kafka.process.kill()
+        finally:
+            kafka.stop()
+
+    def ottla(self, round, kill=False):
+        ottla = Ottla(folder=self.folder)
+        try:
+            self.turn(ottla.bootstrap, round)
+        finally:
+            ottla.kill() if kill else ottla.stop()
+
+
+def take_turns(out):
+    """Each goes on where the one before stopped, cleanly or by kill -9."""
+    with tempfile.TemporaryDirectory(prefix="ottla-turns-") as folder:
+        turns = Turns(folder)
+        turns.kafka(0)
+        check(out, "from_kafka", lambda: turns.ottla(1))
+        check(out, "to_kafka", lambda: turns.kafka(2, kill=True))
+        check(out, "from_killed_kafka", lambda: turns.ottla(3, kill=True))
+        check(out, "from_killed_ottla", lambda: turns.kafka(4))
+    with tempfile.TemporaryDirectory(prefix="ottla-turns-") as folder:
+        turns = Turns(folder)
+        turns.ottla(0)
+        check(out, "born_in_ottla", lambda: turns.kafka(1))
+    out.line("version 4.1.1")
+
+
+row("Kafka 4.1, one data directory in turns", "from_kafka to_kafka from_killed_kafka from_killed_ottla born_in_ottla", timeout_s=600)(take_turns)
+
+
 # -- groups of the new protocols --
 
 row("Java client 4.1, new groups", "consumer_two_members consumer_pattern consumer_static consumer_from_classic consumer_killed_member share_upgrade "

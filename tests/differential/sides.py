@@ -123,7 +123,8 @@ class Side:
 class Kafka:
     """One node of the real broker in a folder of its own; COMMON and what makes it quick to start and to stop."""
 
-    def __init__(self, heap="768m"):
+    def __init__(self, heap="768m", data=None):
+        """data: a data directory to go on with, in place of a new one."""
         path = clients.jars("kafka41")
         self.folder = tempfile.mkdtemp(prefix="ottla-differential-kafka-")
         self.port, controller = free_port(), free_port()
@@ -132,16 +133,17 @@ class Kafka:
             "listeners": "PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d" % (self.port, controller),
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT", "controller.listener.names": "CONTROLLER",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users": "User:ANONYMOUS",
-            "log.dirs": os.path.join(self.folder, "data"), "log.cleaner.dedupe.buffer.size": "4000000",
+            "log.dirs": data or os.path.join(self.folder, "data"), "log.cleaner.dedupe.buffer.size": "4000000",
             "share.coordinator.state.topic.replication.factor": "1", "share.coordinator.state.topic.min.isr": "1",
         })
         file = os.path.join(self.folder, "server.properties")
         with open(file, "w") as f:
             f.writelines("%s=%s\n" % pair for pair in settings.items())
         program = clients.java_program(path, heap)
-        subprocess.run(program + ["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", file,
-                                  "--feature", "eligible.leader.replicas.version=0"],
-                       check=True, stdout=subprocess.DEVNULL)
+        if not data or not os.path.exists(data):
+            subprocess.run(program + ["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", file,
+                                      "--feature", "eligible.leader.replicas.version=0"],
+                           check=True, stdout=subprocess.DEVNULL)
         self.log = open(os.path.join(self.folder, "log"), "w")
         self.process = subprocess.Popen(program + ["kafka.Kafka", file], stdout=self.log, stderr=self.log, cwd=self.folder)
 
