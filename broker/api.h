@@ -105,7 +105,7 @@ void request_renew(struct request *rq);
  * likewise. */
 void request_complete(struct request *rq, enum api_result result);
 /* fn(rq) runs on the request's own thread; may be called from any thread, and while the request is parked only.
- * For completions of syncs: let fn fill `out` and call request_complete(). A request with a cancel() must not be
+ * For api/wait.c, by which handlers end what they wait for. A request with a cancel() must not be
  * posted, as it may be gone. */
 void request_post(struct request *rq, void (*fn)(struct request *rq));
 

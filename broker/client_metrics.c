@@ -49,6 +49,7 @@ struct client_metrics {
     size_t bytes;
     int64_t swept_ms;
     uint64_t pushes, points, left_out;
+    uint32_t push_points; /* of the push at hand */
     /* Scratch of a push. */
     struct client *client;
     int64_t now_ms;
@@ -272,9 +273,12 @@ static bool is_reserved(const char *name)
 static bool write_labels(struct bytes *out, const struct otlp_point *p)
 {
     struct label labels[OTLP_ATTRIBUTES_MAX];
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
 
     for (int i = 0; i < p->attributes_count; i++) {
+        /* Before any is looked at: a push may name the same megabytes for every point. */
+        bytes += p->attributes[i].text.len;
+        if (bytes > CLIENT_METRICS_SERIES_BYTES_MAX) return false;
         if (!sanitize(p->attributes[i].key, false, labels[count].name)) return false;
         if (is_reserved(labels[count].name)) continue;
         labels[count++].value = p->attributes[i].text;
@@ -358,9 +362,10 @@ static struct series *series_of(struct client_metrics *m, const struct otlp_poin
 static void take_point(void *arg, const struct otlp_point *p)
 {
     struct client_metrics *m = arg;
-    struct series *s = series_of(m, p, p->is_sum && p->is_monotonic);
 
     m->points++;
+    struct series *s =
+        ++m->push_points <= CLIENT_METRICS_PUSH_POINTS_MAX ? series_of(m, p, p->is_sum && p->is_monotonic) : NULL;
     if (!s) {
         m->left_out++;
         return;
@@ -386,6 +391,7 @@ bool client_metrics_push(struct client_metrics *m, const struct client_identity 
     }
     m->client = c;
     m->now_ms = now_ms;
+    m->push_points = 0;
     bool whole = otlp_read(&r, metrics);
     m->pushes++;
     m->left_out += r.left_out;

@@ -128,6 +128,9 @@
 #define CLIENT_METRICS_NAME_BYTES_MAX   256
 #define CLIENT_METRICS_SERIES_BYTES_MAX 4096
 
+/* Values of one push that are kept; the rest is read and left out. A Java client has some hundreds. */
+#define CLIENT_METRICS_PUSH_POINTS_MAX 20000
+
 /* A value that was not pushed for so long, or three push intervals, is forgotten: as long as Prometheus looks back, so
  * that what a client pushed at its end is read. */
 #define CLIENT_METRICS_KEEP_MS  300000

@@ -383,7 +383,8 @@ static bool accept_one(struct listener *listener, const struct metadata *m)
         if (tell_of_waiting(n))
             log_warn("network", "new connections wait: %s%s listener=%s", strerror(error),
                      error == EMFILE ? " (raise the limit of open files: ulimit -n)" : "", listener->name);
-        pause_accepting(n, ACCEPT_RETRY_MS); /* the listener would wake this loop at once again */
+        bool shortage = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+        if (shortage) pause_accepting(n, ACCEPT_RETRY_MS); /* the listener would wake this loop at once again */
         return false;
     }
     int64_t pause_ms = connection_limits_pause_ms(n->limits, m->config, clock_mono_ms(n->broker->clock));

@@ -336,7 +336,8 @@ static int connector_run(struct cdc_connector *c, struct pg_error *ret_error)
             continue;
         }
         if (writing_failed(c)) {
-            if (alone || !c->streamed || c->stored->io->failure.code != -EMSGSIZE) return r;
+            int code = c->stored->io->failure.code;
+            if (alone || !c->streamed || (code != -EMSGSIZE && code != -EPERM)) return r;
             ingest_set_alone(c->ingest, alone = true); /* once more, to show the transactions before it */
             continue;
         }

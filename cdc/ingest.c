@@ -161,6 +161,13 @@ static int append_failed(struct ingest *in, int error)
 
 /* -- topics -- */
 
+/* No trying again will give such a topic: the task fails. */
+static int topic_refused(struct ingest *in, const struct err *why)
+{
+    int r = journal_io_refuse_topic(in->stored->io, why->text);
+    return fail(in, r, in->stored->io->failure.text);
+}
+
 static int topic_add(struct ingest *in, struct slice name, struct journal_topic **ret_topic)
 {
     const struct pg_connector_config *config = in->env.config;
@@ -169,8 +176,8 @@ static int topic_add(struct ingest *in, struct slice name, struct journal_topic 
     uint32_t count = 0;
 
     if (topic_name_is_internal(name)) {
-        int refused = journal_io_refuse_topic(in->stored->io, text);
-        return fail(in, refused, in->stored->io->failure.text);
+        err_set(&err, -EPERM, "Cannot append to internal topic %s.", text);
+        return topic_refused(in, &err);
     }
     struct config_entry *entries = xcalloc(config->topic_configs_count + 1, sizeof *entries);
     for (uint32_t i = 0; i < config->topic_configs_count; i++)
@@ -179,6 +186,7 @@ static int topic_add(struct ingest *in, struct slice name, struct journal_topic 
     enum kafka_error error = broker_topic_ensure(
         in->env.broker, text, config->topic_partitions ? config->topic_partitions : -1, entries, count, &err);
     free(entries);
+    if (error == KAFKA_INVALID_TOPIC_EXCEPTION) return topic_refused(in, &err);
     if (error != KAFKA_NONE) {
         snprintf(in->error, sizeof in->error, "topic %s could not be created: %s", text, err.text);
         return -EIO;
@@ -251,6 +259,7 @@ int ingest_emit(void *arg, const struct change_record *record)
     struct journal_topic *t;
 
     int r = topic_get(in, record->topic, &t);
+    if (r == -EPERM) journal_break(j); /* read again, each transaction alone, so that those before it are shown */
     if (r < 0) return r;
     /* Without a key any partition will do, but replay must find the same. */
     int32_t index = record->key.ptr ? murmur2_partition(record->key, t->partitions_count)

@@ -9,6 +9,7 @@
 #include "storage/log_dir.h"
 
 #include <errno.h>
+#include <time.h>
 #include <malloc.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -202,10 +203,10 @@ int journal_io_make_room(struct journal_part *part, struct slice key, struct sli
     return journal_append(io->journal, part->partition);
 }
 
-int journal_io_refuse_topic(struct journal_io *io, const char *topic)
+int journal_io_refuse_topic(struct journal_io *io, const char *why)
 {
     return io_fail(io, -EPERM, false, "org.apache.kafka.common.errors.InvalidTopicException",
-                   "Cannot append to internal topic %s. (See the connector's topic.prefix and transforms.)", topic);
+                   "%s (See the connector's topic.prefix and transforms.)", why);
 }
 
 static int append_failed(struct journal_io *io, const struct journal_part *part, const struct log_append *a,
@@ -460,10 +461,12 @@ static int io_wait(void *arg)
     int r;
 
     /* It cannot be given up: what the disk will say of the sync decides what may be confirmed. */
-    while ((r = poll(&p, 1, SYNC_TOLD_MS)) <= 0)
+    while ((r = poll(&p, 1, SYNC_TOLD_MS)) <= 0) {
+        if (r < 0 && errno != EINTR) nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* no memory */
         if (r == 0)
             log_warn("cdc", "the disk does not answer a sync for %d s connector=%s", SYNC_TOLD_MS / 1000,
                      io->stored->name);
+    }
     journal_io_deliver(io);
     return 0;
 }

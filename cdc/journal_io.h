@@ -74,7 +74,7 @@ void journal_io_free(struct journal_io *io);
 int journal_io_make_room(struct journal_part *part, struct slice key, struct slice value,
                          const struct record_header *headers, int32_t headers_count) WARN_UNUSED;
 /* The records of a connector are for a topic that no producer may write to: -EPERM. */
-int journal_io_refuse_topic(struct journal_io *io, const char *topic);
+int journal_io_refuse_topic(struct journal_io *io, const char *why);
 /* Hands over what the sync threads have answered. */
 void journal_io_deliver(struct journal_io *io);
 /* Gives back the memory of batches that nobody builds any more, and the logs of deleted topics; called now and then. */

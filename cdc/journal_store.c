@@ -494,9 +494,11 @@ struct journal_store *journal_store_open(struct broker *broker)
 void journal_store_close(struct journal_store *s)
 {
     if (!s) return;
+    /* All before the first one goes: a checkpoint that becomes durable looks at every journal. */
+    for (struct stored_journal *j = s->journals; j; j = j->next)
+        if (!j->failed && journal_drain(j->journal) < 0) log_warn("cdc", "the last sync failed connector=%s", j->name);
     for (struct stored_journal *j = s->journals, *next; j; j = next) {
         next = j->next;
-        if (!j->failed && journal_drain(j->journal) < 0) log_warn("cdc", "the last sync failed connector=%s", j->name);
         journal_unmake(j);
         free(j->name);
         free(j->topic_prefix);

@@ -43,7 +43,8 @@ struct pg_params {
     int statement_timeout_ms; /* how long pg_exec() and pg_copy_begin() wait for the server; 0: no limit */
 };
 
-/* A peer that is gone without a word (power cut, broken network) is noticed after so long, also by who only listens. */
+/* A peer that is gone without a word (power cut, broken network) is noticed after so long, also by who only listens;
+ * with database.tcpKeepAlive=false only by who sends. */
 #define PG_SILENCE_MS_MAX 120000
 /* A server that reads nothing, or does not end what it has said to be over. */
 #define PG_ANSWER_MS_MAX  120000

@@ -428,8 +428,9 @@ static void position_show(struct cdc_connector *c)
 static enum kafka_error heartbeat_write(struct broker *broker, const char *topic, const struct change_record *record,
                                         struct err *err)
 {
+    if (topic_name_is_internal(slice_of(topic)))
+        return err_set(err, KAFKA_INVALID_TOPIC_EXCEPTION, "%s is an internal topic", topic);
     enum kafka_error error = broker_topic_ensure(broker, topic, -1, NULL, 0, err);
-
     if (error != KAFKA_NONE) return error;
     struct partition_log *log = broker_partition(broker, topic, 0);
     if (!log) return err_set(err, KAFKA_STORAGE_ERROR, "its partition 0 is offline");

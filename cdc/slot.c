@@ -21,9 +21,11 @@ static int refuse(struct pg_error *err, const char *format, ...)
     return -EREMOTEIO;
 }
 
-static int one_row(struct pg_conn *c, const char *sql, struct pg_result **ret_result, struct pg_error *err)
+/* timeout_ms as of pg_exec(). */
+static int one_row(struct pg_conn *c, const char *sql, int timeout_ms, struct pg_result **ret_result,
+                   struct pg_error *err)
 {
-    int r = pg_exec(c, sql, NULL, 0, 0, ret_result, err);
+    int r = pg_exec(c, sql, NULL, 0, timeout_ms, ret_result, err);
 
     if (r < 0) return r;
     if (pg_result_rows(*ret_result) == 1) return 0;
@@ -35,7 +37,7 @@ int slot_check_server(struct pg_conn *c, struct pg_error *err)
 {
     struct pg_result *result;
 
-    int r = one_row(c, "SHOW wal_level", &result, err);
+    int r = one_row(c, "SHOW wal_level", 0, &result, err);
     if (r < 0) return r;
     if (strcmp(pg_result_text(result, 0, 0), "logical") != 0)
         r = refuse(err, "Postgres server wal_level property must be 'logical' but is: '%s'",
@@ -48,7 +50,7 @@ int slot_check_server(struct pg_conn *c, struct pg_error *err)
                 "SELECT bool_or(rolsuper OR rolreplication OR rolname IN ('rds_superuser', 'rds_replication', "
                 "'azure_pg_admin', "
                 "'cloudsqlsuperuser')), current_user FROM pg_roles WHERE pg_has_role(current_user, oid, 'member')",
-                &result, err);
+                0, &result, err);
     if (r < 0) return r;
     if (pg_result_text(result, 0, 0)[0] != 't')
         r = refuse(err, "Postgres roles LOGIN and REPLICATION are not assigned to user: %s",
@@ -64,7 +66,7 @@ int slot_wal_end(struct pg_conn *c, uint64_t *ret_lsn, bool *ret_in_recovery, st
     int r = one_row(c,
                     "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, "
                     "pg_is_in_recovery()",
-                    &result, err);
+                    0, &result, err);
     if (r < 0) return r;
     if (ret_in_recovery) *ret_in_recovery = pg_result_text(result, 0, 1)[0] == 't';
     if (!pg_lsn_parse(pg_result_value(result, 0, 0), ret_lsn)) r = refuse(err, "the server gives no WAL position");
@@ -112,7 +114,8 @@ int slot_create(struct pg_conn *replication, const char *name, bool temporary, b
     else
         sql = xasprintf("CREATE_REPLICATION_SLOT %s%s LOGICAL pgoutput EXPORT_SNAPSHOT", quoted,
                         temporary ? " TEMPORARY" : "");
-    int r = one_row(replication, sql, &result, err);
+    /* It waits for every transaction that runs; giving up would leave the server waiting, with the slot half made. */
+    int r = one_row(replication, sql, PG_NO_LIMIT, &result, err);
     if (r < 0) return r;
     if (!pg_lsn_parse(pg_result_value(result, 0, 1), ret_consistent_lsn))
         r = refuse(err, "the server made slot %s without a position", name);

@@ -334,7 +334,7 @@ enum kafka_error partition_log_append(struct partition_log *log, struct log_appe
     if (error == KAFKA_NONE && a->origin == APPEND_CLIENT && p.one.producer_id >= LOG_PRODUCER_ID_RESERVED_MIN)
         error = refuse(&p, KAFKA_INVALID_PRODUCER_ID_MAPPING, "producer ids of this range are the broker's own");
     if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = check_open_first(log, &p);
-    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT && !a->duplicate) error = admit(&p);
+    if (error == KAFKA_NONE && a->origin == APPEND_CLIENT) error = admit(&p);
     if (error == KAFKA_NONE && a->origin == APPEND_CDC && p.size > p.config.max_message_bytes)
         error = refuse(&p, KAFKA_MESSAGE_TOO_LARGE, "the batch is larger than max.message.bytes");
     if (error == KAFKA_NONE) {

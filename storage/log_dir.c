@@ -305,8 +305,10 @@ static int find_unopened(void *arg, const char *name)
     while (digits < len && name[len - 1 - digits] >= '0' && name[len - 1 - digits] <= '9') digits++;
     if (!digits || digits + 1 >= len || name[len - 1 - digits] != '-') return 0;
     if (u->known_count && bsearch(&name, u->known, u->known_count, sizeof *u->known, compare_names)) return 0;
-    if (u->dir->io->fstatat(u->dir->fd, name, &st) || !S_ISDIR(st.st_mode)) return 0;
-    if (!u->found) return 1;
+    int r = u->dir->io->fstatat(u->dir->fd, name, &st);
+    if (r == -ENOENT || (!r && !S_ISDIR(st.st_mode))) return 0;
+    if (!u->found) return 1; /* also when it cannot be looked at: the stop is not clean */
+    if (r) return 0;         /* nothing is set aside unseen */
     if (u->found_count == u->found_allocated) {
         u->found_allocated *= 2;
         u->found = xrealloc(u->found, u->found_allocated * sizeof *u->found);

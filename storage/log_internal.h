@@ -82,7 +82,6 @@ struct partition_log {
     bool new_folder;               /* the folder itself and partition.metadata are not synced yet */
     bool unmade;                   /* there is no folder: the first segment brings it */
     bool syncing;                  /* in the sync service's queue or hands */
-    uint16_t sync_retries;         /* rounds that found no descriptor to open a file with */
     atomic_bool failed;            /* takes no writes until the next start */
     atomic_bool read_failure_told; /* in the log file, once */
     uint32_t rewrites;             /* how often files or offsets were replaced: truncation, compaction */
@@ -98,6 +97,7 @@ struct partition_log {
     struct log_claim *claims;
     LIST_HEAD(, log_waiter) waiters;
     struct sync_requests sync_requests;
+    int64_t sync_retry_since_ms; /* monotonic: since then no descriptor was free to open a file with; 0: one was */
     STAILQ_ENTRY(partition_log) sync_link;
     char name[];
 };

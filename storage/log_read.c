@@ -86,7 +86,7 @@ static int walk_batches(struct header_reader *reader, int64_t limit, uint32_t ta
     int r;
 
     while ((r = header_reader_peek(reader, &b, &size)) > 0 && reader->position + size <= target &&
-           b.base_offset < limit) {
+           record_batch_last_offset(&b) < limit) {
         reader->position += size;
         *offset = record_batch_next_offset(&b);
     }

@@ -16,9 +16,9 @@
 #include <string.h>
 #include <time.h>
 
-#define SYNC_FILES_MAX   16   /* segments in one round; more wait for the next */
-#define SYNC_RETRY_MS    20   /* until a descriptor may be free */
-#define SYNC_RETRIES_MAX 1500 /* half a minute; then the log is failed */
+#define SYNC_FILES_MAX    16    /* segments in one round; more wait for the next */
+#define SYNC_RETRY_MS     20    /* until a descriptor may be free */
+#define SYNC_RETRY_MS_MAX 30000 /* then the log is failed */
 
 struct sync_file {
     struct file_ref *file;
@@ -145,16 +145,18 @@ static void conclude(struct partition_log *log, struct sync_round *round)
         round->error = -ESTALE; /* deleted meanwhile: its files have other names */
         return;
     }
-    /* Only opening a file ends so. */
-    if ((round->error == -EMFILE || round->error == -ENFILE) && log->sync_retries++ < SYNC_RETRIES_MAX) {
-        if (log->sync_retries == 1)
-            log_warn("storage",
-                     "no file can be opened to sync, tried again: %s (raise the limit: ulimit -n) partition=%s",
-                     strerror(-round->error), log->name);
+    bool no_descriptor = round->error == -EMFILE || round->error == -ENFILE; /* only opening a file ends so */
+    int64_t now_ms = no_descriptor ? clock_mono_ms(log->dir->clock) : 0;
+    if (no_descriptor && !log->sync_retry_since_ms) {
+        log->sync_retry_since_ms = now_ms;
+        log_warn("storage", "no file can be opened to sync, tried again: %s (raise the limit: ulimit -n) partition=%s",
+                 strerror(-round->error), log->name);
+    }
+    if (no_descriptor && now_ms - log->sync_retry_since_ms < SYNC_RETRY_MS_MAX) {
         give_back(log, round);
         return;
     }
-    log->sync_retries = 0;
+    log->sync_retry_since_ms = 0;
     if (round->error) {
         log_error("storage", "sync failed, the partition takes no writes until the next start: %s partition=%s",
                   strerror(-round->error), log->name);
@@ -216,7 +218,6 @@ static void sync_log(struct partition_log *log)
         free(q);
     }
     struct sync_service *s = &log->dir->sync;
-    if (round.again) nanosleep(&(struct timespec){.tv_nsec = SYNC_RETRY_MS * 1000000L}, NULL);
     if (again) {
         pthread_mutex_lock(&s->lock);
         STAILQ_INSERT_TAIL(&s->queue, log, sync_link);
@@ -225,6 +226,8 @@ static void sync_log(struct partition_log *log)
     } else {
         partition_log_unref(log);
     }
+    /* Behind the queue: other threads take what waits there. */
+    if (round.again) nanosleep(&(struct timespec){.tv_nsec = SYNC_RETRY_MS * 1000000L}, NULL);
 }
 
 static void *sync_thread(void *arg)

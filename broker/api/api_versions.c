@@ -62,9 +62,14 @@ enum api_result api_handle_api_versions(struct request *rq, const struct api_ver
     if (rq->version >= 3) request_set_software(rq, in->client_software_name, in->client_software_version);
     out->api_keys = arena_calloc(&rq->arena, (size_t)kafka_apis_count, sizeof *out->api_keys);
     if (!out->api_keys || (rq->version >= 3 && !add_features(rq, out))) return API_CLOSE;
+    const char *readers = request_metadata(rq)->config->metrics_listeners;
+    bool reads_metrics = readers && *readers;
     for (int i = 0; i < kafka_apis_count; i++) {
         const struct kafka_api *a = &kafka_apis[i];
         if (a->served_min < 0) continue;
+        /* As a Kafka without a receiver of clients' metrics: they do not push what nobody can read. */
+        if ((a->key == KAFKA_API_GET_TELEMETRY_SUBSCRIPTIONS || a->key == KAFKA_API_PUSH_TELEMETRY) && !reads_metrics)
+            continue;
         out->api_keys[out->api_keys_count++] = (struct api_versions_response_api_version){
             .api_key = a->key, .min_version = a->served_min, .max_version = a->served_max};
     }

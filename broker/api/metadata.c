@@ -185,21 +185,26 @@ static bool wants_creation(struct request *rq, const struct metadata_request_top
            (request_authorize(rq, ACL_CREATE, RESOURCE_TOPIC, name) || request_authorize_cluster(rq, ACL_CREATE));
 }
 
-static void create_missing(struct request *rq, const struct metadata_request *in, struct api_wait *w)
+/* Returns how many are being created, or -1: no memory. */
+static int create_missing(struct request *rq, const struct metadata_request *in, struct api_wait *w)
 {
+    struct metadata_request_topic *asked;
     int count = 0;
 
     if (!in->allow_auto_topic_creation || !request_metadata(rq)->config->auto_create_topics_enable ||
         asks_for_all(rq, in))
-        return;
-    for (int32_t i = 0; i < in->topics_count && count < TOPICS_CREATED_MAX; i++) {
-        if (!wants_creation(rq, &in->topics[i])) continue;
+        return 0;
+    int32_t asked_count = asked_topics(rq, in, &asked);
+    if (asked_count < 0) return -1;
+    for (int32_t i = 0; i < asked_count && count < TOPICS_CREATED_MAX; i++) {
+        if (!wants_creation(rq, &asked[i])) continue;
         count++;
         (void)request_mutate(rq, (int32_t)request_metadata(rq)->config->num_partitions, false);
-        AUTO_FREE char *name = slice_strdup(in->topics[i].name);
+        AUTO_FREE char *name = slice_strdup(asked[i].name);
         api_wait_more(w);
         broker_topic_create_async(rq->broker, name, -1, NULL, 0, created, w);
     }
+    return count;
 }
 
 enum api_result api_handle_metadata(struct request *rq, const struct metadata_request *in,
@@ -208,6 +213,7 @@ enum api_result api_handle_metadata(struct request *rq, const struct metadata_re
     struct api_wait *w = arena_calloc(&rq->arena, 1, sizeof *w);
     if (!w) return API_CLOSE;
     api_wait_init(w, rq, finish);
-    create_missing(rq, in, w);
-    return api_wait_result(w);
+    int created_count = create_missing(rq, in, w);
+    if (created_count < 0) return API_CLOSE;
+    return created_count ? api_wait_result_posted(w) : api_wait_result(w);
 }

@@ -65,6 +65,15 @@ enum api_result api_wait_result(struct api_wait *w)
     return finish(w);
 }
 
+enum api_result api_wait_result_posted(struct api_wait *w)
+{
+    struct request *rq = w->rq;
+    w->parked = true;
+    rq->waiting = w;
+    if (is_last(w)) request_post(rq, complete_posted);
+    return API_PENDING;
+}
+
 enum api_result api_wait_give_up(struct api_wait *w)
 {
     w->given_up = true;

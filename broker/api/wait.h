@@ -13,7 +13,7 @@
  *   if (!w) return API_CLOSE;                                 api_wait_more(&x->wait); start(...);    as often as needed
  *   start(..., done, w);      done(): fills rq's out,
  *   return api_wait_result(w);        api_wait_done(w)        return api_wait_result(&x->wait);
- * A step may end before its start() returns; nothing is answered before the handler has returned. While no step is open a
+ * A step may end before its start() returns; nothing is answered before the handler has returned. While nothing was started a
  * handler may return what it likes and leave w alone; afterwards only api_wait_result() or, when it runs out of memory,
  * api_wait_give_up(): what was started still points into the request. (ShareFetch can make its steps forget it.)
  *
@@ -55,6 +55,9 @@ void api_wait_done_elsewhere(struct api_wait *w);
 void api_wait_synced(void *arg, int error);
 /* For the handler's return. */
 enum api_result api_wait_result(struct api_wait *w);
+/* The same, but finish runs in a call of its own, with a snapshot of the metadata of its own: for handlers whose steps change what
+ * finish looks at, and may end before the handler returns. */
+enum api_result api_wait_result_posted(struct api_wait *w);
 /* Instead of it: the connection is dropped when the steps that are open have ended; finish is not called. */
 enum api_result api_wait_give_up(struct api_wait *w);
 /* Whether the answer has to wait, as far as is known now. */

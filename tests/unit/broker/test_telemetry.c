@@ -236,3 +236,19 @@ Test(telemetry, clients_with_long_names_push_each_other_out)
     cr_expect_eq(ask(t, 1, 1, 1, &s), KAFKA_NONE, "had to go");
     telemetry_free(t);
 }
+
+/* A push of a few compressed kilobytes may hold a million values. */
+Test(telemetry, of_one_push_only_so_many_values_are_kept)
+{
+    struct client_metrics *m = client_metrics_new();
+    struct bytes one = gauge("crowd", "x", 1), all = {0}, text = {0};
+    struct client_identity who = client(1);
+
+    for (int i = 0; i < CLIENT_METRICS_PUSH_POINTS_MAX + 7; i++) bytes_append(&all, one.ptr, one.len);
+    cr_assert(client_metrics_push(m, &who, bytes_slice(&all), 1, 1000));
+    client_metrics_write(m, 1, &text);
+    bytes_append_byte(&text, 0);
+    cr_assert(strstr((const char *)text.ptr, "ottla_client_telemetry_left_out_total 7\n"));
+    bytes_done(&one), bytes_done(&all), bytes_done(&text);
+    client_metrics_free(m);
+}
