@@ -269,3 +269,20 @@ def test_rows_that_are_routed_into_an_internal_topic_fail_the_task(fresh_ottla, 
         until("the task fails", lambda: ottla.connector_state(name) == "FAILED", 20)
         _, told = ottla.rest("GET", "/connectors/%s/status" % name)
         assert "InvalidTopicException" in told["tasks"][0]["trace"], told
+
+
+def test_a_row_routed_to_a_name_that_is_none_fails_the_task_and_hides_nothing_before_it(fresh_ottla, postgres, connector, database):
+    ottla = fresh_ottla()
+    postgres.psql("create table t(id int primary key, target text)", database)
+    route = {"transforms": "u", "transforms.u.type": "io.debezium.transforms.ExtractNewRecordState", "transforms.u.route.by.field": "target"}
+    status, body = ottla.rest("POST", "/connectors", {"name": "routed", "config": connector("routed", **route)})
+    assert status == 201, body
+    assert wait_streaming(ottla, postgres, "routed", database) == "RUNNING"
+    postgres.psql("insert into t select g, 'good' from generate_series(1, 5) g", database)
+    until("the rows", lambda: len(read_all(ottla, "good")) == 5)
+    # One unit holds both transactions when they come together.
+    postgres.psql("insert into t values (6, 'good'); insert into t values (7, 'not a topic')", database)
+    until("the task fails\n" + ottla.log(), lambda: failed_trace(ottla, "routed"), 20)
+    assert "InvalidTopicException" in failed_trace(ottla, "routed")
+    assert "not a topic" in failed_trace(ottla, "routed")
+    assert len(read_all(ottla, "good")) == 6, "what was committed before it is shown"
