@@ -719,6 +719,10 @@ int log_dir_delete_log(struct log_dir *dir, struct partition_log *log)
         pthread_mutex_unlock(&log->lock);
         return r;
     }
+    /* Of a folder that was never synced a power cut may bring back the name without its partition.metadata: the next topic of that
+     * name would take it for its own. */
+    if (r) r = 0; /* there is none */
+    else if (atomic_load(&log->durable_end) == 0) r = dir->io->fsync(dir->fd);
     log_close(log);
     log->folder = xstrdup(away);
     int64_t delay_ms = log->config->config.file_delete_delay_ms;
@@ -732,7 +736,7 @@ int log_dir_delete_log(struct log_dir *dir, struct partition_log *log)
     log_dir_note_marks(dir);
     log_dir_remove_later(dir, away, true, delay_ms);
     partition_log_unref(log);
-    return 0;
+    return r;
 }
 
 /* -- closing -- */

@@ -75,7 +75,8 @@ int log_dir_set_strays_aside(struct log_dir *dir) WARN_UNUSED;
  * one. */
 void log_dir_failure(struct log_dir *dir, const char *topic, int32_t partition, struct err *ret_why);
 /* Renames the folder to <name>.<hex>-delete at once, removes files after file.delete.delay.ms; waiters are woken, later
- * calls on the log answer NOT_LEADER_OR_FOLLOWER. */
+ * calls on the log answer NOT_LEADER_OR_FOLLOWER. -ESTALE: it is deleted already. Other -errno: it could not be renamed, or it
+ * is away, and a power cut may bring it back. */
 int log_dir_delete_log(struct log_dir *dir, struct partition_log *log) WARN_UNUSED;
 
 /* Readers are let in from now on: no visible end goes back any more. */

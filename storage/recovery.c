@@ -404,7 +404,8 @@ static int replay_producers(struct partition_log *log, struct folder *f, int64_t
         bool begun = !log->segments_count || offset >= log->segments[0]->base_offset;
         if (!found && begun && offset <= snapshot_max && offset <= end) {
             int r = load_snapshot(log, offset);
-            if (r && r != -EBADMSG && r != -EFBIG) return r;
+            /* -ENOENT: it went a moment ago, with a segment behind a torn one or with all of them. */
+            if (r && r != -EBADMSG && r != -EFBIG && r != -ENOENT) return r;
             if (!r) {
                 found = keep = true;
                 from = MAX(from, offset);
@@ -687,6 +688,23 @@ static int remove_trimmed(struct partition_log *log, const struct log_load *load
     return folder_read(f, log);
 }
 
+/* Indexes whose segment is not there: a power cut may have kept their names and not the .log's. A new segment of that offset would
+ * be read with what the lost one's index says. */
+static int remove_orphans(struct partition_log *log, struct folder *f)
+{
+    uint32_t next = 0;
+    int r = 0;
+
+    for (uint32_t i = 0; i < f->count && !r; i++) {
+        const struct folder_file *file = &f->files[i];
+        while (next < log->segments_count && log->segments[next]->base_offset < file->offset) next++;
+        if (next < log->segments_count && log->segments[next]->base_offset == file->offset) continue;
+        if (file->kind != FILE_OFFSETS && file->kind != FILE_TIMES && file->kind != FILE_ABORTED) continue;
+        r = remove_file(f, file);
+    }
+    return r;
+}
+
 static int load_folder(struct partition_log *log, const struct log_load *load, struct folder *f, struct err *err)
 {
     int64_t snapshot_max = INT64_MAX;
@@ -699,7 +717,9 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
     if (load->clean) {
         if (log->segments_count) r = load_active(log, log_active(log), load->recovery_point, err);
     } else {
-        r = recover(log, load->recovery_point, &first_anew, err);
+        /* When all that was durable has been deleted, nothing is to be missed: what is left of it may have holes. */
+        int64_t rp = load->recovery_point > load->log_start ? load->recovery_point : 0;
+        r = recover(log, rp, &first_anew, err);
         if (first_anew < log->segments_count) snapshot_max = log->segments[first_anew]->base_offset;
     }
     if (!r) r = rebuild_missing(log, f, err);
@@ -716,6 +736,8 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
         log_remove_segments(log, 0, log->segments_count);
         end = start;
     }
+    r = load->clean ? 0 : remove_orphans(log, f);
+    if (r) return failed(log, r, err);
     atomic_store(&log->log_start, start);
     atomic_store(&log->log_end, end);
     log->epochs_dirty |= leader_epochs_cut_end(&log->epochs, end + 1);
