@@ -73,6 +73,7 @@ struct pass {
     struct batch_builder builder;
     struct output out;
     uint64_t unpaced; /* bytes since the last pace() */
+    bool marker_gone; /* from the group at hand */
 };
 
 /* -- what is dirty -- */
@@ -676,6 +677,7 @@ static int clean_batch(struct pass *p, const struct record_batch *b, bool is_las
         fate.spare_marker = marker_is_spare(p, b, &kept, &keep_entry);
         fate.drop_all = fate.spare_marker && horizon_passed(p, b);
         fate.keep_all = true;
+        p->marker_gone |= fate.drop_all;
     } else {
         fate.drop_all = note_data(p, b);
         fate.keep_all = b->base_offset >= p->clean_end;
@@ -723,11 +725,32 @@ static int64_t last_of_group(const struct pass *p, uint32_t first, uint32_t coun
     return -1;
 }
 
+/* A state of producers from before a marker that goes may hold its transaction open: a start that begins with it would never see
+ * the end. Those below end go; the swap syncs the folder before it begins. */
+static int drop_snapshots(struct pass *p, int64_t end)
+{
+    struct partition_log *log = p->log;
+    char path[SEGMENT_PATH_BYTES];
+    int r = 0;
+
+    pthread_mutex_lock(&log->lock);
+    for (uint32_t i = 0; i < log->segments_count && log->segments[i]->base_offset < end && !r; i++) {
+        int64_t offset = log->segments[i]->base_offset;
+        segment_path(log, offset, ".snapshot", path);
+        r = log->dir->io->unlinkat(log->dir->fd, path, 0);
+        if (r == -ENOENT) r = 0;
+        if (log->producers && log->producers->snapshot_offset == offset) log->producers->snapshot_offset = -1;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return r;
+}
+
 static int clean_group(struct pass *p, uint32_t first, uint32_t count)
 {
     int64_t last_source = last_of_group(p, first, count);
     struct record_batch b;
 
+    p->marker_gone = false;
     int r = output_open(p, p->sources[first].base_offset);
     for (uint32_t i = first; i < first + count && !r; i++) {
         struct walk w;
@@ -738,6 +761,7 @@ static int clean_group(struct pass *p, uint32_t first, uint32_t count)
         walk_close(&w);
     }
     if (!r) r = output_finish(p);
+    if (!r && p->marker_gone) r = drop_snapshots(p, p->sources[first + count - 1].next_offset);
     if (!r) r = swap(p, first, count);
     return r;
 }
