@@ -7,6 +7,7 @@ import subprocess
 import threading
 
 import confluent_kafka
+from confluent_kafka.admin import AdminClient, NewTopic
 import pytest
 from lib import postgres as pg
 from lib.ottla import wait_streaming
@@ -156,16 +157,18 @@ def test_a_server_that_falls_silent_is_given_up_and_tried_again(fresh_ottla, pos
 
 
 def test_the_delay_between_tries_grows_until_something_is_done(fresh_ottla, postgres, connector, database):
-    """A topic that cannot be made, as an example of what fails behind the begin of the stream."""
+    """A topic that cannot be made (too many partitions), as an example of what fails behind the begin of the stream."""
     ottla = fresh_ottla()
-    prefix, table = "p" * 190, "t" * 60     # longer than a topic's name may be
-    postgres.psql("create table %s(id int primary key); create table t(id int primary key)" % table, database)
-    status, body = ottla.rest("POST", "/connectors", {"name": "grows", "config": connector(prefix, snapshot__mode="no_data")})
+    admin = AdminClient({"bootstrap.servers": ottla.bootstrap})
+    admin.create_topics([NewTopic("grows.public.t", 1, 1)])["grows.public.t"].result()
+    postgres.psql("create table u(id int primary key); create table t(id int primary key)", database)
+    status, body = ottla.rest("POST", "/connectors", {"name": "grows", "config": connector("grows", snapshot__mode="no_data", **{
+        "topic__creation__default__partitions": "2000000", "topic__creation__default__replication__factor": "1"})})
     assert status == 201, body
     assert wait_streaming(ottla, postgres, "grows", database) == "RUNNING"
     postgres.psql("insert into t values (1)", database)
-    until("the row that can be written", lambda: ids(read_all(ottla, prefix + ".public.t")) == [1])
-    postgres.psql("insert into %s values (1)" % table, database)
+    until("the row that can be written", lambda: ids(read_all(ottla, "grows.public.t")) == [1])
+    postgres.psql("insert into u values (1)", database)
     delays = lambda: [int(d) for d in re.findall(r"trying again connector=grows delay_ms=(\d+)", ottla.log(1 << 20))]
     until("four tries", lambda: len(delays()) >= 4)
     assert delays()[1:4] == [delays()[0] * 2, delays()[0] * 4, delays()[0] * 8], delays()
