@@ -1,4 +1,4 @@
-/* cdc/connector_internal.h: a running connector, for connector.c (life), session.c (one connection's life) and validate.c. */
+/* cdc/connector_internal.h: a running connector, for connector.c (life), session*.c (one connection's life) and validate.c. */
 #ifndef OTTLA_CDC_CONNECTOR_INTERNAL_H
 #define OTTLA_CDC_CONNECTOR_INTERNAL_H
 

@@ -15,23 +15,12 @@ void journal_forget_loaded(struct journal *j)
     j->loaded_count = 0;
 }
 
-static void forget_relations(struct journal *j, int64_t keep_offset)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < j->relations_count; i++) {
-        if (j->relations[i].offset <= keep_offset) j->relations[kept++] = j->relations[i];
-        else free(j->relations[i].bytes);
-    }
-    j->relations_count = kept;
-}
-
 /* Units behind keep_offset do not count any more. */
 static void forget_units(struct journal *j, int64_t keep_offset)
 {
     while (j->loaded_count > 0 && j->loaded[j->loaded_count - 1].offset > keep_offset)
         free((void *)(uintptr_t)j->loaded[--j->loaded_count].value.ptr);
-    if (!RULE(RELKEEP)) forget_relations(j, keep_offset);
+    if (!RULE(RELKEEP)) journal_relations_forget(j, keep_offset);
 }
 
 static int load_connector(struct journal *j, struct slice value)
@@ -41,7 +30,7 @@ static int load_connector(struct journal *j, struct slice value)
     if (!journal_connector_read(value, &r)) return -EBADMSG;
     if (j->has_connector_record && r.producer_id != j->producer_id) { /* the position was deleted: all begins anew */
         journal_forget_loaded(j);
-        forget_relations(j, -1);
+        journal_relations_forget(j, -1);
     }
     j->producer_id = r.producer_id;
     j->has_connector_record = true;
@@ -210,7 +199,7 @@ static int cut_behind(struct journal *j, int found_j)
     if (!RULE(CUT) || (uint32_t)(found_j + 1) == j->loaded_count) return 0;
     journal_cut_write(&j->value, keep_offset);
     int r = journal_write(j, JOURNAL_CUT, &offset);
-    if (!RULE(RELKEEP)) forget_relations(j, keep_offset);
+    if (!RULE(RELKEEP)) journal_relations_forget(j, keep_offset);
     if (r == 0 && RULE(CUTSYNC)) r = journal_sync_records(j);
     return r;
 }
@@ -334,4 +323,21 @@ int journal_recover(struct journal *j)
         (r = journal_write_shown(j)) < 0)
         return r;
     return sync_found(j);
+}
+
+int journal_give_up_replay(struct journal *j)
+{
+    int64_t offset;
+
+    if (j->failed) return j->failed;
+    for (struct journal_partition *p = j->partitions; p; p = p->next) {
+        if (p->gone || (p->skip == 0 && !p->held)) continue;
+        p->sequence = p->next_sequence;
+        p->skip = 0;
+        p->touched = true;
+    }
+    int r = journal_write_unit(j, (struct journal_position){.whole_lsn = j->position.whole_lsn}, 0, NULL, &offset);
+    if (r == 0) r = journal_drain(j);
+    if (r == 0) journal_publish(j, false);
+    return r;
 }

@@ -1,4 +1,9 @@
-/* cdc/journal_state.h: the journal's state, for journal.c and journal_recovery.c only. */
+/* cdc/journal_state.h: the journal's state, and what its files journal*.c call of each other. Nobody else includes it but they.
+ *
+ * Invariants
+ *   - position >= journalled: what lies between is counted only, or gave no record.
+ *   - every partition that is not gone: sequence + skip == next_sequence + what is pending [modulo 2^31].
+ *   - failed is never cleared: only a new journal, loaded and recovered, goes on. Then nothing is written any more. */
 #ifndef OTTLA_CDC_JOURNAL_STATE_H
 #define OTTLA_CDC_JOURNAL_STATE_H
 
@@ -80,19 +85,76 @@ static inline int32_t journal_sequence_diff(int32_t a, int32_t b)
     return d < 1u << 30 ? (int32_t)d : -(int32_t)((1u << 31) - d);
 }
 
+/* -- journal.c -- */
+
+/* Returns error; the first one stays the journal's. */
 int journal_fail(struct journal *j, int error);
+/* Writes j->value as a record of this type. */
 int journal_write(struct journal *j, uint8_t type, int64_t *ret_offset);
 int journal_write_connector(struct journal *j, int64_t *ret_offset);
+
+/* -- journal_topics.c -- */
+
+/* The topic, made when it is not known. */
 struct journal_topic *journal_topic_new(struct journal *j, struct uuid id, struct slice name);
+/* The partition of t, made when it is not there: at our first sequence, not looked up. */
 struct journal_partition *journal_partition_new(struct journal *j, struct journal_topic *t, int32_t index);
-void journal_relation_keep(struct journal *j, const struct journal_relation_record *r, int64_t offset);
-bool journal_relation_is_newest(const struct journal *j, uint32_t index);
-void journal_checkpoint_durable(struct journal *j);
-int journal_sync_records(struct journal *j);
+void journal_partition_gone(struct journal_partition *p);
+
+/* -- journal_unit.c -- */
+
+#define JOURNAL_UNIT_NOT_SHOWN 0x80 /* for journal_write_unit() only */
+
+/* Writes a UNIT record at the position with the partitions that are touched (full: all) and topic (full: all; else may be NULL). */
+int journal_write_unit(struct journal *j, struct journal_position at, uint8_t flags, const struct journal_topic *topic,
+                       int64_t *ret_offset);
+/* Says that all up to the position may be seen. */
 int journal_write_shown(struct journal *j);
+/* Appends what is pending everywhere. */
+int journal_append_all(struct journal *j);
+/* Is anything counted, or changed, that no record has? */
+bool journal_any_touched(const struct journal *j);
+/* Shows readers everything up to the last shown record: as it is now, or as the round noted it. */
+void journal_publish(struct journal *j, bool noted);
+/* .. when the record just written may be shown already. */
+void journal_publish_unit(struct journal *j);
+/* Puts a mark that moves into j->releases. */
+void journal_release_add(struct journal *j, uint32_t *count, struct journal_partition *p, int64_t hold);
+
+/* -- journal_checkpoint.c -- */
+
+/* Writes the copy; only when journal_may_checkpoint(). */
+int journal_checkpoint_write(struct journal *j);
+/* The copy is durable: drops what precedes it. */
+void journal_checkpoint_durable(struct journal *j);
+
+/* -- journal_relations.c -- */
+
+/* Keeps a copy, in the order of positions: the newest version of a table stands last. */
+void journal_relation_keep(struct journal *j, const struct journal_relation_record *r, int64_t offset);
+/* Of its table. */
+bool journal_relation_is_newest(const struct journal *j, uint32_t index);
+/* Keeps those whose record lies at or before keep_offset. */
+void journal_relations_forget(struct journal *j, int64_t keep_offset);
+
+/* -- journal_snapshot.c -- */
+
+/* Others may append again, to topic's partitions (NULL: to all). */
+void journal_snapshot_leave(struct journal *j, const struct journal_topic *topic);
+/* Takes back what p holds of an unfinished snapshot. Nobody else wrote behind its start. */
 int journal_cut_back(struct journal *j, struct journal_partition *p);
+
+/* -- journal_round.c -- */
+
+/* Waits for the round under way, if one is. */
+int journal_round_wait(struct journal *j);
+/* Makes what is journalled durable, without data and without confirming. */
+int journal_sync_records(struct journal *j);
+/* What the round noted is durable: trimming may go so far, strict readers may see it, the slot may forget it. */
 void journal_noted_durable(struct journal *j);
-void journal_confirm(struct journal *j, uint64_t lsn);
+
+/* -- journal_recovery.c -- */
+
 void journal_forget_loaded(struct journal *j);
 
 #endif

@@ -1,6 +1,6 @@
-/* connect/herder_internal.h: the herder from the inside: shared by herder.c (what is wanted, life), herder_outbox.c
- * (statuses and other records that nobody waits for), herder_reconcile.c (what runs) and herder_read.c (JSON for
- * reads).
+/* connect/herder_internal.h: the herder from the inside: shared by herder.c (what is wanted, life), herder_restore.c (what the
+ * topics say at the start), herder_outbox.c (statuses and other records that nobody waits for), herder_reconcile.c (what runs) and
+ * herder_read.c (JSON for reads).
  *
  * Threads and locks: herder.h. */
 #ifndef OTTLA_HERDER_INTERNAL_H
