@@ -143,6 +143,7 @@ static int choose_range(const struct io_ops *io, const struct segment_view *v, c
     ret_end->offset = end_offset;
     read->position = start;
     read->length = end - start;
+    read->allowed = read->length ? ret_end->reach - start : 0;
     read->base_offset = first.base_offset;
     return 1;
 }

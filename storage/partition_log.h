@@ -118,11 +118,12 @@ struct aborted_txn {
 };
 
 struct log_read {
-    const struct io_ops *io;     /* that reads the file */
-    struct file_ref *file;       /* a reference for the caller to drop; NULL: no data */
-    uint64_t position;           /* [bytes] */
-    uint32_t length;             /* whole batches */
-    int64_t base_offset;         /* of the first batch, <= the asked offset */
+    const struct io_ops *io; /* that reads the file */
+    struct file_ref *file;   /* a reference for the caller to drop; NULL: no data */
+    uint64_t position;       /* [bytes] */
+    uint32_t length;         /* whole batches */
+    uint32_t allowed;        /* with the part of the next one that size_max lets pass; 0 without a whole one [bytes] */
+    int64_t base_offset;     /* of the first batch, <= the asked offset */
     int64_t segment_base_offset; /* names the file */
     struct log_marks marks;      /* as they were when the range was chosen */
     struct aborted_txn *aborted; /* READ_COMMITTED: malloc'd list, for the caller to free */

@@ -30,7 +30,7 @@ static bool delete_before(const struct metadata_topic *t, const struct delete_re
         out->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;
         return false;
     }
-    if (t->log_config.cleanup_compact && !t->log_config.cleanup_delete) {
+    if (!t->log_config.cleanup_delete) {
         out->error_code = KAFKA_POLICY_VIOLATION;
         return false;
     }

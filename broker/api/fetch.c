@@ -51,6 +51,7 @@ struct fetch {
     struct item *items;
     int32_t items_count;
     int64_t bytes;
+    int64_t used; /* of the limits: as Kafka counts, which also sends the part of a batch that still fits */
     bool has_error;
     struct purgatory_entry *waiting;
 };
@@ -248,7 +249,7 @@ static enum kafka_error plan_item(struct fetch *f, const struct metadata *m, str
     if (error != KAFKA_NONE) return (enum kafka_error)error;
     if (!has_diverged(i, log)) {
         uint32_t size_max = (uint32_t)MIN(MAX(room, 0), MAX(i->max_bytes, 0));
-        error = partition_log_read(log, i->fetch_offset, size_max, f->bytes == 0, f->isolation, &i->read);
+        error = partition_log_read(log, i->fetch_offset, size_max, f->used == 0, f->isolation, &i->read);
         if (error != KAFKA_NONE) return (enum kafka_error)error;
     }
     i->data.high_watermark = i->read.marks.high_watermark;
@@ -282,17 +283,18 @@ static void plan(struct fetch *f)
 {
     const struct metadata *m = request_metadata(f->rq);
 
-    f->bytes = 0;
+    f->bytes = f->used = 0;
     f->has_error = false;
     log_dir_visibility_lock(f->rq->broker->dir);
     for (int32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];
 
         item_reset(i);
-        enum kafka_error error = plan_item(f, m, i, f->bytes_max - f->bytes);
+        enum kafka_error error = plan_item(f, m, i, f->bytes_max - f->used);
         if (error != KAFKA_NONE) item_fail(f, i, error);
         f->has_error |= i->data.diverging_epoch.epoch >= 0;
-        f->bytes += i->read.file ? i->read.length : 0;
+        f->bytes += i->read.length;
+        f->used += i->read.allowed;
     }
     log_dir_visibility_unlock(f->rq->broker->dir);
     /* The disk is read without the lock, which those wait for who publish a unit. */
@@ -307,7 +309,7 @@ static void plan(struct fetch *f)
 static bool must_answer(const struct fetch *f)
 {
     const struct fetch_request *in = f->rq->in;
-    return f->has_error || f->items_count == 0 || f->bytes >= f->bytes_min || in->max_wait_ms <= 0;
+    return f->has_error || f->items_count == 0 || f->used >= f->bytes_min || in->max_wait_ms <= 0;
 }
 
 /* -- the answer -- */

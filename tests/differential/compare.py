@@ -25,6 +25,7 @@ IGNORED = [
 
 
 GZIP = 1
+NOBODY = 987654321  # a producer id that neither broker reaches
 NOW_S = 86400  # a time so near was made by the broker; those of requests are far away
 
 
@@ -114,7 +115,7 @@ def plain(side, api, value, path="", seed_prefix=""):
     if isinstance(value, uuid.UUID):
         return side.symbols.get(("topic_id", value), "no id" if value.int == 0 else "an id")
     if last == "producer_id":
-        return side.symbols.get(("producer_id", value), "an id" if value not in (-1, 123, 5, 987654321) else value)
+        return side.symbols.get(("producer_id", value), "an id" if value not in (-1, NOBODY) else value)
     if last in ("member_id", "leader") and isinstance(value, str):
         return side.symbols.get(("member", value), "a member" if len(value) > 36 else value)
     if last == "timestamp" and abs(value / 1000 - time.time()) < NOW_S:

@@ -82,7 +82,7 @@ def run_seed(seed, requests, apis, versions, ports, verbose, going_on):
             if verbose:
                 print("%d %s %s" % (number, name, [a[:3] for a in answers[0]]))
                 for side, given in zip(pair, answers):
-                    print("    %-8s %.300s" % (side.name, [a[3] for a in given]))
+                    print("    %-8s %.2000s" % (side.name, [a[3] for a in given]))
             for api, version, request, path, theirs, ours in found:
                 found_all.append("seed %d, step %d (%s): %s v%d %s\n    request  %.600s\n    Kafka    %.400s\n    ottla    %.400s" % (
                     seed, number, name, api, version, path, request, theirs, ours))

@@ -5,11 +5,12 @@ import struct
 import uuid
 
 import batch
+from compare import NOBODY
 from sides import CLOSED, Ref
 from lib.wait import TimedOut, until
 
 CONCURRENT_TRANSACTIONS, MEMBER_ID_REQUIRED, REBALANCE_IN_PROGRESS, UNKNOWN_TOPIC = 51, 79, 27, 3
-MISSING = {"topic_id": uuid.UUID(int=77), "producer_id": 987654321, "epoch": 0, "member": "nobody", "generation": 5, "session": 12345}
+MISSING = {"topic_id": uuid.UUID(int=77), "producer_id": NOBODY, "epoch": 0, "member": "nobody", "generation": 5, "session": 12345}
 SETTLE_TIMEOUT_S = 20
 BAD_NAMES = ["", ".", "a b", "x" * 250, "ümlaut"]
 INTERNAL_NAME = "__consumer_offsets"  # not where its records would show: they are those of all seeds
@@ -216,7 +217,7 @@ class Sequence:
             elif kind == 3:
                 settings["last_delta"] = count + self.pick(-2, 0, 100)
             elif kind == 4:
-                settings["length_error"] = self.pick(-1, 1, 100, -50)
+                settings["length_error"], settings["base_offset"] = self.pick(-1, 1, 100, -50), 0
             elif kind == 5:
                 return b""
             elif kind == 6:
@@ -243,7 +244,7 @@ class Sequence:
             elif kind == 15:
                 settings.update(max_timestamp=self.pick(999, 10**15), attributes=0)
             else:
-                settings.update(producer_id=self.pick(-1, 5), producer_epoch=self.pick(-1, 0), sequence=self.pick(-1, 0, 3))
+                settings.update(producer_id=self.pick(-1, NOBODY), producer_epoch=self.pick(-1, 0), sequence=self.pick(-1, 0, 3))
         return batch.build(made, **settings)
 
     def produce_request(self, version, name, partition, records, acks=-1, transactional_id=None):
@@ -516,11 +517,15 @@ class Sequence:
         version = self.version("init_producer_id")
         keep = version >= 3 and self.random.randrange(3) == 0
         values = {"transactional_id": name, "transaction_timeout_ms": self.rarely(self.pick(0, -1, 10**9), 60000, 15)}
+        ahead = 0
         if keep:
-            values.update(producer_id=Ref("producer_id", name), producer_epoch=Ref("epoch", name, self.rarely(self.pick(-1, 1), 0)))
+            ahead = self.rarely(self.pick(-1, 1), 0)
+            values.update(producer_id=Ref("producer_id", name), producer_epoch=Ref("epoch", name, ahead))
         ask = self.one("init_producer_id", values, version)
 
         def run(side):
+            if ahead > 0 and self.state_of(side, name) == "Ongoing":
+                return []  # see README.md
             out = ask(side)
             if out[0][3] is not CLOSED and out[0][3]["error_code"] == 0:
                 self.learn_producer(side, name, out[0][3])
@@ -529,12 +534,16 @@ class Sequence:
         self.in_txn.pop(name, None)
         return run
 
+    def state_of(self, side, name):
+        return side.ask("describe_transactions", 0, {"transactional_ids": [name]})["transaction_states"][0]["transaction_state"]
+
     def learn_producer(self, side, name, answer):
         side.know("producer_id", name, answer["producer_id"])
         side.know("epoch", name, answer["producer_epoch"])
 
     def producer_of(self, name):
-        return {"producer_id": self.rarely(123, Ref("producer_id", name), 20), "producer_epoch": Ref("epoch", name, self.rarely(self.pick(-1, 1), 0, 12))}
+        stranger = self.pick(NOBODY, Ref("producer_id", self.random.choice(self.transactional)))
+        return {"producer_id": self.rarely(stranger, Ref("producer_id", name), 20), "producer_epoch": Ref("epoch", name, self.rarely(self.pick(-1, 1), 0, 12))}
 
     def add_partitions(self):
         name = self.txn()
@@ -591,10 +600,7 @@ class Sequence:
                 if version >= 5:
                     self.learn_producer(side, name, out[0][3])
 
-                def complete():
-                    found = side.ask("describe_transactions", 0, {"transactional_ids": [name]})["transaction_states"][0]
-                    return not found["transaction_state"].startswith("Prepare")
-                until("%s: the transaction is complete" % side.name, complete, SETTLE_TIMEOUT_S, 0.002)
+                until("%s: the transaction is complete" % side.name, lambda: not self.state_of(side, name).startswith("Prepare"), SETTLE_TIMEOUT_S, 0.002)
             return out
         if version >= 5:
             self.sequences = {k: v for k, v in self.sequences.items() if k[0] != name}
@@ -642,7 +648,7 @@ class Sequence:
         part = self.partition(name)
         api, values = self.pick(
             ("describe_cluster", {"include_cluster_authorized_operations": self.pick(True, False), "endpoint_type": self.pick(1, 1, 2, 7)}),
-            ("describe_topic_partitions", {"topics": [{"name": n} for n in sorted({name, self.topic()})], "response_partition_limit": self.pick(1, 2000)}),
+            ("describe_topic_partitions", {"topics": [{"name": n} for n in sorted({name, self.topic() or name})], "response_partition_limit": self.pick(1, 2000)}),
             ("describe_log_dirs", {"topics": [{"topic": name, "partitions": [0]}]}),
             ("elect_leaders", {"election_type": self.pick(0, 1), "topic_partitions": [{"topic": name, "partitions": [part]}], "timeout_ms": 1000}),
             ("list_partition_reassignments", {"topics": [{"name": name, "partition_indexes": [part]}], "timeout_ms": 1000}),

@@ -5,7 +5,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from lib.ottla import Ottla
 from lib.wire import Connection, array, i32, i64, string
 
-DELETE_RECORDS, NONE, UNKNOWN_TOPIC_OR_PARTITION = 21, 0, 3
+DELETE_RECORDS, NONE, UNKNOWN_TOPIC_OR_PARTITION, POLICY_VIOLATION = 21, 0, 3, 44
 
 
 def delete_before(o, topic, offset, partition=0):
@@ -19,9 +19,9 @@ def delete_before(o, topic, offset, partition=0):
     return error, low
 
 
-def fill(o, topic, count):
+def fill(o, topic, count, **config):
     admin = AdminClient({"bootstrap.servers": o.bootstrap})
-    for future in admin.create_topics([NewTopic(topic, 1, 1)]).values():
+    for future in admin.create_topics([NewTopic(topic, 1, 1, config=config)]).values():
         future.result(20)
     p = Producer({"bootstrap.servers": o.bootstrap})
     for i in range(count):
@@ -52,3 +52,10 @@ def test_deleted_records_do_not_come_back_after_a_kill():
 def test_nothing_is_waited_for_when_nothing_was_deleted():
     with Ottla({"connect.listeners": ""}) as o:
         assert delete_before(o, "unknown", 1)[0] == UNKNOWN_TOPIC_OR_PARTITION
+
+
+def test_only_topics_whose_records_may_be_deleted():
+    with Ottla({"connect.listeners": ""}) as o:
+        for name, policy, error in (("both", "compact,delete", NONE), ("compacted", "compact", POLICY_VIOLATION), ("kept", "", POLICY_VIOLATION)):
+            fill(o, name, 1, **{"cleanup.policy": policy})
+            assert delete_before(o, name, 0)[0] == error, name

@@ -219,6 +219,28 @@ Test(handlers, the_first_batch_comes_whole_whatever_the_limits)
     fixture_done(&f);
 }
 
+Test(handlers, a_partition_with_more_than_fits_uses_up_the_limit)
+{
+    struct fixture f;
+
+    fixture_new(&f, 2);
+    produce_batches(&f, 0, 2, 1, 1000);
+    produce_batches(&f, 1, 1, 1, 100);
+    struct fetch_ask ask = {.partitions = 2, .max_bytes = 1500, .session_epoch = -1};
+    struct fetch_response out = fetch(&f, 11, &ask);
+    uint32_t one = out.responses[0].partitions[0].records.slice.len;
+    cr_assert(one > 1000 && one < 1200, "whole batches only");
+    cr_assert_eq(out.responses[0].partitions[1].records.slice.len, 0, "as Kafka, which sends a part of the next batch");
+    ask.min_bytes = 1500;
+    ask.max_wait_ms = 60000;
+    fetch(&f, 11, &ask); /* does not wait for what cannot come */
+    ask.max_bytes = (int32_t)(2 * one) + 500;
+    out = fetch(&f, 11, &ask);
+    cr_assert_eq(out.responses[0].partitions[0].records.slice.len, 2 * one);
+    cr_assert_gt(out.responses[0].partitions[1].records.slice.len, 100, "there was no more in the first");
+    fixture_done(&f);
+}
+
 Test(handlers, long_ranges_arrive_as_they_were_stored)
 {
     struct fixture f;
