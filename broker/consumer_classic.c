@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "broker/consumer_changes.h"
 #include "broker/consumer_members.h"
+#include "broker/consumer_reconcile.h"
 #include "protocol/messages.h"
 
 #define BLOB_ARENA_BYTES_MAX   (16u << 20) /* of one subscription or assignment, decoded */

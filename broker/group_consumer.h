@@ -1,4 +1,4 @@
-/* broker/group_consumer.h: consumer groups of KIP-848: the broker assigns, members reconcile one by one through heartbeats.
+/* broker/group_consumer.h: consumer groups of KIP-848: the broker assigns, members reconcile one by one in heartbeats.
  *
  * Three epochs only grow: the group's (members, subscriptions or topics changed), the assignment's (the group epoch for
  * which the target was computed), and each member's (the assignment epoch to which it has been brought).
@@ -9,7 +9,7 @@
  *         STABLE ── something to give up ──> UNREVOKED ──> (next) ──────────────────────────> UNRELEASED
  *            ^                          says that it gave up │                                    │ with each heartbeat
  *            └───────────────────────────────────────────────┴────── all of the target ───────────┘
- *   transitions: reconcile(). A member that does not give up in its rebalance timeout, or whose session expires, is removed.
+ *   transitions: consumer_reconcile(). Who does not give up in its rebalance timeout, or whose session expires, is removed.
  *
  * State of the group: no members Empty; group epoch above assignment epoch Assigning; some member not at the assignment
  * epoch Reconciling; else Stable.
@@ -163,10 +163,14 @@ const char *consumer_assignor_name(const struct consumer_group *c);
 /* A topic was made, grew or goes: groups that subscribe it look at it with their next heartbeat. */
 void consumer_topic_changed(struct groups *gs, struct slice topic, bool created);
 
-/* -- steps, for consumer_classic.c too -- */
+/* -- steps, for consumer_heartbeat.c and consumer_classic.c -- */
 
 /* A new group without members that is in no table yet. */
 struct consumer_group *consumer_group_make(struct groups *gs, struct slice id);
+/* A new group in the table; what has the id now gives it its offsets and goes. */
+struct consumer_group *consumer_group_put(struct groups *gs, struct slice id);
+/* The broker's options of groups with the group's own. */
+struct group_options consumer_group_options(const struct consumer_group *c);
 /* The member as it describes itself now (*member NULL: somebody new under id), and the group's next epoch if that means
  * new assignments. in: the heartbeat that said so; NULL: no regular expressions are looked at. */
 enum kafka_error consumer_update_profile(struct consumer_group *c, const struct consumer_profile *profile,
@@ -180,8 +184,6 @@ enum kafka_error consumer_replace_member(struct consumer_member **member, struct
 /* Together. When only classic members are left the group may become a classic one, and is gone. */
 enum kafka_error consumer_remove_members(struct consumer_group *c, struct consumer_member **members, uint32_t count);
 void consumer_session_restart(struct consumer_member *m);
-/* Something of its target is still held by another member. */
-bool consumer_waits_for_others(const struct consumer_member *m);
 
 /* -- records of the log -- */
 
