@@ -10,11 +10,12 @@
  *     └─────────────────────┘        │    └── join, leave, session expired, ───┘             │ leader's SyncGroup
  *        nobody is left              │        no SyncGroup in time                           v
  *                                    └───────────────────────────────────────────────────── Stable
- *   (any) ── DeleteGroups, expiry ──> Dead        transitions: prepare_rebalance(), complete_join(), complete_sync()
+ *   (any) ── DeleteGroups, expiry ──> Dead        transitions: prepare_rebalance, complete_join, complete_sync
  *
  * Sources: protocol guide; KIP-62 (rebalance timeout), KIP-134 (initial delay), KIP-345 (static members), KIP-394
  * (member id required), KIP-559 (protocol type), KIP-814 (skip assignment).
- * The members themselves: group_members.h.
+ * The members themselves: group_members.h; transitions and timers: classic_rebalance.c; the four requests:
+ * classic_requests.c.
  * Invariants: joining_count members have a parked join; a member of CompletingRebalance or Stable whose SyncGroup has
  * not come is sync_missing; the leader is a member unless there is none. Threads: the control thread only. */
 #ifndef OTTLA_GROUP_CLASSIC_H
