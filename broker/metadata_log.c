@@ -1,10 +1,8 @@
 /* broker/metadata_log.c: see metadata_log.h. */
 #include "broker/metadata_log.h"
 
-#include "broker/metadata_records.h"
+#include "broker/metadata_replay.h"
 #include "broker/metadata_snapshot.h"
-#include "broker/quota_store.h"
-#include "broker/security.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "protocol/record_batch.h"
@@ -14,12 +12,9 @@
 #include <inttypes.h>
 #include <pthread.h>
 
-#define FRAME_VERSION           1
 #define REPLAY_READ_BYTES       (1u << 20)
-#define REPLAY_ARENA_BYTES      (64u << 20) /* of one record: a partition's arrays */
 #define CONTROL_LEADER_CHANGE   2
 #define CONTROL_SNAPSHOT_HEADER 3
-#define CONTROL_SNAPSHOT_FOOTER 4
 #define CONTROL_KRAFT_VERSION   5
 #define CONTROL_VOTERS          6
 #define CONTROLLER_LISTENER     "CONTROLLER"
@@ -65,7 +60,7 @@ static void append_message(struct batch_builder *builder, int64_t now_ms, struct
     buf_init(&buf);
     wire_writer_init(&w, &buf);
     if (framed) {
-        wire_put_uvarint(&w, FRAME_VERSION);
+        wire_put_uvarint(&w, METADATA_FRAME_VERSION);
         wire_put_uvarint(&w, (uint32_t)m->type);
         wire_put_uvarint(&w, (uint32_t)version);
     }
@@ -184,237 +179,12 @@ void metadata_log_snapshot_footer(struct batch_builder *builder, int64_t now_ms)
 {
     struct snapshot_footer_record footer;
     snapshot_footer_record_init(&footer);
-    append_control(builder, now_ms, CONTROL_SNAPSHOT_FOOTER, "SnapshotFooterRecord", 0, &footer);
+    append_control(builder, now_ms, METADATA_CONTROL_SNAPSHOT_FOOTER, "SnapshotFooterRecord", 0, &footer);
 }
 
 /* -- reading -- */
 
-struct replay {
-    struct metadata *state;
-    struct arena arena;
-    struct err *err;
-    const char *snapshot; /* the file that is read; NULL: the log */
-    bool only_in_log;     /* see struct metadata_log */
-    bool in_transaction;
-    struct batch_builder held; /* records of an open metadata transaction, their values copied */
-    int64_t last_offset;
-    int64_t records_count; /* without control records */
-};
-
-static int damaged(struct replay *r, const char *what)
-{
-    return err_set(r->err, -EBADMSG, "%s-0%s%s: record at offset %" PRId64 ": %s", METADATA_LOG_TOPIC,
-                   r->snapshot ? "/" : "", r->snapshot ? r->snapshot : "", r->last_offset, what);
-}
-
-static struct metadata_topic *known_topic(struct replay *r, struct uuid id)
-{
-    return metadata_topic_own(r->state, id);
-}
-
-static int apply_partition(struct replay *r, const struct partition_record *p)
-{
-    struct metadata_topic *t = known_topic(r, p->topic_id);
-
-    if (!t) return damaged(r, "a partition of an unknown topic");
-    if (p->partition_id < 0 || p->partition_id >= TOPIC_PARTITIONS_MAX)
-        return damaged(r, "a partition number out of range");
-    if (p->partition_id >= t->partitions_count) {
-        r->state->partitions_count += p->partition_id + 1 - t->partitions_count;
-        metadata_topic_grow(t, p->partition_id + 1);
-    }
-    return 0;
-}
-
-static int apply_config(struct replay *r, const struct config_record *c)
-{
-    AUTO_FREE char *name = slice_strdup(c->name);
-    AUTO_FREE char *value = slice_strdup(c->value);
-
-    if (c->resource_type != CONFIG_RESOURCE_TOPIC) {
-        metadata_set_resource_config(r->state, c->resource_type, c->resource_name, name, value);
-        return 0;
-    }
-    const struct metadata_topic *t = metadata_topic(r->state, c->resource_name);
-    if (!t) return damaged(r, "a config of an unknown topic");
-    config_list_set(&known_topic(r, t->id)->config, name, value);
-    return 0;
-}
-
-static int apply_feature(struct replay *r, const struct feature_level_record *f)
-{
-    struct metadata *m = r->state;
-
-    if (slice_eq_text(f->name, "metadata.version") &&
-        (f->feature_level < METADATA_VERSION_MIN || f->feature_level > METADATA_VERSION_MAX))
-        return err_set(r->err, -ENOTSUP, "%s-0: metadata.version is %d; this version of ottla knows %d to %d",
-                       METADATA_LOG_TOPIC, f->feature_level, METADATA_VERSION_MIN, METADATA_VERSION_MAX);
-    return metadata_set_feature(m, f->name, f->feature_level) ? 0 : damaged(r, "too many features, or too long a name");
-}
-
-static int apply_message(struct replay *r, int16_t type, const void *message)
-{
-    switch (type) {
-    case METADATA_TOPIC: {
-        const struct topic_record *t = message;
-        if (metadata_topic(r->state, t->name) || metadata_topic_by_id(r->state, t->topic_id))
-            return damaged(r, "a topic that exists already");
-        if (topic_name_check(t->name, NULL) != KAFKA_NONE) return damaged(r, "a topic name that is not allowed");
-        metadata_put_topic(r->state, metadata_topic_new(t->name, t->topic_id));
-        return 0;
-    }
-    case METADATA_PARTITION: return apply_partition(r, message);
-    case METADATA_CONFIG: return apply_config(r, message);
-    case METADATA_REMOVE_TOPIC: {
-        const struct remove_topic_record *t = message;
-        metadata_remove_topic(r->state, t->topic_id);
-        return 0;
-    }
-    case METADATA_FEATURE_LEVEL: return apply_feature(r, message);
-    case METADATA_PRODUCER_IDS: {
-        const struct producer_ids_record *p = message;
-        r->state->producer_id_next = MAX(r->state->producer_id_next, p->next_producer_id);
-        return 0;
-    }
-    case METADATA_ACL: {
-        const struct access_control_entry_record *a = message;
-        const struct acl_fields fields = acl_record_fields(a);
-        security_add_to(&r->state->security, a->id, &fields);
-        return 0;
-    }
-    case METADATA_REMOVE_ACL: {
-        const struct remove_access_control_entry_record *a = message;
-        security_remove_from(&r->state->security, a->id);
-        return 0;
-    }
-    case METADATA_SCRAM: {
-        const struct user_scram_credential_record *u = message;
-        const struct scram_fields fields = scram_record_fields(u);
-        metadata_set_security(r->state, security_set_scram(r->state->security, &fields));
-        return 0;
-    }
-    case METADATA_REMOVE_SCRAM: {
-        const struct remove_user_scram_credential_record *u = message;
-        metadata_set_security(r->state, security_remove_scram(r->state->security, u->name, u->mechanism));
-        return 0;
-    }
-    case METADATA_CLIENT_QUOTA: return quota_replay(r->state, message) ? 0 : damaged(r, "a quota that is not valid");
-    case METADATA_DELEGATION_TOKEN: r->only_in_log = true; return 0;
-    default: return 0; /* registrations and the like: known, valid, and without meaning for this state */
-    }
-}
-
-static int apply_value(struct replay *r, struct slice value)
-{
-    struct wire_reader reader = wire_reader_of(value, &r->arena);
-    uint32_t frame = wire_get_uvarint(&reader);
-    uint32_t type = wire_get_uvarint(&reader);
-    uint32_t version = wire_get_uvarint(&reader);
-
-    if (reader.failed || frame != FRAME_VERSION) return damaged(r, "not a frame of version 1");
-    const struct wire_message *m =
-        type > INT16_MAX ? NULL : wire_message_find_type(WIRE_METADATA, SLICE_NULL, (int16_t)type);
-    if (!m || version > (uint32_t)m->version_max)
-        return err_set(r->err, -ENOTSUP, "%s-0: record type %u version %u at offset %" PRId64 " is of a newer Kafka",
-                       METADATA_LOG_TOPIC, type, version, r->last_offset);
-
-    void *message = arena_calloc(&r->arena, 1, m->size);
-    if (!message) return damaged(r, "it is too large");
-    m->init(message);
-    if (!m->decode(&reader, (int16_t)version, message)) return damaged(r, reader.error ? reader.error : "damaged");
-    if (wire_left(&reader)) return damaged(r, "bytes are left behind the message");
-    int result = apply_message(r, m->type, message);
-    arena_reset(&r->arena);
-    return result;
-}
-
-/* The type of a frame, or -1; records between Begin and End of a transaction are held back. */
-static int frame_type(struct slice value)
-{
-    struct wire_reader reader = wire_reader_of(value, NULL);
-    uint32_t frame = wire_get_uvarint(&reader);
-    uint32_t type = wire_get_uvarint(&reader);
-    return reader.failed || frame != FRAME_VERSION || type > INT16_MAX ? -1 : (int)type;
-}
-
-static int apply_batch_records(struct replay *r, const struct record_batch *batch, bool from_held);
-
-static int end_transaction(struct replay *r)
-{
-    struct batch_fields fields = BATCH_FIELDS_PLAIN;
-    struct record_batch batch;
-    struct slice bytes;
-    int result = 0;
-
-    if (batch_builder_finish(&r->held, &fields, &bytes) < 0 || record_batch_parse(bytes, &batch) != RECORD_BATCH_OK)
-        return err_set(r->err, -ENOMEM, "%s-0: a transaction is too large for the memory", METADATA_LOG_TOPIC);
-    if (batch.records_count > 0) result = apply_batch_records(r, &batch, true);
-    batch_builder_reset(&r->held);
-    return result;
-}
-
-static int take_record(struct replay *r, const struct record *record)
-{
-    int type = frame_type(record->value);
-
-    r->last_offset = record->offset;
-    r->records_count++;
-    switch (type) {
-    case METADATA_BEGIN_TRANSACTION:
-        if (r->in_transaction) return damaged(r, "a transaction within a transaction");
-        r->in_transaction = true;
-        return 0;
-    case METADATA_END_TRANSACTION:
-        if (!r->in_transaction) return damaged(r, "the end of a transaction that did not begin");
-        r->in_transaction = false;
-        return end_transaction(r);
-    case METADATA_ABORT_TRANSACTION:
-        r->in_transaction = false;
-        batch_builder_reset(&r->held);
-        return 0;
-    default: break;
-    }
-    if (!r->in_transaction) return apply_value(r, record->value);
-    batch_builder_append(&r->held, record->timestamp_ms, SLICE_NULL, record->value, NULL, 0);
-    return 0;
-}
-
-static int apply_batch_records(struct replay *r, const struct record_batch *batch, bool from_held)
-{
-    struct record_reader reader;
-    struct record record;
-    struct bytes scratch = {0};
-    int result = record_reader_open(&reader, batch, METADATA_BATCH_BYTES_MAX, &scratch);
-
-    if (result < 0) result = damaged(r, "the batch is damaged");
-    while (result == 0) {
-        int more = record_reader_next(&reader, &record);
-        if (more == 0) break;
-        if (more < 0) result = damaged(r, "the batch is damaged");
-        else result = from_held ? apply_value(r, record.value) : take_record(r, &record);
-    }
-    bytes_done(&scratch);
-    return result;
-}
-
-static int replay_batches(struct replay *r, struct slice bytes, int64_t *offset)
-{
-    struct record_batch batch;
-    enum record_batch_result parsed;
-
-    while ((parsed = record_batch_next(&bytes, &batch)) == RECORD_BATCH_OK) {
-        r->last_offset = batch.base_offset;
-        if (!record_batch_crc_ok(&batch)) return damaged(r, "the checksum of the batch is wrong");
-        if (!record_batch_is_control(&batch)) {
-            int result = apply_batch_records(r, &batch, false);
-            if (result < 0) return result;
-        }
-        *offset = record_batch_next_offset(&batch);
-    }
-    return parsed == RECORD_BATCH_END ? 0 : damaged(r, "the batch is damaged");
-}
-
-static int replay_log(struct metadata_log *ml, struct replay *r)
+static int replay_log(struct metadata_log *ml, struct metadata_replay *r)
 {
     struct log_marks marks = partition_log_marks(ml->log);
     int64_t offset = MAX(marks.log_start, r->state->version); /* goes on where an earlier call ended */
@@ -437,7 +207,7 @@ static int replay_log(struct metadata_log *ml, struct replay *r)
         if (result < 0)
             err_set(r->err, result, "%s-0 cannot be read at offset %" PRId64 ": %s", METADATA_LOG_TOPIC, offset,
                     strerror(-result));
-        else result = replay_batches(r, slice_make(bytes, read.length), &offset);
+        else result = metadata_replay_batches(r, slice_make(bytes, read.length), &offset);
         ml->bytes_since += read.length;
         log_read_done(&read);
     }
@@ -463,25 +233,8 @@ static int look_for_newest(void *arg, const char *name)
     return 0;
 }
 
-/* Whether the last batch is the footer: a file that was cut between two batches has none. */
-static bool has_footer(struct slice bytes)
-{
-    struct record_batch batch = {0};
-    struct record_reader reader;
-    struct record record;
-    struct bytes scratch = {0};
-    int32_t count = 0;
-    while (record_batch_next(&bytes, &batch) == RECORD_BATCH_OK) count++;
-    bool ok = count > 0 && record_batch_is_control(&batch) &&
-              record_reader_open(&reader, &batch, METADATA_BATCH_BYTES_MAX, &scratch) == 0 &&
-              record_reader_next(&reader, &record) > 0 && record.key.len >= 4 &&
-              be16_load(record.key.ptr + 2) == CONTROL_SNAPSHOT_FOOTER;
-    bytes_done(&scratch);
-    return ok;
-}
-
 /* The newest snapshot becomes the state. Without one the state stays empty. */
-static int replay_snapshot(struct metadata_log *ml, struct replay *r)
+static int replay_snapshot(struct metadata_log *ml, struct metadata_replay *r)
 {
     struct newest n = {0};
     char name[METADATA_SNAPSHOT_NAME_BYTES];
@@ -499,8 +252,8 @@ static int replay_snapshot(struct metadata_log *ml, struct replay *r)
         return err_set(r->err, result, "%s-0/%s cannot be read: %s", METADATA_LOG_TOPIC, name, strerror(-result));
     r->snapshot = name;
     struct slice content = slice_make(bytes, (uint32_t)size);
-    if (!has_footer(content)) result = damaged(r, "it is cut short");
-    else result = replay_batches(r, content, &end);
+    if (!metadata_replay_has_footer(content)) result = metadata_replay_damaged(r, "it is cut short");
+    else result = metadata_replay_batches(r, content, &end);
     r->snapshot = NULL;
     r->state->version = n.id.end_offset;
     return result;
@@ -669,11 +422,9 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
         free(ml);
         return result;
     }
-    struct replay r = {.state = NULL, .err = err};
+    struct metadata_replay r;
 
-    arena_init(&r.arena, REPLAY_ARENA_BYTES);
-    batch_builder_init(&r.held);
-    r.state = metadata_new(config);
+    metadata_replay_init(&r, metadata_new(config), err);
     result = replay_snapshot(ml, &r);
     if (result == 0) result = replay_log(ml, &r);
     /* What cannot be read is not written to. */
@@ -686,8 +437,7 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
     }
     if (result == 0 && metadata_feature_level(r.state, "metadata.version") == 0)
         result = err_set(err, -EBADMSG, "%s-0 has no record of metadata.version", METADATA_LOG_TOPIC);
-    batch_builder_done(&r.held);
-    arena_done(&r.arena);
+    metadata_replay_done(&r);
     if (result < 0) {
         metadata_unref(r.state);
         metadata_log_close(ml);
