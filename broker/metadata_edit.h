@@ -1,5 +1,5 @@
-/* broker/metadata_edit.h: building a snapshot before it is published. For metadata_change.c, metadata_log.c and
- * the stores whose state is part of a snapshot (quota_store).
+/* broker/metadata_edit.h: building a snapshot before it is published. For the files of changes, metadata_replay.c and the
+ * stores whose state is part of a snapshot (quota_store).
  *
  * A snapshot under construction has one reference; so have topics that were made for it, until they are put into it. */
 #ifndef OTTLA_METADATA_EDIT_H
