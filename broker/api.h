@@ -122,14 +122,15 @@ bool request_mutate(struct request *rq, int32_t partitions, bool strict);
 struct ev_loop *request_loop(const struct request *rq);
 struct mailbox *request_mailbox(const struct request *rq);
 
-/* From now on broker.connection_gone is called on the control thread when the request's connection is gone; returns its
- * id. */
-uint64_t request_watch_connection(struct request *rq);
+/* Who is told when a connection is gone. */
+enum connection_watcher { WATCHER_SHARE, WATCHER_TELEMETRY, CONNECTION_WATCHERS };
+/* From now on broker.connection_gone[who] is called on the control thread when the request's connection is gone; returns
+ * its id. */
+uint64_t request_watch_connection(struct request *rq, enum connection_watcher who);
 
-/* What the client said of its library (ApiVersions), and who it is for its metrics (telemetry.h). Network thread. */
+/* What the client said of its library (ApiVersions); null: nothing. Network thread. */
 void request_set_software(struct request *rq, struct slice name, struct slice version);
-struct telemetry_client;
-void request_telemetry_client(struct request *rq, struct telemetry_client *ret);
+void request_software(const struct request *rq, struct slice *ret_name, struct slice *ret_version);
 
 /* The address of this broker for this client: advertised.listeners, else the address on which the client reached us.
  * host lives as long as the request. */

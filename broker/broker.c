@@ -136,6 +136,11 @@ static void dismantle(struct broker *b, bool loops_ended)
     free(b);
 }
 
+static void telemetry_connection_gone(struct broker *b, uint64_t connection_id)
+{
+    telemetry_disconnected(b->telemetry, connection_id);
+}
+
 int broker_open(struct broker_config *config, struct broker **ret_broker, struct err *err)
 {
     struct broker *b = xcalloc(1, sizeof *b);
@@ -150,6 +155,7 @@ int broker_open(struct broker_config *config, struct broker **ret_broker, struct
     b->fetch_sessions = fetch_sessions_new(config->max_incremental_fetch_session_cache_slots);
     b->quotas = quotas_new(config);
     b->telemetry = telemetry_new();
+    b->connection_gone[WATCHER_TELEMETRY] = telemetry_connection_gone;
 
     /* The ports first: when one is in use, the data directory is not touched. */
     r = network_bind(b, &b->network, err);

@@ -9,63 +9,12 @@
 #include "base/log.h"
 #include "broker/api.h"
 #include "broker/limits.h"
-#include "broker/telemetry.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #define IOV_COUNT 64
-
-/* -- addresses -- */
-
-void address_host(const union socket_address *a, char ret_text[ADDRESS_BYTES])
-{
-    ret_text[0] = '\0';
-    if (a->any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &a->v4.sin_addr, ret_text, ADDRESS_BYTES);
-    } else if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr)) {
-        inet_ntop(AF_INET, &a->v6.sin6_addr.s6_addr[12], ret_text, ADDRESS_BYTES);
-    } else {
-        inet_ntop(AF_INET6, &a->v6.sin6_addr, ret_text, ADDRESS_BYTES);
-    }
-}
-
-int32_t address_port(const union socket_address *a)
-{
-    return ntohs(a->any.sa_family == AF_INET ? a->v4.sin_port : a->v6.sin6_port);
-}
-
-void address_format(const union socket_address *a, char ret_text[ADDRESS_BYTES])
-{
-    char host[ADDRESS_BYTES];
-    address_host(a, host);
-    snprintf(ret_text, ADDRESS_BYTES, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, address_port(a));
-}
-
-/* -- plain sockets -- */
-
-static ssize_t plain_read(struct connection *c, void *to, size_t size)
-{
-    return recv(c->fd, to, size, 0);
-}
-
-static ssize_t plain_writev(struct connection *c, const struct iovec *iov, int iov_count, bool more)
-{
-    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iov_count};
-    return sendmsg(c->fd, &m, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
-}
-
-static ssize_t plain_send_file(struct connection *c, int fd, uint64_t position, size_t size)
-{
-    off_t offset = (off_t)position;
-    return sendfile(c->fd, fd, &offset, size);
-}
-
-const struct transport transport_plain = {plain_read, plain_writev, plain_send_file};
 
 /* -- life -- */
 
@@ -74,7 +23,7 @@ static void connection_writable(struct ev_loop *ev, ev_io *w, int revents);
 static void connection_unmute(struct ev_loop *ev, ev_timer *w, int revents);
 static void connection_process(struct connection *c);
 
-static void touch(struct connection *c)
+void connection_touch(struct connection *c)
 {
     c->active_ms = clock_mono_ms(c->loop->network->broker->clock);
     TAILQ_REMOVE(&c->loop->connections, c, link);
@@ -122,21 +71,25 @@ void connection_new(struct loop *l, struct listener *listener, int fd, const uni
 struct gone {
     struct broker *broker;
     uint64_t connection_id;
+    unsigned watchers;
 };
 
 static void gone_on_control(void *arg)
 {
     struct gone *g = arg;
-    if (g->broker->connection_gone) g->broker->connection_gone(g->broker, g->connection_id);
+    for (int i = 0; i < CONNECTION_WATCHERS; i++)
+        if ((g->watchers >> i & 1) && g->broker->connection_gone[i])
+            g->broker->connection_gone[i](g->broker, g->connection_id);
     free(g);
 }
 
 /* Its requests have all come back: who asked to be told has done so. */
 static void tell_gone(struct connection *c)
 {
-    if (!atomic_load(&c->watched)) return;
+    unsigned watchers = atomic_load(&c->watchers);
+    if (!watchers) return;
     struct gone *g = xcalloc(1, sizeof *g);
-    *g = (struct gone){.broker = c->loop->network->broker, .connection_id = c->id};
+    *g = (struct gone){.broker = c->loop->network->broker, .connection_id = c->id, .watchers = watchers};
     if (!mailbox_post(&g->broker->control, gone_on_control, g)) free(g);
 }
 
@@ -145,7 +98,6 @@ static void connection_free(struct connection *c)
     struct loop *l = c->loop;
 
     tell_gone(c);
-    if (c->pushes_telemetry) telemetry_disconnected(l->network->broker->telemetry, c->id);
     TAILQ_REMOVE(&l->connections, c, link);
     network_connection_gone(l, c->address);
     free(c->software_name);
@@ -154,39 +106,11 @@ static void connection_free(struct connection *c)
     if (l->stopping && TAILQ_EMPTY(&l->connections)) ev_break(l->ev, EVBREAK_ALL);
 }
 
-/* A frame that grew beyond the limit is whole, or gone: the next one may. */
-static void release_turn(struct connection *c)
-{
-    struct connection *expected = c;
-    atomic_compare_exchange_strong(&c->loop->network->grows_beyond, &expected, NULL);
-}
-
-static void drop_frame(struct connection *c)
-{
-    if (!c->frame) return;
-    release_turn(c);
-    frame_bytes_add(c->loop->network, -(int64_t)c->frame->size);
-    block_unref(c->frame);
-    c->frame = NULL;
-}
-
 static void drop_backlog(struct connection *c)
 {
     free(c->backlog);
     c->backlog = NULL;
     c->backlog_at = c->backlog_len = 0;
-}
-
-static void set_starved(struct connection *c, bool starved)
-{
-    if (c->starved == starved) return;
-    c->starved = starved;
-    if (!starved) {
-        TAILQ_REMOVE(&c->loop->starved, c, starved_link);
-        return;
-    }
-    TAILQ_INSERT_TAIL(&c->loop->starved, c, starved_link);
-    if (!ev_is_active(&c->loop->starved_retry)) ev_timer_again(c->loop->ev, &c->loop->starved_retry);
 }
 
 static void remove_request(struct connection *c, struct request *rq)
@@ -219,8 +143,8 @@ void connection_close(struct connection *c)
         ev_timer_stop(c->loop->ev, &c->unmute);
         close(c->fd);
         c->fd = -1;
-        set_starved(c, false);
-        drop_frame(c);
+        connection_set_starved(c, false);
+        connection_drop_frame(c);
         drop_backlog(c);
         buf_done(&c->out);
         drop_requests(c);
@@ -262,7 +186,7 @@ static bool flush(struct connection *c)
         buf_consume(&c->out, (uint64_t)n);
         sent += (uint64_t)n;
     }
-    if (sent) touch(c);
+    if (sent) connection_touch(c);
     if (c->out.size > 0) {
         ev_io_start(c->loop->ev, &c->writable);
         return true;
@@ -284,8 +208,8 @@ static uint64_t unsent_in_memory(const struct connection *c)
     return bytes;
 }
 
-/* No new request while the client does not read its answers: a file range is no memory, but pins a segment. */
-static bool must_wait(const struct connection *c)
+/* A file range is no memory, but pins a segment. */
+bool connection_must_wait(const struct connection *c)
 {
     const struct request *last = TAILQ_LAST(&c->requests, request_list);
     if (last && (!last->lets_pass || c->requests_count >= REQUESTS_IN_WORK_MAX)) return true;
@@ -296,124 +220,12 @@ static bool must_wait(const struct connection *c)
 
 /* -- reading -- */
 
-static void bad_frame(struct connection *c, const char *what, int32_t size)
-{
-    log_warn("network", "request refused, connection closed client=%s cause=\"%s\" size=%d", c->peer, what, size);
-    connection_close(c);
-}
-
-/* A length field is complete: takes room for the frame. false: closed, or has to wait for memory. */
-static bool begin_frame(struct connection *c)
-{
-    struct network *n = c->loop->network;
-    int32_t size = (int32_t)be32_load(c->size_bytes);
-
-    if (size < 0) return bad_frame(c, "negative length", size), false;
-    if (size > n->request_size_max) return bad_frame(c, "longer than socket.request.max.bytes", size), false;
-    if (size < 8) return bad_frame(c, "shorter than a header", size), false;
-    if (atomic_load_explicit(&n->request_bytes, memory_order_relaxed) >= n->request_bytes_max) {
-        set_starved(c, true);
-        return false;
-    }
-    set_starved(c, false);
-    uint32_t room = MIN((uint32_t)size, FRAME_ROOM_BYTES);
-    c->frame = block_new(room);
-    if (!c->frame) return bad_frame(c, "no memory", size), false;
-    frame_bytes_add(n, room);
-    c->frame_size = (uint32_t)size;
-    c->frame_have = 0;
-    c->size_have = 0;
-    return true;
-}
-
-/* Begun frames that wait for each other's memory would wait for ever: one at a time may grow beyond the limit. */
-static bool may_grow(struct connection *c, uint32_t bytes)
-{
-    struct network *n = c->loop->network;
-    struct connection *expected = NULL;
-
-    return atomic_load_explicit(&n->request_bytes, memory_order_relaxed) + bytes <= n->request_bytes_max ||
-           atomic_compare_exchange_strong(&n->grows_beyond, &expected, c) || expected == c;
-}
-
-/* More room for a frame that has filled what it had. false: closed, or has to wait for memory. */
-static bool grow_frame(struct connection *c)
-{
-    uint32_t room = (uint32_t)MIN((uint64_t)c->frame->size * 2, c->frame_size);
-
-    if (!may_grow(c, room - c->frame->size)) {
-        set_starved(c, true);
-        return false;
-    }
-    set_starved(c, false);
-    struct block *grown = realloc(c->frame, sizeof *grown + room);
-    if (!grown) {
-        bad_frame(c, "no memory", (int32_t)c->frame_size);
-        return false;
-    }
-    c->frame = grown;
-    frame_bytes_add(c->loop->network, (int64_t)room - grown->size);
-    grown->size = room;
-    return true;
-}
-
-static void finish_frame(struct connection *c)
-{
-    struct block *frame = c->frame;
-    c->frame = NULL;
-    release_turn(c);
-    request_begin(c, frame);
-}
-
-/* Takes bytes of a read; stops when a request is in work. Returns how many it took; c may be closed. */
-static uint32_t take_bytes(struct connection *c, const uint8_t *bytes, uint32_t len)
-{
-    uint32_t at = 0;
-
-    while (at < len && c->fd >= 0 && !must_wait(c)) {
-        if (!c->frame) {
-            while (c->size_have < 4 && at < len) c->size_bytes[c->size_have++] = bytes[at++];
-            if (c->size_have < 4 || !begin_frame(c)) break;
-            continue;
-        }
-        if (c->frame_have == c->frame->size && !grow_frame(c)) break;
-        uint32_t n = MIN(len - at, c->frame->size - c->frame_have);
-        memcpy(c->frame->bytes + c->frame_have, bytes + at, n);
-        c->frame_have += n;
-        at += n;
-        if (c->frame_have == c->frame_size) finish_frame(c);
-    }
-    return at;
-}
-
-/* A large frame is read where it belongs, past the scratch. Returns false: nothing more to read now, or closed. */
-static bool read_into_frame(struct connection *c)
-{
-    uint32_t taken = 0;
-
-    while (c->frame_have < c->frame_size && taken < FRAME_READ_BYTES_MAX) {
-        if (c->frame_have == c->frame->size && !grow_frame(c)) return false;
-        size_t room = c->frame->size - c->frame_have;
-        ssize_t n = c->transport->read(c, c->frame->bytes + c->frame_have, room);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-        if (n <= 0) return connection_close(c), false;
-        touch(c);
-        c->frame_have += (uint32_t)n;
-        taken += (uint32_t)n;
-        if ((size_t)n < room) break; /* drained */
-    }
-    if (c->frame_have < c->frame_size) return false;
-    finish_frame(c);
-    return true;
-}
-
 static void read_more(struct connection *c)
 {
     struct loop *l = c->loop;
 
     if (c->frame && c->frame_size > LOOP_SCRATCH_BYTES) {
-        read_into_frame(c);
+        connection_read_into_frame(c);
         return;
     }
     ssize_t n = c->transport->read(c, l->scratch, LOOP_SCRATCH_BYTES);
@@ -422,8 +234,8 @@ static void read_more(struct connection *c)
         connection_close(c);
         return;
     }
-    touch(c);
-    uint32_t taken = take_bytes(c, l->scratch, (uint32_t)n);
+    connection_touch(c);
+    uint32_t taken = connection_take_bytes(c, l->scratch, (uint32_t)n);
     if (c->fd >= 0 && taken < (uint32_t)n) {
         c->backlog_len = (uint32_t)n - taken;
         c->backlog_at = 0;
@@ -432,17 +244,9 @@ static void read_more(struct connection *c)
     }
 }
 
-/* A length field, or a begun frame, that had to wait for memory is tried again. */
-static void resume_starved(struct connection *c)
-{
-    if (!c->starved) return;
-    if (c->frame) grow_frame(c);
-    else begin_frame(c);
-}
-
 static void take_backlog(struct connection *c)
 {
-    uint32_t taken = take_bytes(c, c->backlog + c->backlog_at, c->backlog_len - c->backlog_at);
+    uint32_t taken = connection_take_bytes(c, c->backlog + c->backlog_at, c->backlog_len - c->backlog_at);
 
     if (c->fd < 0) return; /* closed: the backlog is gone */
     c->backlog_at += taken;
@@ -454,11 +258,11 @@ static void connection_process(struct connection *c)
 {
     if (c->processing) return;
     c->processing = true;
-    if (c->fd >= 0) resume_starved(c);
+    if (c->fd >= 0) connection_resume_starved(c);
     bool progress;
     do { /* the backlog is one read's worth at most, so this ends soon */
         if (c->fd >= 0) flush(c);
-        progress = c->fd >= 0 && c->backlog && !c->starved && !must_wait(c);
+        progress = c->fd >= 0 && c->backlog && !c->starved && !connection_must_wait(c);
         if (progress) take_backlog(c);
     } while (progress);
     c->processing = false;
@@ -467,7 +271,7 @@ static void connection_process(struct connection *c)
         if (TAILQ_EMPTY(&c->requests)) connection_free(c);
         return;
     }
-    bool wants_input = !must_wait(c) && !c->backlog && !c->starved;
+    bool wants_input = !connection_must_wait(c) && !c->backlog && !c->starved;
     if (wants_input && !ev_is_active(&c->readable)) ev_io_start(c->loop->ev, &c->readable);
     if (!wants_input && ev_is_active(&c->readable)) ev_io_stop(c->loop->ev, &c->readable);
 }

@@ -1,4 +1,5 @@
-/* broker/network.h: listeners, loops and connections. For network.c, connection.c and request.c only.
+/* broker/network.h: listeners, loops and connections. For network.c and the files of connections and
+ * requests only.
  *
  * A connection belongs to the loop that it was given to when it was accepted. It has one request in work at a time, but
  * for those that let the next one pass (Produce that only waits for the disk); answers go out in the order of the
@@ -120,10 +121,9 @@ struct connection {
     struct buf out;
 
     char *software_name, *software_version; /* of the client's library; NULL: it did not say */
-    bool pushes_telemetry;                  /* it asked for a subscription, or pushed */
 
-    uint64_t id;         /* no two connections of a broker have the same */
-    atomic_bool watched; /* the control thread is told when it is gone */
+    uint64_t id;          /* no two connections of a broker have the same */
+    atomic_uint watchers; /* who is told when it is gone: bits, 1 << enum connection_watcher */
 };
 
 /* Parses `listeners` and binds them all. */
@@ -149,6 +149,22 @@ void connection_close(struct connection *c);
 void connection_reply(struct connection *c, struct request *rq);
 void connection_sweep(struct loop *l);
 void connection_retry_starved(struct loop *l);
+/* It was active now. */
+void connection_touch(struct connection *c);
+/* No new request now: one in work lets none pass, the client does not read its answers, or a quota holds it. */
+bool connection_must_wait(const struct connection *c);
+
+/* -- connection_frame.c -- */
+/* Takes bytes of a read; stops when a request is in work. Returns how many it took; c may be closed. */
+uint32_t connection_take_bytes(struct connection *c, const uint8_t *bytes, uint32_t len);
+/* A large frame is read where it belongs, past the scratch. False: nothing more to read now, or closed. */
+bool connection_read_into_frame(struct connection *c);
+/* A length field, or a begun frame, that had to wait for memory is tried again. */
+void connection_resume_starved(struct connection *c);
+void connection_set_starved(struct connection *c, bool starved);
+void connection_drop_frame(struct connection *c);
+
+/* -- transport.c -- */
 void address_format(const union socket_address *a, char ret_text[ADDRESS_BYTES]);
 void address_host(const union socket_address *a, char ret_text[ADDRESS_BYTES]);
 int32_t address_port(const union socket_address *a);
@@ -162,5 +178,15 @@ void request_client_gone(struct request *rq);
 void request_free(struct request *rq);
 /* Memory of a frame: counted until the request is freed. */
 void frame_bytes_add(struct network *n, int64_t bytes);
+
+/* -- request_quota.c -- */
+/* Its work begins, goes on, or ends: the part of one thread that it took since, in percent, times seconds, is charged.
+ * Returns the wait [ms]. */
+void request_begin_work(struct request *rq);
+int64_t request_charge_work(struct request *rq);
+/* Work and bytes, once, into rq->throttle_ms: the longest of all that apply. */
+void request_charge_answer(struct request *rq);
+/* rq->throttle_ms into the answer, in whatever version has the field. */
+void request_set_throttle_time(struct request *rq);
 
 #endif

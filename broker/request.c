@@ -1,4 +1,4 @@
-/* broker/request.c: the life of a request: header, decoding, handler, quotas, reply; what handlers ask of it (api.h).
+/* broker/request.c: the life of a request: header, decoding, handler, reply; what handlers ask of it (api.h).
  *
  * Dispatch comes from the rows of the schemas: a served API without a handler does not link.
  * References: one belongs to the connection until the reply; one to a letter that tells the control thread of a lost
@@ -10,9 +10,6 @@
 #include "broker/limits.h"
 #include "broker/metadata.h"
 #include "broker/network.h"
-#include "broker/quota.h"
-#include "broker/security.h"
-#include "broker/telemetry.h"
 #include "protocol/api_handlers.h"
 #include "protocol/messages.h"
 
@@ -124,9 +121,9 @@ const struct metadata *request_metadata(struct request *rq)
     return *snapshot;
 }
 
-uint64_t request_watch_connection(struct request *rq)
+uint64_t request_watch_connection(struct request *rq, enum connection_watcher who)
 {
-    atomic_store(&rq->connection->watched, true);
+    atomic_fetch_or(&rq->connection->watchers, 1u << who);
     return rq->connection->id;
 }
 
@@ -142,24 +139,11 @@ void request_set_software(struct request *rq, struct slice name, struct slice ve
     set_text(&rq->connection->software_version, version);
 }
 
-/* "unknown" is Kafka's word, which subscriptions may be set to match. */
-static struct slice or_unknown(const char *text)
+void request_software(const struct request *rq, struct slice *ret_name, struct slice *ret_version)
 {
-    return text ? slice_of(text) : SLICE("unknown");
-}
-
-void request_telemetry_client(struct request *rq, struct telemetry_client *ret)
-{
-    struct connection *c = rq->connection;
-    const char *port = strrchr(rq->client_address, ':');
-
-    c->pushes_telemetry = true;
-    *ret = (struct telemetry_client){.client_id = rq->client_id,
-                                     .software_name = or_unknown(c->software_name),
-                                     .software_version = or_unknown(c->software_version),
-                                     .address = request_peer_host(rq),
-                                     .connection_id = c->id};
-    snprintf(ret->port, sizeof ret->port, "%s", port ? port + 1 : "");
+    const struct connection *c = rq->connection;
+    *ret_name = c->software_name ? slice_of(c->software_name) : SLICE_NULL;
+    *ret_version = c->software_version ? slice_of(c->software_version) : SLICE_NULL;
 }
 
 void request_advertised(const struct request *rq, struct slice *ret_host, int32_t *ret_port)
@@ -177,60 +161,6 @@ void request_advertised(const struct request *rq, struct slice *ret_host, int32_
     *ret_port = address_port(&c->local);
 }
 
-static bool authorizer_is_on(const struct metadata *m)
-{
-    return m->config->authorizer_class_name && *m->config->authorizer_class_name;
-}
-
-bool request_authorize(const struct request *rq, enum acl_operation operation, enum resource_type type,
-                       struct slice name)
-{
-    const struct metadata *m = request_metadata((struct request *)(uintptr_t)rq);
-    if (!authorizer_is_on(m)) return true;
-    const struct authorizer a = {.super_users = m->config->super_users,
-                                 .allow_if_no_acl_found = m->config->allow_everyone_if_no_acl_found};
-    return security_authorize(m->security, &a, rq->principal, request_peer_host(rq), operation, type, name);
-}
-
-bool request_authorize_cluster(const struct request *rq, enum acl_operation operation)
-{
-    return request_authorize(rq, operation, RESOURCE_CLUSTER, SLICE(ACL_CLUSTER_NAME));
-}
-
-enum kafka_error request_refusal(const struct request *rq, enum acl_operation operation, enum resource_type type,
-                                 struct slice name)
-{
-    if (request_authorize(rq, operation, type, name)) return KAFKA_NONE;
-    switch (type) {
-    case RESOURCE_TOPIC: return KAFKA_TOPIC_AUTHORIZATION_FAILED;
-    case RESOURCE_GROUP: return KAFKA_GROUP_AUTHORIZATION_FAILED;
-    case RESOURCE_TRANSACTIONAL_ID: return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-    default: return KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-    }
-}
-
-enum kafka_error request_refused(struct request *rq)
-{
-    assert(rq->api->cluster_operation);
-    rq->authorized = true;
-    return request_refusal(rq, (enum acl_operation)rq->api->cluster_operation, RESOURCE_CLUSTER,
-                           SLICE(ACL_CLUSTER_NAME));
-}
-
-bool request_has_authorizer(struct request *rq)
-{
-    return authorizer_is_on(request_metadata(rq));
-}
-
-struct slice request_peer_host(const struct request *rq)
-{
-    const char *address = rq->client_address;
-    const char *port = strrchr(address, ':');
-    uint32_t length = (uint32_t)(port ? (size_t)(port - address) : strlen(address));
-    bool brackets = length > 1 && address[0] == '[' && address[length - 1] == ']';
-    return slice_make(address + brackets, length - (brackets ? 2 : 0));
-}
-
 void request_renew(struct request *rq)
 {
     metadata_unref(rq->metadata);
@@ -246,103 +176,6 @@ struct ev_loop *request_loop(const struct request *rq)
 struct mailbox *request_mailbox(const struct request *rq)
 {
     return rq->on_control ? &rq->broker->control : &rq->loop->mailbox;
-}
-
-/* -- quotas -- */
-
-static int64_t mono_us(const struct request *rq)
-{
-    return rq->broker->clock->mono_us(rq->broker->clock);
-}
-
-static struct quota_client quota_client_of(const struct request *rq)
-{
-    const char *colon = strchr(rq->principal, ':');
-    return (struct quota_client){.user = slice_of(colon ? colon + 1 : rq->principal), .client_id = rq->client_id};
-}
-
-static int64_t charge(struct request *rq, enum quota_key key, double amount)
-{
-    struct broker *b = rq->broker;
-    struct quota_client client = quota_client_of(rq);
-
-    if (!quotas_has(b->quotas, key)) return 0;
-    return quotas_charge(b->quotas, request_metadata(rq)->quotas, key, &client, amount, clock_mono_ms(b->clock));
-}
-
-/* The part of one thread that the request took, in percent, times seconds. WriteTxnMarkers is what brokers ask. */
-static int64_t charge_work(struct request *rq)
-{
-    if (!rq->work_begin_us || rq->api_key == KAFKA_API_WRITE_TXN_MARKERS) return 0;
-    int64_t now_us = mono_us(rq);
-    double used_us = (double)(now_us - rq->work_begin_us);
-    rq->work_begin_us = now_us;
-    return charge(rq, QUOTA_REQUEST_PERCENTAGE, used_us * 100 / 1e6);
-}
-
-/* The longest of all that apply. */
-static void charge_quotas(struct request *rq)
-{
-    if (rq->quotas_charged) return;
-    rq->quotas_charged = true;
-    int64_t work_ms = charge_work(rq);
-    int64_t bytes_ms = rq->api_key == KAFKA_API_PRODUCE ? charge(rq, QUOTA_PRODUCER_BYTE_RATE, rq->frame_size) : 0;
-    rq->throttle_ms = MAX(rq->throttle_ms, MAX(work_ms, bytes_ms));
-}
-
-bool request_throttle_fetch(struct request *rq, int64_t bytes)
-{
-    struct quotas *quotas = rq->broker->quotas;
-    struct quota_client client = quota_client_of(rq);
-    int64_t now_ms = clock_mono_ms(rq->broker->clock);
-
-    charge_quotas(rq);
-    if (!quotas_has(quotas, QUOTA_CONSUMER_BYTE_RATE)) return rq->throttle_ms > 0;
-    const struct shared_set *set = request_metadata(rq)->quotas;
-    int64_t wait_ms = quotas_charge(quotas, set, QUOTA_CONSUMER_BYTE_RATE, &client, (double)bytes, now_ms);
-    rq->throttle_ms = MAX(rq->throttle_ms, wait_ms);
-    if (rq->throttle_ms > 0) quotas_take_back(quotas, set, QUOTA_CONSUMER_BYTE_RATE, &client, (double)bytes, now_ms);
-    return rq->throttle_ms > 0;
-}
-
-void request_charge_fetch(struct request *rq, int64_t bytes)
-{
-    int64_t wait_ms = charge(rq, QUOTA_CONSUMER_BYTE_RATE, (double)bytes);
-    rq->throttle_ms = MAX(rq->throttle_ms, wait_ms);
-}
-
-int64_t request_fetch_bytes_max(struct request *rq)
-{
-    struct quota_client client = quota_client_of(rq);
-
-    if (!quotas_has(rq->broker->quotas, QUOTA_CONSUMER_BYTE_RATE)) return INT64_MAX;
-    return quotas_fetch_bytes_max(rq->broker->quotas, request_metadata(rq)->quotas, &client);
-}
-
-bool request_mutate(struct request *rq, int32_t partitions, bool strict)
-{
-    struct broker *b = rq->broker;
-    struct quota_client client = quota_client_of(rq);
-    int64_t wait_ms;
-
-    if (!quotas_has(b->quotas, QUOTA_CONTROLLER_MUTATION_RATE)) return true;
-    bool admitted = quotas_mutate(b->quotas, request_metadata(rq)->quotas, &client, partitions, strict,
-                                  clock_mono_ms(b->clock), &wait_ms);
-    rq->throttle_ms = MAX(rq->throttle_ms, wait_ms);
-    return admitted;
-}
-
-/* Into the answer, in whatever version has the field. */
-static void set_throttle_time(struct request *rq)
-{
-    const struct wire_struct *s = &wire_structs[rq->api->response->index];
-
-    for (uint16_t i = 0; rq->throttle_ms > 0 && i < s->count; i++) {
-        const struct wire_field *f = &wire_fields[s->first + i];
-        if (strcmp(wire_names + f->name, "throttle_time_ms") != 0) continue;
-        *(int32_t *)(void *)((char *)rq->out + f->offset) = (int32_t)MIN(rq->throttle_ms, INT32_MAX);
-        return;
-    }
 }
 
 /* -- replies -- */
@@ -388,9 +221,9 @@ static void finish(struct request *rq, enum api_result result)
     rq->is_parked = false;
     call_forget(rq);
     if (result == API_CLOSE && !rq->client_gone) refuse(rq, rq->cause ? rq->cause : "no memory for the answer");
-    if (result != API_CLOSE) charge_quotas(rq);
+    if (result != API_CLOSE) request_charge_answer(rq);
     if (result == API_REPLY && !rq->client_gone) {
-        set_throttle_time(rq);
+        request_set_throttle_time(rq);
         encode_reply(rq, rq->version);
     }
     if (rq->finished) rq->finished(rq);
@@ -471,13 +304,13 @@ static void run(struct request *rq)
 {
     rq->now_ms = clock_wall_ms(rq->broker->clock);
     rq->is_parked = true; /* so that a handler may complete, or be cancelled, before it returns */
-    rq->work_begin_us = quotas_has(rq->broker->quotas, QUOTA_REQUEST_PERCENTAGE) ? mono_us(rq) : 0;
+    request_begin_work(rq);
     struct call c;
     call_begin(&c, rq);
     enum api_result result = handlers[rq->api_key](rq);
     /* A parked request is only looked at when it was not completed meanwhile. What it waits for is not its work. */
     if (result == API_PENDING && c.request) {
-        charge_work(rq);
+        request_charge_work(rq);
         rq->work_begin_us = 0;
     }
     call_end(&c);

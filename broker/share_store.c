@@ -540,7 +540,7 @@ void shares_open(struct broker *b)
     s->states.forget = live_free;
     TAILQ_INIT(&s->waiters);
     b->shares = s;
-    b->connection_gone = connection_gone;
+    b->connection_gone[WATCHER_SHARE] = connection_gone;
     s->watch.changed = topic_changed;
     broker_watch_topics(b, &s->watch);
     ev_timer_init(&s->wake, wake_fired, 0., 0.);

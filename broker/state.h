@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mailbox.h"
+#include "broker/api.h"
 #include "broker/broker.h"
 
 struct fetch_sessions;
@@ -49,7 +50,7 @@ struct broker {
     struct share_store *shares;       /* control: share coordinator (share_store.h) */
     LIST_HEAD(, topic_watch) watches; /* control */
     /* control: a connection that request_watch_connection() was called for is gone */
-    void (*connection_gone)(struct broker *b, uint64_t connection_id);
+    void (*connection_gone[CONNECTION_WATCHERS])(struct broker *b, uint64_t connection_id);
 };
 
 #endif

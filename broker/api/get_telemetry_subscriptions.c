@@ -1,9 +1,8 @@
 /* GetTelemetrySubscriptions, key 71 (KIP-714): which metrics a client shall push. Network thread. No permission is
  * needed, as in Kafka. */
-#include "broker/api.h"
+#include "broker/api/telemetry_client.h"
 #include "broker/broker.h"
 #include "broker/state.h"
-#include "broker/telemetry.h"
 #include "protocol/api_handlers.h"
 #include "protocol/compress.h"
 
@@ -14,9 +13,8 @@ API_HANDLER(get_telemetry_subscriptions)
 {
     struct broker *b = rq->broker;
     struct telemetry_subscription s;
-    struct telemetry_client who;
 
-    request_telemetry_client(rq, &who);
+    const struct telemetry_client who = telemetry_client_of(rq);
     out->error_code = telemetry_subscribe(b->telemetry, request_metadata(rq), &who, in->client_instance_id,
                                           clock_mono_ms(b->clock), &rq->arena, &s);
     if (out->error_code == KAFKA_UNKNOWN_SERVER_ERROR) return API_CLOSE;

@@ -107,7 +107,7 @@ static enum kafka_error take_session(struct fetch *f, struct share_session **ret
         if (has_acks(in)) return KAFKA_INVALID_REQUEST;
         /* What the old one acquired stays locked, as in Kafka: the member may still have it. */
         if (s) share_session_close(ss, s);
-        s = share_session_open(ss, in->group_id, f->member, request_watch_connection(f->rq));
+        s = share_session_open(ss, in->group_id, f->member, request_watch_connection(f->rq, WATCHER_SHARE));
         if (!s) return KAFKA_SHARE_SESSION_LIMIT_REACHED;
     } else {
         if (!s) return KAFKA_SHARE_SESSION_NOT_FOUND;
