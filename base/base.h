@@ -76,4 +76,6 @@ void *xrealloc(void *p, size_t size);
 char *xstrdup(const char *s);
 char *xasprintf(const char *format, ...) PRINTF_LIKE(1, 2);
 
+bool text_ends_with(const char *text, const char *ending);
+
 #endif

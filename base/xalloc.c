@@ -44,3 +44,9 @@ char *xasprintf(const char *format, ...)
     va_end(args);
     return checked(r < 0 ? NULL : s);
 }
+
+bool text_ends_with(const char *text, const char *ending)
+{
+    size_t len = strlen(text), ending_len = strlen(ending);
+    return len >= ending_len && !memcmp(text + len - ending_len, ending, ending_len);
+}

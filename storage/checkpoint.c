@@ -69,3 +69,21 @@ bad:
     checkpoint_done(c);
     return -EBADMSG;
 }
+
+static int compare(const void *a, const void *b)
+{
+    const struct checkpoint_entry *x = a, *y = b;
+    int r = strcmp(x->topic, y->topic);
+    return r ? r : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+void checkpoint_sort(struct checkpoint *c)
+{
+    if (c->count) qsort(c->entries, c->count, sizeof *c->entries, compare);
+}
+
+struct checkpoint_entry *checkpoint_find(const struct checkpoint *c, const char *topic, int32_t partition)
+{
+    struct checkpoint_entry key = {.topic = topic, .partition = partition};
+    return c->count ? bsearch(&key, c->entries, c->count, sizeof *c->entries, compare) : NULL;
+}

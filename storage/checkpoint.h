@@ -1,6 +1,7 @@
 /* storage/checkpoint.h: one number per partition in a text file: Kafka's offset checkpoints.
  *
- * Format (Kafka's): lines: version 0, count, then `topic partition offset`; or nothing at all. See docs/format-log-dir.md.
+ * Format (Kafka's): lines: version 0, count, then `topic partition offset`; or nothing at all. See
+ * docs/format-log-dir.md.
  * Threads: one at a time. */
 #ifndef OTTLA_CHECKPOINT_H
 #define OTTLA_CHECKPOINT_H
@@ -28,5 +29,9 @@ void checkpoint_add(struct checkpoint *c, const char *topic, int32_t partition, 
 char *checkpoint_format(const struct checkpoint *c, size_t *ret_size);
 /* Cuts text up in place. Returns 0 or -EBADMSG; c is empty then. */
 int checkpoint_parse(struct checkpoint *c, char *text) WARN_UNUSED;
+/* Into the order that checkpoint_find() needs. */
+void checkpoint_sort(struct checkpoint *c);
+/* The entry of a partition, or NULL. */
+struct checkpoint_entry *checkpoint_find(const struct checkpoint *c, const char *topic, int32_t partition);
 
 #endif

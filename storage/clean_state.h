@@ -1,9 +1,10 @@
 /* storage/clean_state.h: what a clean stop knows of each partition, in one file, so that the next start need not open
  * 10,000 folders: `ottla.partitions`.
  *
- * Format: text lines: `ottla-partitions 1 <stop id>`, count, then per partition `topic partition topic_id log_start log_end
- * last_stable leader_epoch size oldest_timestamp`, then `crc32c <8 hex digits>` of all bytes before it. The stop id is also
- * in the clean-shutdown mark: a file of another stop (Kafka ran in between) is not believed. See docs/format-log-dir.md.
+ * Format: text lines: `ottla-partitions 1 <stop id>`, count, then per partition `topic partition topic_id log_start
+ * log_end last_stable leader_epoch size oldest_timestamp`, then `crc32c <8 hex digits>` of all bytes before it. The
+ * stop id is also in the clean-shutdown mark: a file of another stop (Kafka ran in between) is not believed. See
+ * docs/format-log-dir.md.
  * Threads: one at a time. */
 #ifndef OTTLA_CLEAN_STATE_H
 #define OTTLA_CLEAN_STATE_H

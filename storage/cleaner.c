@@ -1,8 +1,10 @@
-/* The cleaner thread of a data directory: chooses the log that needs compaction most, cleans it, and goes on until none needs it;
- * then it sleeps for log.cleaner.backoff.ms. How far each log is clean stands in `cleaner-offset-checkpoint` (Kafka's file).
+/* The cleaner thread of a data directory: chooses the log that needs compaction most, cleans it, and goes on until none
+ * needs it; then it sleeps for log.cleaner.backoff.ms. How far each log is clean stands in `cleaner-offset-checkpoint`
+ * (Kafka's file).
  *
- * A log is due when the dirty part of what could be cleaned is larger than min.cleanable.dirty.ratio, or when its oldest dirty
- * record is older than max.compaction.lag.ms. One that cannot be cleaned (damage) is left alone until the next start, and said.
+ * A log is due when the dirty part of what could be cleaned is larger than min.cleanable.dirty.ratio, or when its
+ * oldest dirty record is older than max.compaction.lag.ms. One that cannot be cleaned (damage) is left alone until the
+ * next start, and said.
  * Threads: the cleaner's own; its settings may change at any time (log_dir_set_cleaner()). */
 #include "storage/compact.h"
 #include "storage/log_internal.h"
@@ -30,7 +32,8 @@ void log_dir_set_cleaner(struct log_dir *dir, const struct log_cleaner_config *c
     pthread_mutex_unlock(&dir->lock);
 }
 
-/* Sleeps for ms, or until the directory closes; with some, until the settings change. Returns whether it closes. Under dir->lock. */
+/* Sleeps for ms, or until the directory closes; with some, until the settings change. Returns whether it closes. Under
+ * dir->lock. */
 static bool sleep_ms(struct log_dir *dir, int64_t ms, bool until_changed)
 {
     struct timespec until;
@@ -56,7 +59,8 @@ static bool pace(void *arg, uint64_t bytes)
     return !closing;
 }
 
-/* How much a log needs it: its dirty ratio, or more than 1 when its oldest record has waited too long. 0: not at all. */
+/* How much a log needs it: its dirty ratio, or more than 1 when its oldest record has waited too long. 0: not at
+ * all. */
 static double need(struct partition_log *log, int64_t now_ms)
 {
     struct compact_state s;

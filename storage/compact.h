@@ -1,15 +1,18 @@
-/* storage/compact.h: one pass of the cleaner over one log: of each key its newest record stays (cleanup.policy=compact).
+/* storage/compact.h: one pass of the cleaner over one log: of each key its newest record stays
+ * (cleanup.policy=compact).
  *
  * Semantics: Kafka's (documentation, "Log Compaction"; KIP-534 for what is removed later):
- *   - records keep their offsets, batches their base and last offset, producer, epoch and sequence: gaps come inside and between them;
- *   - a record without value goes delete.retention.ms after the first pass that wrote it: that pass puts the time into the
- *     batch's header (delete horizon), a pass after it takes the record;
- *   - records of aborted transactions go; a transaction's marker goes as a record without value does, once none of its batches
- *     is left;
- *   - a batch without records stays where it is a producer's last (its sequence is needed), or the last of a rewritten segment;
+ *   - records keep their offsets, batches their base and last offset, producer, epoch and sequence: gaps come inside
+ *     and between them;
+ *   - a record without value goes delete.retention.ms after the first pass that wrote it: that pass puts the time into
+ *     the batch's header (delete horizon), a pass after it takes the record;
+ *   - records of aborted transactions go; a transaction's marker goes as a record without value does, once none of its
+ *     batches is left;
+ *   - a batch without records stays where it is a producer's last (its sequence is needed), or the last of a rewritten
+ *     segment;
  *   - records without a key go.
- * What is not touched: the active segment, and everything from the first of these on: last stable offset (all below it is synced first), trim limits
- * (CDC), a segment with records younger than min.compaction.lag.ms.
+ * What is not touched: the active segment, and everything from the first of these on: last stable offset (all below it
+ * is synced first), trim limits (CDC), a segment with records younger than min.compaction.lag.ms.
  *
  * A group of segments is written anew as one, beside them, and takes their place in steps that any crash leaves whole:
  *   B.log.cleaned, B.index.cleaned ... written and synced     a start removes them
@@ -17,8 +20,8 @@
  *   the old files renamed to .deleted; folder synced
  *   renamed to B.log ..., the .log last; folder synced
  * The last batch of a group always stays, so that B.log.swap itself tells which segments it replaces.
- * Threads: the cleaner's; appends, reads and retention go on meanwhile: the log's lock is held to choose what is cleaned and to
- * change the list of segments. Readers hold references on files, not on segments. */
+ * Threads: the cleaner's; appends, reads and retention go on meanwhile: the log's lock is held to choose what is
+ * cleaned and to change the list of segments. Readers hold references on files, not on segments. */
 #ifndef OTTLA_COMPACT_H
 #define OTTLA_COMPACT_H
 
@@ -51,8 +54,9 @@ struct compact_result {
     uint64_t map_bytes;
     int64_t clean_end; /* everything below is clean now */
 };
-/* Cleans as much of [dirty_from, dirty_end) as the map holds keys of. Returns 0; -ECANCELED: stopped, or the log changed under
- * it (truncated, deleted): what was done stays done, the rest is for the next pass; -EBADMSG, -errno with err: nothing was lost. */
+/* Cleans as much of [dirty_from, dirty_end) as the map holds keys of. Returns 0; -ECANCELED: stopped, or the log
+ * changed under it (truncated, deleted): what was done stays done, the rest is for the next pass; -EBADMSG, -errno with
+ * err: nothing was lost. */
 int compact_log(struct partition_log *log, const struct compact_limits *limits, int64_t now_ms,
                 struct compact_result *ret_result, struct err *err) WARN_UNUSED;
 

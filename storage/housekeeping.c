@@ -1,5 +1,5 @@
-/* The housekeeping thread of a data directory: background sync, checkpoints, retention, delayed removal, idle producers.
- * It sleeps as long as nothing is due: an idle broker wakes for retention only. */
+/* The housekeeping thread of a data directory: background sync, checkpoints, retention, delayed removal, idle
+ * producers. It sleeps as long as nothing is due: an idle broker wakes for retention only. */
 #include "storage/log_internal.h"
 
 #include "base/log.h"
@@ -105,125 +105,7 @@ void log_dir_expire_producers(struct log_dir *dir)
     free(logs);
 }
 
-/* -- checkpoints -- */
-
-static int write_checkpoint(struct log_dir *dir, const char *name, const struct checkpoint *c)
-{
-    size_t size;
-    AUTO_FREE char *text = checkpoint_format(c, &size);
-    return io_replace_file(dir->io, dir->fd, ".", name, text, size, true);
-}
-
-static void add_unopened(struct checkpoint *c, const struct known_offsets *known)
-{
-    for (uint32_t i = 0; i < known->checkpoint.count; i++) {
-        const struct checkpoint_entry *e = &known->checkpoint.entries[i];
-        if (e->offset >= 0) checkpoint_add(c, e->topic, e->partition, e->offset);
-    }
-}
-
-int log_dir_write_checkpoints(struct log_dir *dir)
-{
-    struct checkpoint points = {0}, starts = {0}, cleans = {0};
-    struct partition_log *log;
-    size_t names_bytes = 0;
-
-    pthread_mutex_lock(&dir->checkpoint_lock);
-    atomic_store(&dir->marks_changed, false);
-    bool cleaned = atomic_exchange(&dir->cleaned, false);
-    pthread_mutex_lock(&dir->lock);
-    cleaned |= dir->forgotten;
-    LIST_FOREACH(log, &dir->logs, link) names_bytes += log->topic_len + 1;
-    AUTO_FREE char *names = xmalloc(names_bytes + 1);
-    char *name = names;
-    LIST_FOREACH(log, &dir->logs, link) {
-        int64_t durable = atomic_load(&log->durable_end), start = atomic_load(&log->log_start);
-        memcpy(name, log->name, log->topic_len);
-        name[log->topic_len] = '\0';
-        checkpoint_add(&points, name, log->partition, durable);
-        log->start_writing = start;
-        if (start > 0) checkpoint_add(&starts, name, log->partition, start);
-        int64_t clean = atomic_load(&log->clean_end);
-        if (clean > 0) checkpoint_add(&cleans, name, log->partition, clean);
-        name += log->topic_len + 1;
-    }
-    add_unopened(&points, &dir->recovery_points);
-    add_unopened(&starts, &dir->log_starts);
-    add_unopened(&cleans, &dir->clean_ends);
-    dir->forgotten = false;
-    pthread_mutex_unlock(&dir->lock);
-    int r = write_checkpoint(dir, RECOVERY_POINT_FILE, &points);
-    if (!r) r = write_checkpoint(dir, LOG_START_FILE, &starts);
-    if (!r && cleaned) r = write_checkpoint(dir, CLEANER_FILE, &cleans);
-    if (r && cleaned) atomic_store(&dir->cleaned, true);
-    if (!r) {
-        pthread_mutex_lock(&dir->lock);
-        LIST_FOREACH(log, &dir->logs, link) atomic_store(&log->start_written, log->start_writing);
-        pthread_mutex_unlock(&dir->lock);
-    }
-    if (r) atomic_store(&dir->marks_changed, true); /* the next round tries again */
-    checkpoint_done(&points);
-    checkpoint_done(&starts);
-    checkpoint_done(&cleans);
-    pthread_mutex_unlock(&dir->checkpoint_lock);
-    return r;
-}
-
-/* -- removal -- */
-
-static void remove_now(struct log_dir *dir, const char *path, bool folder)
-{
-    /* A folder that a power cut gives its old name back must be whole: half of it would be taken for the next topic's. */
-    int r = folder ? dir->io->fsync(dir->fd) : 0;
-    if (!r) r = folder ? io_remove_dir(dir->io, dir->fd, path) : dir->io->unlinkat(dir->fd, path, 0);
-    if (r && r != -ENOENT) log_warn("storage", "cannot remove: %s path=%s/%s", strerror(-r), dir->path, path);
-}
-
-void log_dir_remove_later(struct log_dir *dir, const char *path, bool folder, int64_t delay_ms)
-{
-    if (delay_ms <= 0) {
-        remove_now(dir, path, folder);
-        return;
-    }
-    struct late_removal *removal = xmalloc(sizeof *removal + strlen(path) + 1);
-    removal->due_ms = clock_mono_ms(dir->clock) + delay_ms;
-    removal->folder = folder;
-    strcpy(removal->path, path);
-    pthread_mutex_lock(&dir->lock);
-    STAILQ_INSERT_TAIL(&dir->removals, removal, link);
-    pthread_cond_signal(&dir->housekeeper_wake);
-    pthread_mutex_unlock(&dir->lock);
-}
-
-void log_dir_remove_due(struct log_dir *dir, bool all)
-{
-    int64_t now_ms = clock_mono_ms(dir->clock);
-    struct late_removals due = STAILQ_HEAD_INITIALIZER(due), left = STAILQ_HEAD_INITIALIZER(left);
-    struct late_removal *removal;
-
-    pthread_mutex_lock(&dir->lock);
-    while ((removal = STAILQ_FIRST(&dir->removals))) {
-        STAILQ_REMOVE_HEAD(&dir->removals, link);
-        if (all || removal->due_ms <= now_ms) STAILQ_INSERT_TAIL(&due, removal, link);
-        else STAILQ_INSERT_TAIL(&left, removal, link);
-    }
-    STAILQ_CONCAT(&dir->removals, &left);
-    pthread_mutex_unlock(&dir->lock);
-    while ((removal = STAILQ_FIRST(&due))) {
-        STAILQ_REMOVE_HEAD(&due, link);
-        remove_now(dir, removal->path, removal->folder);
-        free(removal);
-    }
-}
-
-static int find_deleted_folder(void *arg, const char *name)
-{
-    struct log_dir *dir = arg;
-    size_t len = strlen(name);
-    if (len > strlen("-delete") && !strcmp(name + len - strlen("-delete"), "-delete"))
-        log_dir_remove_later(dir, name, true, 1);
-    return 0;
-}
+/* -- waiting for the marks -- */
 
 void log_dir_checkpoint_async(struct log_dir *dir, void (*done)(void *arg, int error), void *arg)
 {
@@ -351,8 +233,7 @@ static void *housekeeper(void *arg)
                          .retention_ms = after(now_ms, o->retention_check_interval_ms),
                          .producers_ms = now_ms + PRODUCER_CHECK_INTERVAL_MS};
 
-    int r = dir->io->list(dir->fd, ".", find_deleted_folder, dir);
-    if (r) log_warn("storage", "cannot list the data directory: %s path=%s", strerror(-r), dir->path);
+    log_dir_find_deleted(dir);
     pthread_mutex_lock(&dir->lock);
     while (!wait_until_due(dir, &s)) {
         int64_t flush_interval_ms = o->flush_interval_ms;

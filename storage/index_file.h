@@ -1,8 +1,8 @@
 /* storage/index_file.h: sorted entries of a fixed size, as .index and .timeindex files hold them, back to back.
  *
- * The active segment's entries are in memory whole and are appended to their file now and then: an index is a cache that
- * recovery rebuilds from the .log file, so nothing waits for it. Those of closed segments are read where a search needs them.
- * Nothing is preallocated and nothing is mapped.
+ * The active segment's entries are in memory whole and are appended to their file now and then: an index is a cache
+ * that recovery rebuilds from the .log file, so nothing waits for it. Those of closed segments are read where a search
+ * needs them. Nothing is preallocated and nothing is mapped.
  * Invariant: the file holds the first `written` of the `count` entries, unless `shortened`.
  * Threads: under the log's mutex; a view of a file may be used by its owner without it. */
 #ifndef OTTLA_INDEX_FILE_H

@@ -43,8 +43,8 @@ ssize_t io_pread_all(const struct io_ops *io, int fd, void *bytes, size_t size, 
 int io_read_file(const struct io_ops *io, int dir_fd, const char *path, size_t size_max, char **ret_bytes,
                  size_t *ret_size) WARN_UNUSED;
 /* Replaces path by these bytes: written beside it, then renamed, so that a reader sees the old or the new ones.
- * sync: the bytes are durable before the rename, and the rename before the return (dir_path is the entry's directory; NULL:
- * the caller syncs that, as it has more to sync there). */
+ * sync: the bytes are durable before the rename, and the rename before the return (dir_path is the entry's directory;
+ * NULL: the caller syncs that, as it has more to sync there). */
 int io_replace_file(const struct io_ops *io, int dir_fd, const char *dir_path, const char *path, const void *bytes,
                     size_t size, bool sync) WARN_UNUSED;
 /* fsync of a directory by its path. */

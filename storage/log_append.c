@@ -1,6 +1,7 @@
 /* storage/log_append.c: appending to a partition log. What a client sends is validated before the lock is taken, then
- * offsets are written into the headers in place and one write puts the batches into the active segment. Rules and codes:
- * Kafka's produce path; KIP-98 (idempotence, transactions), KIP-467 (faults of single records), KIP-937 (timestamps). */
+ * offsets are written into the headers in place and one write puts the batches into the active segment. Rules and
+ * codes: Kafka's produce path; KIP-98 (idempotence, transactions), KIP-467 (faults of single records), KIP-937
+ * (timestamps). */
 #include "storage/log_internal.h"
 #include "storage/offset_index.h"
 #include "storage/time_index.h"
@@ -11,7 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* A marker's one record: key: version int16, type int16 (0 abort, 1 commit); value: version int16, coordinator epoch int32. */
+/* A marker's one record: key: version int16, type int16 (0 abort, 1 commit); value: version int16, coordinator epoch
+ * int32. */
 #define MARKER_KEY_BYTES   4
 #define MARKER_VALUE_BYTES 6
 #define MARKER_ABORT       0
@@ -186,8 +188,8 @@ static enum kafka_error check_producers(struct partition_log *log, struct append
     return KAFKA_NONE;
 }
 
-/* A batch of a transaction that is not open here comes again when the coordinator has been asked: nothing of it may have
- * been rewritten by then (max_timestamp, the bit of LogAppendTime). */
+/* A batch of a transaction that is not open here comes again when the coordinator has been asked: nothing of it may
+ * have been rewritten by then (max_timestamp, the bit of LogAppendTime). */
 static enum kafka_error check_open_first(struct partition_log *log, struct append *p)
 {
     const struct record_batch *b = &p->one;

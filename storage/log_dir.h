@@ -1,7 +1,8 @@
 /* storage/log_dir.h: one data directory: its lock, meta.properties, checkpoints, and the partition logs in it.
  *
  * Layout: Kafka's (docs/format-log-dir.md): <topic>-<partition>/ per log; meta.properties, .lock (fcntl),
- * recovery-point-offset-checkpoint, log-start-offset-checkpoint, cleaner-offset-checkpoint, .kafka_cleanshutdown, and ours: ottla.format (version).
+ * recovery-point-offset-checkpoint, log-start-offset-checkpoint, cleaner-offset-checkpoint, .kafka_cleanshutdown, and
+ * ours: ottla.format (version).
  * Threads: open, close on the main thread; create, delete, get from any. Owns the sync threads, the housekeeping thread
  * (retention, checkpoints, delayed deletion) and the cleaner (compaction). */
 #ifndef OTTLA_LOG_DIR_H
@@ -37,9 +38,10 @@ struct log_dir_options {
 };
 void log_dir_options_default(struct log_dir_options *o);
 
-/* Creates the directory when it is missing, locks it, checks format and node id, reads the checkpoints. Partition logs are
- * opened by log_dir_open_log(), which the owner of the metadata calls for each partition it knows.
- * Errors (text says what to do): not writable, locked by another process, newer format, another node's. Nothing is touched then. */
+/* Creates the directory when it is missing, locks it, checks format and node id, reads the checkpoints. Partition logs
+ * are opened by log_dir_open_log(), which the owner of the metadata calls for each partition it knows.
+ * Errors (text says what to do): not writable, locked by another process, newer format, another node's. Nothing is
+ * touched then. */
 int log_dir_open(const struct log_dir_options *o, struct log_dir **ret_dir, struct err *err) WARN_UNUSED;
 /* Clean stop: flushes all, writes checkpoints and snapshots, then the clean-shutdown mark; closes all logs. */
 void log_dir_close(struct log_dir *dir);
@@ -61,22 +63,22 @@ bool log_dir_was_clean(const struct log_dir *dir); /* the last stop was */
 
 /* Opens or creates the log of topic-partition. An existing folder with another topic id is set aside (-stray).
  * After an unclean stop this recovers: from the recovery point, cuts a torn tail, rebuilds indexes and producer state,
- * begins a new leader epoch. The caller gets a reference; a log is opened once. After a clean stop its files are read when it
- * is first used.
- * -EBADMSG: what was durable is damaged; err names file and position, nothing was changed, and the log is to be answered for
- * with KAFKA_STORAGE_ERROR. Other -errno: err says what to do. */
+ * begins a new leader epoch. The caller gets a reference; a log is opened once. After a clean stop its files are read
+ * when it is first used.
+ * -EBADMSG: what was durable is damaged; err names file and position, nothing was changed, and the log is to be
+ * answered for with KAFKA_STORAGE_ERROR. Other -errno: err says what to do. */
 int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
                      const struct log_config *config, struct partition_log **ret_log, struct err *err) WARN_UNUSED;
-/* All logs that the metadata knows are open, or were tried: other partitions' folders (Kafka, or a deletion that was cut short, left
- * them) are renamed to <name>.<hex>-stray, as Kafka does: not served, not removed; each is told. Files and other names are
- * left alone. Returns 0 or -errno. Before log_dir_serve(). */
+/* All logs that the metadata knows are open, or were tried: other partitions' folders (Kafka, or a deletion that was
+ * cut short, left them) are renamed to <name>.<hex>-stray, as Kafka does: not served, not removed; each is told. Files
+ * and other names are left alone. Returns 0 or -errno. Before log_dir_serve(). */
 int log_dir_set_strays_aside(struct log_dir *dir) WARN_UNUSED;
-/* Why the log of topic-partition could not be opened or read since the start: the text that log_dir_open_log() gave, or an empty
- * one. */
+/* Why the log of topic-partition could not be opened or read since the start: the text that log_dir_open_log() gave, or
+ * an empty one. */
 void log_dir_failure(struct log_dir *dir, const char *topic, int32_t partition, struct err *ret_why);
 /* Renames the folder to <name>.<hex>-delete at once, removes files after file.delete.delay.ms; waiters are woken, later
- * calls on the log answer NOT_LEADER_OR_FOLLOWER. -ESTALE: it is deleted already. Other -errno: it could not be renamed, or it
- * is away, and a power cut may bring it back. */
+ * calls on the log answer NOT_LEADER_OR_FOLLOWER. -ESTALE: it is deleted already. Other -errno: it could not be
+ * renamed, or it is away, and a power cut may bring it back. */
 int log_dir_delete_log(struct log_dir *dir, struct partition_log *log) WARN_UNUSED;
 
 /* Readers are let in from now on: no visible end goes back any more. */

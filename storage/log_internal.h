@@ -1,7 +1,7 @@
-/* storage/log_internal.h: what the files of this room share about partition logs and their directory. Not for other rooms.
+/* storage/log_internal.h: what the files of this room share about partition logs and their directory. Not for other
+ * rooms.
  *
- * Files: partition_log.c (life, marks, waiters, holds), log_append.c, log_read.c, log_roll.c (segments come and go),
- * retention.c, compact.c, recovery.c (loading a folder), sync.c, log_dir.c, housekeeping.c, cleaner.c.
+ * Which file does what: README.md; the functions below stand under the file that has them.
  * Locks, in this order: log_dir.visibility > partition_log.lock > checkpoint_lock > log_dir.lock > sync_service.lock >
  * open_files.lock. No thread holds two logs' locks. */
 #ifndef OTTLA_LOG_INTERNAL_H
@@ -23,10 +23,17 @@
 #define LOG_CONTROL_MAX  (64 * 1024)         /* a batch of control records [bytes] */
 #define LOG_SYNC_THREADS 8 /* beyond it parallel syncs gained nothing (10 files: 1.4 ms, 200: 6.7 ms) */
 
+/* The directory's files, but for the logs'. */
+#define LOCK_FILE           ".lock"
+#define META_FILE           "meta.properties"
+#define FORMAT_FILE         "ottla.format"
+#define CLEAN_FILE          ".kafka_cleanshutdown"
 #define RECOVERY_POINT_FILE "recovery-point-offset-checkpoint"
 #define LOG_START_FILE      "log-start-offset-checkpoint"
 #define CLEANER_FILE        "cleaner-offset-checkpoint"
 #define CLEAN_STATE_FILE    "ottla.partitions"
+#define PARTITION_FILE      "partition.metadata" /* in each log's folder */
+#define DIR_TEXT_FILE_MAX   65536                /* of those that are no list [bytes] */
 
 struct config_ref {
     LIST_ENTRY(config_ref) link;
@@ -34,7 +41,8 @@ struct config_ref {
     struct log_config config;
 };
 
-/* What one of the broker's own writers has claimed. Kept until it is disowned: there are as many as connectors that write here. */
+/* What one of the broker's own writers has claimed. Kept until it is disowned: there are as many as connectors that
+ * write here. */
 struct log_claim {
     struct log_claim *next;
     int64_t owner;
@@ -213,6 +221,10 @@ struct segment *log_active(const struct partition_log *log); /* NULL: no segment
 uint32_t log_segment_at(const struct partition_log *log, int64_t offset);
 int log_segment_file(struct partition_log *log, struct segment *s, struct file_ref **ret_file) WARN_UNUSED;
 
+/* -- log_append.c -- */
+/* The marker of a control batch in memory. false: none of a transaction. */
+bool log_parse_marker(const struct record_batch *b, struct producer_marker *ret_marker);
+
 /* -- log_read.c -- */
 /* Fills in what a closed segment's time index says of its largest timestamp. Under the lock. Returns 0 or -errno. */
 int log_know_timestamps(struct partition_log *log, struct segment *s) WARN_UNUSED;
@@ -223,18 +235,27 @@ int log_roll(struct partition_log *log) WARN_UNUSED;
 void log_add_segment(struct partition_log *log, struct segment *s);
 /* Removes segments [first, first + count): their files are renamed to .deleted and go later. Under the lock. */
 void log_remove_segments(struct partition_log *log, uint32_t first, uint32_t count);
-/* Puts s into the place of segments [first, first + count), whose files are renamed as above; s has the base offset of the
- * first. Under the lock. */
+/* Puts s into the place of segments [first, first + count), whose files are renamed as above; s has the base offset of
+ * the first. Under the lock. */
 void log_replace_segments(struct partition_log *log, uint32_t first, uint32_t count, struct segment *s);
 /* Writes <log end>.snapshot. Under the lock. Returns 0 or -errno. */
 int log_write_snapshot(struct partition_log *log) WARN_UNUSED;
 int log_write_epochs(struct partition_log *log) WARN_UNUSED;
 
-/* -- log_dir.c -- */
+/* -- partition_folder.c -- */
 /* The log is new and empty, without a folder. */
 void log_begin(struct partition_log *log);
 /* Makes the folder of a log that has none, or finishes the making; not synced. Under the lock. Returns 0 or -errno. */
 int log_make_folder(struct partition_log *log) WARN_UNUSED;
+/* Is there a folder, and is it this topic's? Sets a foreign one aside. Returns 0 or -errno. */
+int partition_folder_check(struct partition_log *log, bool *ret_exists) WARN_UNUSED;
+/* Is this <something>-<number>? */
+bool partition_folder_is(const char *name);
+/* <name>.<32 hex digits>-<suffix>, with the name cut so that a file name holds it. */
+void partition_folder_rename(const char *name, const char *suffix, char ret_name[LOG_NAME_BYTES]);
+/* Returns 0; 1: there is a partition's folder that is not open, and so was not recovered; -errno. No other thread uses
+ * the directory. */
+int partition_folder_has_unopened(struct log_dir *dir);
 
 /* -- recovery.c -- */
 struct log_load {
@@ -245,10 +266,16 @@ struct log_load {
 /* Reads the folder: segments, indexes, producers, epochs, marks. Under the lock or alone with the log.
  * Returns 0; -EBADMSG: damage below the recovery point, err says where; -errno. */
 int log_load(struct partition_log *log, const struct log_load *load, struct err *err) WARN_UNUSED;
+
+/* -- segment_scan.c -- */
 /* Reads all of a segment's batches again, filling its indexes in memory. The checksums of batches that reach beyond
  * check_from are verified. Stops at the first bad batch: size is then the end of the good ones. Under the lock.
  * Returns 0 or -errno. */
 int log_scan_segment(struct partition_log *log, struct segment *s, int64_t check_from) WARN_UNUSED;
+/* The same from position on, where the batches that s knows end. */
+int log_scan_rest(struct partition_log *log, struct segment *s, uint32_t position, int64_t check_from) WARN_UNUSED;
+
+/* -- producer_replay.c -- */
 /* Producers and aborted transactions of the whole log, from the newest snapshot at or below snapshot_max on; snapshots
  * beyond the log's end are removed. Under the lock. Returns 0 or -errno. */
 int log_replay_producers(struct partition_log *log, int64_t snapshot_max) WARN_UNUSED;
@@ -257,8 +284,6 @@ int log_write_aborted(struct partition_log *log) WARN_UNUSED;
 /* Reads the marker of a control batch from its file. Returns 1; 0: none of a transaction; -errno. */
 int log_read_marker(const struct io_ops *io, int fd, uint32_t position, uint32_t size,
                     struct producer_marker *ret_marker) WARN_UNUSED;
-/* Of a control batch in memory. false: none of a transaction. */
-bool log_parse_marker(const struct record_batch *b, struct producer_marker *ret_marker);
 
 /* -- sync.c -- */
 /* Begins to sync all that the log has; nobody waits for it. */
@@ -271,7 +296,8 @@ void sync_service_stop(struct sync_service *s);
 /* -- retention.c -- */
 /* Moves the log's start. Returns whether segments lie below it now. */
 bool log_retain(struct partition_log *log, int64_t now_ms);
-/* Removes those. The start must be in its checkpoint by then: a power cut may keep some of the files, which nobody must read. */
+/* Removes those. The start must be in its checkpoint by then: a power cut may keep some of the files, which nobody must
+ * read. */
 void log_drop_trimmed(struct partition_log *log);
 
 /* -- housekeeping.c -- */
@@ -284,11 +310,15 @@ void log_dir_note_marks(struct log_dir *dir);
 /* One of its rounds each; tests call them. */
 void log_dir_flush_dirty(struct log_dir *dir);
 void log_dir_check_retention(struct log_dir *dir);
-int log_dir_write_checkpoints(struct log_dir *dir) WARN_UNUSED;
-void log_dir_remove_due(struct log_dir *dir, bool all);
 void log_dir_expire_producers(struct log_dir *dir);
+
+/* -- late_removal.c -- */
 /* Removes path (a folder or a file) in delay_ms; at once when that is 0. */
 void log_dir_remove_later(struct log_dir *dir, const char *path, bool folder, int64_t delay_ms);
+/* Removes what is due, or all that waits. */
+void log_dir_remove_due(struct log_dir *dir, bool all);
+/* Takes up the folders whose removal the last run did not come to. */
+void log_dir_find_deleted(struct log_dir *dir);
 
 /* -- cleaner.c -- */
 int cleaner_start(struct log_dir *dir) WARN_UNUSED;
@@ -296,11 +326,55 @@ void cleaner_stop(struct log_dir *dir);
 /* Compacts until no log needs it. Returns how many passes there were. Tests call it. */
 uint32_t log_dir_clean(struct log_dir *dir);
 
-/* -- log_dir.c -- */
+/* -- dir_identity.c -- */
+/* What of the identity the directory lacks: its meta.properties, its version. */
+struct dir_identity {
+    bool meta;
+    bool format;
+};
+/* Checks the format, takes the lock, reads or makes up the ids. Returns 0, or -errno with err: nothing was touched. */
+int dir_identity_read(struct log_dir *dir, struct dir_identity *ret_missing, struct err *err) WARN_UNUSED;
+int dir_identity_write(struct log_dir *dir, struct dir_identity missing, struct err *err) WARN_UNUSED;
+
+/* -- dir_checkpoints.c -- */
+/* What the last run has checkpointed of a log; -1: nothing. */
+struct known_marks {
+    int64_t recovery_point;
+    int64_t log_start;
+    int64_t clean_end;
+};
+/* A damaged checkpoint counts as none. Returns 0, or -errno with err. */
+int dir_checkpoints_load(struct log_dir *dir, struct err *err) WARN_UNUSED;
+void dir_checkpoints_done(struct log_dir *dir);
+/* Of a log that is not open. */
+struct known_marks dir_checkpoints_get(struct log_dir *dir, const char *topic, int32_t partition);
+/* The log is open, or begins anew: what the last run knew of it goes into no checkpoint any more. Under dir->lock. */
+void dir_checkpoints_forget(struct log_dir *dir, const char *topic, int32_t partition);
+/* Writes all three, durable. Returns 0 or -errno. */
+int log_dir_write_checkpoints(struct log_dir *dir) WARN_UNUSED;
+
+/* -- clean_stop.c -- */
+/* Reads the last stop's mark and takes it away before anything is changed. Returns 0, or -errno with err. */
+int clean_stop_take_mark(struct log_dir *dir, struct err *err) WARN_UNUSED;
+/* Gives the log the marks that a clean stop wrote; its files are read when it is first used. false: there are none. */
+bool clean_stop_open_log(struct partition_log *log, const char *topic);
+/* The next three in this order, of a directory that nobody uses any more. Returns 0 or -errno. */
+int clean_stop_sync_logs(struct log_dir *dir) WARN_UNUSED;
+/* Brings a log's small files up to date. Returns whether it is as a clean stop must leave it. */
+bool clean_stop_finish_log(struct partition_log *log) WARN_UNUSED;
+/* All is well: writes the marks of all logs, then that of the stop. Returns 0 or -errno. */
+int clean_stop_write_mark(struct log_dir *dir) WARN_UNUSED;
+
+/* -- log_table.c -- */
 /* Keeps why for log_dir_failure(). */
 void log_dir_note_failure(struct log_dir *dir, const char *log_name, const struct err *why);
-void log_dir_unref(struct log_dir *dir);
+
+/* -- config_pool.c -- */
+/* A reference on the one copy of config. */
 struct config_ref *log_dir_intern_config(struct log_dir *dir, const struct log_config *config);
 void log_dir_drop_config(struct log_dir *dir, struct config_ref *ref);
+
+/* -- log_dir.c -- */
+void log_dir_unref(struct log_dir *dir);
 
 #endif

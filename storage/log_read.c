@@ -1,5 +1,5 @@
-/* Reading a partition log: finding the file range that holds an offset, or a time. The lock is held to choose a segment and
- * to look into the index of the active one; headers are then read from the file without it. */
+/* Reading a partition log: finding the file range that holds an offset, or a time. The lock is held to choose a segment
+ * and to look into the index of the active one; headers are then read from the file without it. */
 #include "storage/log_internal.h"
 #include "storage/offset_index.h"
 #include "storage/time_index.h"
@@ -76,9 +76,10 @@ struct range_end {
     uint32_t reach; /* the position up to which the size would have let bytes pass */
 };
 
-/* Walks from reader->position over the batches that lie before limit and end at or before target: reader->position is then behind
- * the last of them. A damaged one ends the walk as the target does: its neighbours are served. *offset: behind the last batch; as
- * it was when there is none. Returns 0, or what the first batch's header says when it is damaged itself. */
+/* Walks from reader->position over the batches that lie before limit and end at or before target: reader->position is
+ * then behind the last of them. A damaged one ends the walk as the target does: its neighbours are served. *offset:
+ * behind the last batch; as it was when there is none. Returns 0, or what the first batch's header says when it is
+ * damaged itself. */
 static int walk_batches(struct header_reader *reader, int64_t limit, uint32_t target, int64_t *offset)
 {
     struct record_batch b;
@@ -155,8 +156,9 @@ static bool has_aborted(const struct partition_log *log, uint32_t from)
     return false;
 }
 
-/* The offset up to which Kafka looks for aborted transactions: not where the bytes end, but of the next entry of the index,
- * and of the next segment when there is none. A client needs no more than those of its bytes, and takes the others too. */
+/* The offset up to which Kafka looks for aborted transactions: not where the bytes end, but of the next entry of the
+ * index, and of the next segment when there is none. A client needs no more than those of its bytes, and takes the
+ * others too. */
 static int64_t aborted_bound(const struct segment_view *v, const struct index_view *offsets, struct range_end end)
 {
     struct offset_entry next;
@@ -195,7 +197,8 @@ static void collect_aborted(struct partition_log *log, int64_t offset, int64_t e
     }
 }
 
-/* A damaged file is told to the client as such: clients take KAFKA_STORAGE_ERROR for a state that passes, and ask for ever. */
+/* A damaged file is told to the client as such: clients take KAFKA_STORAGE_ERROR for a state that passes, and ask for
+ * ever. */
 static enum kafka_error read_failed(struct partition_log *log, const struct segment_view *v, int error)
 {
     if (!atomic_exchange(&log->read_failure_told, true))
@@ -521,8 +524,8 @@ int partition_log_producer_offset_at(struct partition_log *log, int64_t producer
     bool look = partition_log_producer_last(log, producer_id, &last) && last.last_sequence >= 0 &&
                 producer_sequence_diff(sequence, last.last_sequence) >= 0;
     int r = view_before(log, INT64_MAX, &v); /* also when nothing is looked for: is the log there? */
-    /* From the newest segment back, until one has older batches of this producer. What is merged or rolled meanwhile is looked
-     * at twice, or has nothing of it: only the caller appends as this producer. */
+    /* From the newest segment back, until one has older batches of this producer. What is merged or rolled meanwhile is
+     * looked at twice, or has nothing of it: only the caller appends as this producer. */
     while (r > 0) {
         if (look) r = find_sequence(log->dir->io, &v, producer_id, sequence, &offset, &older);
         int64_t base_offset = v.base_offset;

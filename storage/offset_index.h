@@ -1,7 +1,7 @@
 /* storage/offset_index.h: the sparse index of a segment, from offset to position: `.index` files.
  *
- * Format (Kafka's): entries of 8 bytes: offset of the LAST record of a batch, relative to the segment's base offset (int32),
- * and position where that batch begins (int32), big-endian, both rising. See docs/format-segment.md.
+ * Format (Kafka's): entries of 8 bytes: offset of the LAST record of a batch, relative to the segment's base offset
+ * (int32), and position where that batch begins (int32), big-endian, both rising. See docs/format-segment.md.
  * Threads: as index_file.h. */
 #ifndef OTTLA_OFFSET_INDEX_H
 #define OTTLA_OFFSET_INDEX_H
@@ -16,7 +16,8 @@ struct offset_entry {
 };
 
 int offset_index_append(struct index_file *f, struct offset_entry e) WARN_UNUSED;
-/* Of the last entry whose relative offset is <= the given one: a batch at or before the one that holds it. None: 0, 0. */
+/* Of the last entry whose relative offset is <= the given one: a batch at or before the one that holds it. None: 0,
+ * 0. */
 int offset_index_floor(const struct index_view *v, uint32_t relative_offset,
                        struct offset_entry *ret_entry) WARN_UNUSED;
 /* Of the last entry whose position is <= the given one. None: 0, 0. */

@@ -1,4 +1,5 @@
-/* storage/offset_map.h: key -> newest offset, in bounded memory: what a pass of the cleaner knows of the dirty part of a log.
+/* storage/offset_map.h: key -> newest offset, in bounded memory: what a pass of the cleaner knows of the dirty part of
+ * a log.
  *
  * A key is known by 128 bits of XXH3 under a random seed, as Kafka knows it by MD5: two keys of a map that share them
  * would cost a record; for a billion keys the odds are 10^-21, and a client cannot aim at a seed that it never sees.
@@ -19,7 +20,8 @@ struct offset_map {
     uint64_t seed;
 };
 
-/* Room for keys_max keys, but no more memory than bytes_max; load_factor: of the slots, (0, 1]. Returns 0 or -ENOMEM. */
+/* Room for keys_max keys, but no more memory than bytes_max; load_factor: of the slots, (0, 1]. Returns 0 or
+ * -ENOMEM. */
 int offset_map_init(struct offset_map *m, uint64_t keys_max, uint64_t bytes_max, double load_factor) WARN_UNUSED;
 void offset_map_done(struct offset_map *m);
 /* offset replaces what the key had. false: the key is new and the map is full. */

@@ -1,7 +1,7 @@
 /* storage/open_files.h: the .log files that are open, at most so many; the least recently used is closed.
  *
- * A file that somebody holds a reference on is not closed, nor is one with unsynced bytes: it is synced first, because a
- * later sync by another descriptor would not report this one's errors.
+ * A file that somebody holds a reference on is not closed, nor is one with unsynced bytes: it is synced first, because
+ * a later sync by another descriptor would not report this one's errors.
  * Invariants: at most max files are open, but for those that are held.
  * Threads: any; its lock is the last in the order. Syncing before a close is done outside of it. */
 #ifndef OTTLA_OPEN_FILES_H

@@ -1,4 +1,5 @@
-/* Life, marks, holds and waiters of a partition log. Appending, reading, recovery and the rest have files of their own. */
+/* Life, marks, holds and waiters of a partition log. Appending, reading, recovery and the rest have files of their
+ * own. */
 #include "storage/log_internal.h"
 
 #include "base/log.h"

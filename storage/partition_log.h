@@ -2,14 +2,15 @@
  *
  * Marks, all offsets: log start <= last stable <= high watermark <= log end. Readers see below the high watermark.
  *   high watermark = the smallest of log end, hold, and (strict durability) the durable end.
- *   hold           = offset of the first record that an unfinished CDC unit or transaction keeps from readers; none: INT64_MAX.
+ *   hold           = offset of the first record that an unfinished CDC unit or transaction keeps from readers; none:
+ *                    INT64_MAX.
  *                    Each owner has its own, and the least counts.
  *   last stable    = the smallest of the high watermark and the first offset of the oldest open transaction.
  *   durable end    = everything below it has been synced.
  * Invariants: design invariants 1-4: offsets are dense at append; a producer's batch is in the log at most once per
  * (id, epoch, sequence); the visible end never goes back while the process lives.
- * Threads: append, truncate, roll under the log's own mutex from any thread; marks are published atomics that anyone may
- * read; reads take a reference on a segment and need no lock afterwards. Lock order: control state > partitions by
+ * Threads: append, truncate, roll under the log's own mutex from any thread; marks are published atomics that anyone
+ * may read; reads take a reference on a segment and need no lock afterwards. Lock order: control state > partitions by
  * (topic id, index) > files; never call out with the mutex held, except waiters' wake(), which may only post mail. */
 #ifndef OTTLA_PARTITION_LOG_H
 #define OTTLA_PARTITION_LOG_H
@@ -27,11 +28,12 @@ struct partition_log;
 #define LOG_NO_HOLD INT64_MAX
 
 /* Producer ids from here on are the broker's own writers' (CDC connectors): what a log knows of them never expires, as
- * their recovery counts on it however long a table was idle. Clients are never given one, and their appends with one are
- * refused: they would shift a connector's sequences. */
+ * their recovery counts on it however long a table was idle. Clients are never given one, and their appends with one
+ * are refused: they would shift a connector's sequences. */
 #define LOG_PRODUCER_ID_RESERVED_MIN ((int64_t)1 << 62)
 
-/* The topic configuration that a log obeys; names, units and defaults are Kafka's. Changed live by partition_log_configure(). */
+/* The topic configuration that a log obeys; names, units and defaults are Kafka's. Changed live by
+ * partition_log_configure(). */
 struct log_config {
     int64_t segment_bytes;
     int64_t segment_ms;
@@ -141,8 +143,8 @@ enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, u
 int log_read_bytes(const struct log_read *r, uint8_t *to) WARN_UNUSED;
 void log_read_done(struct log_read *r);
 
-/* The first record with a timestamp >= timestamp_ms, by offset. Not found: *ret_offset = -1. It may lie beyond the mark that
- * the asker may see: compare. */
+/* The first record with a timestamp >= timestamp_ms, by offset. Not found: *ret_offset = -1. It may lie beyond the mark
+ * that the asker may see: compare. */
 enum kafka_error partition_log_offset_for_time(struct partition_log *log, int64_t timestamp_ms, int64_t *ret_offset,
                                                int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch) WARN_UNUSED;
 /* The record with the largest timestamp (ListOffsets -3). Empty: -1, -1. */
@@ -165,10 +167,11 @@ enum kafka_error partition_log_delete_records(struct partition_log *log, int64_t
 /* Nothing at or above offset may be trimmed by retention, DeleteRecords or compaction (CDC: end in the last durable
  * journal record). INT64_MAX: no limit. The least of all owners' limits counts. */
 void partition_log_set_trim_limit(struct partition_log *log, int64_t owner, int64_t offset);
-/* Sets the owner's hold directly (recovery). The visible end goes back for it until log_dir_serve(); never afterwards. */
+/* Sets the owner's hold directly (recovery). The visible end goes back for it until log_dir_serve(); never
+ * afterwards. */
 void partition_log_set_hold(struct partition_log *log, int64_t owner, int64_t offset);
-/* Only this owner may append (others: LEADER_NOT_AVAILABLE, retriable): an initial snapshot that can still be truncated.
- * false: another owner is alone already. */
+/* Only this owner may append (others: LEADER_NOT_AVAILABLE, retriable): an initial snapshot that can still be
+ * truncated. false: another owner is alone already. */
 bool partition_log_set_exclusive(struct partition_log *log, int64_t owner, bool on) WARN_UNUSED;
 /* The log's end, without what another owner that is alone has written and may take back again. */
 int64_t partition_log_settled_end(struct partition_log *log, int64_t owner);
@@ -203,13 +206,14 @@ struct producer_info {
 };
 enum kafka_error partition_log_producers(struct partition_log *log, struct producer_info **ret_producers,
                                          uint32_t *ret_count) WARN_UNUSED;
-/* The offset of the producer's first record whose sequence is >= sequence; INT64_MAX: there is none. Reads headers from the
- * log's end back, without its lock: for recovery. Nobody may append as this producer meanwhile.
+/* The offset of the producer's first record whose sequence is >= sequence; INT64_MAX: there is none. Reads headers from
+ * the log's end back, without its lock: for recovery. Nobody may append as this producer meanwhile.
  * -ENOENT: closed or deleted; -EBADMSG: damaged; other -errno: it cannot be read. */
 int partition_log_producer_offset_at(struct partition_log *log, int64_t producer_id, int32_t sequence,
                                      int64_t *ret_offset) WARN_UNUSED;
-/* Cuts everything at and above offset: only for an unfinished snapshot (docs/exactly-once.md). Below the visible end only
- * before log_dir_serve(), when nobody can have seen it: else, and below the log start, OFFSET_OUT_OF_RANGE, and nothing is cut.
+/* Cuts everything at and above offset: only for an unfinished snapshot (docs/exactly-once.md). Below the visible end
+ * only before log_dir_serve(), when nobody can have seen it: else, and below the log start, OFFSET_OUT_OF_RANGE, and
+ * nothing is cut.
  * NOT_LEADER_OR_FOLLOWER: closed or deleted; KAFKA_STORAGE_ERROR: the log takes no writes any more. */
 enum kafka_error partition_log_truncate(struct partition_log *log, int64_t offset) WARN_UNUSED;
 
@@ -229,8 +233,8 @@ void partition_log_wait_cancel(struct partition_log *log, struct log_waiter *w);
 /* -- durability -- */
 
 /* Calls done(arg, error) on a sync thread when everything below end_offset is on disk; several calls share one sync.
- * error: 0 or -errno (the log is then failed and refuses writes until reopened). On a log that is closed or deleted done is
- * called at once with -ESTALE. */
+ * error: 0 or -errno (the log is then failed and refuses writes until reopened). On a log that is closed or deleted
+ * done is called at once with -ESTALE. */
 void partition_log_sync_async(struct partition_log *log, int64_t end_offset, void (*done)(void *arg, int error),
                               void *arg);
 /* The same for several logs, waiting; in parallel. Returns 0 or the first -errno. */

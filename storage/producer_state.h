@@ -1,14 +1,14 @@
 /* storage/producer_state.h: what a log knows of its producers: idempotence, open transactions, snapshots.
  *
- * For each producer id: epoch, the last five batches (sequences, offsets), the coordinator epoch of its last marker, and the
- * first offset of its open transaction. Rules and error codes: Kafka's (KIP-98, KIP-360).
+ * For each producer id: epoch, the last five batches (sequences, offsets), the coordinator epoch of its last marker,
+ * and the first offset of its open transaction. Rules and error codes: Kafka's (KIP-98, KIP-360).
  *
  *   no transaction --transactional batch--> open --marker--> ended, until the high watermark passes the marker --> gone
  *                (producer_state_apply)           (producer_state_apply)                 (producer_state_settle)
  *
- * A transactional batch whose transaction is not open here waits until the coordinator was asked: its producer is unverified,
- * and stays so when the answer was no. Until its first batch is taken, none with a higher sequence than the lowest that was
- * tried may be: the lower one would never find its place again (KIP-890).
+ * A transactional batch whose transaction is not open here waits until the coordinator was asked: its producer is
+ * unverified, and stays so when the answer was no. Until its first batch is taken, none with a higher sequence than the
+ * lowest that was tried may be: the lower one would never find its place again (KIP-890).
  *
  * Stored as `<offset>.snapshot`, the state of all records below offset; see docs/format-segment.md.
  * Invariants: transactions are ordered by first offset, as they began.

@@ -1,441 +1,36 @@
-/* Loading a partition's folder: after a clean stop what is there is trusted; after any other the log is checked from its
- * recovery point on, a torn tail is cut, indexes, producers and epochs are made anew from the batches.
+/* storage/recovery.c: loading a partition's folder: after a clean stop what is there is trusted; after any other the
+ * log is checked from its recovery point on, a torn tail is cut, indexes, producers and epochs are made anew from the
+ * batches.
  *
- * Damage below the recovery point is not a torn tail but corruption of what was durable: nothing is cut, the partition stays
- * offline, and the error names file and position. */
-#include "storage/log_internal.h"
+ * Damage below the recovery point is not a torn tail but corruption of what was durable: nothing is cut, the partition
+ * stays offline, and the error names file and position.
+ *
+ * Its steps have files of their own: the listing (folder_files.h), an interrupted compaction (compact_resume.c),
+ * reading a segment's batches (segment_scan.c), producers (producer_replay.c). Threads: under the log's lock, or before
+ * the log is known to others. */
+#include "storage/compact_resume.h"
+#include "storage/folder_files.h"
 #include "storage/offset_index.h"
+#include "storage/producer_replay.h"
 #include "storage/time_index.h"
 
-#include "base/crc32c.h"
 #include "base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#define SCAN_BUFFER_BYTES (256 * 1024)
-#define OFFSET_DIGITS     20
-#define SEGMENT_FILES_MAX 1000000 /* files in one folder that are believed */
-
-/* -- the folder's files -- */
-
-#define FILE_SWAP                                                                                                      \
-    SEGMENT_FILES /* added to an enum segment_file: what compaction has written and not put in its place */
-
-struct folder_file {
-    int64_t offset; /* in its name */
-    uint32_t kind;
-};
-
-struct folder {
-    struct partition_log *log;
-    struct folder_file *files; /* by offset, then kind */
-    uint32_t count;
-    uint32_t allocated;
-    uint32_t swaps_count; /* of what compaction has not finished: they come last in files */
-    bool removed;         /* leftovers were */
-    bool live;            /* the log is in use: only look */
-};
-
-#define SWAP_SUFFIX ".swap"
-
-static bool ends_with(const char *name, const char *suffix)
-{
-    size_t len = strlen(name), suffix_len = strlen(suffix);
-    return len >= suffix_len && !strcmp(name + len - suffix_len, suffix);
-}
-
-static int folder_remove(struct folder *f, const char *name)
-{
-    char path[SEGMENT_PATH_BYTES + LOG_NAME_BYTES];
-    snprintf(path, sizeof path, "%s/%s", log_folder(f->log), name);
-    int r = f->log->dir->io->unlinkat(f->log->dir->fd, path, 0);
-    f->removed = true;
-    return r == -ENOENT ? 0 : r;
-}
-
-static int folder_add(void *arg, const char *name)
-{
-    struct folder *f = arg;
-
-    /* What was about to be removed, or was never finished. */
-    if (ends_with(name, ".deleted") || ends_with(name, ".cleaned") || ends_with(name, ".tmp"))
-        return f->live ? 0 : folder_remove(f, name);
-    if (strspn(name, "0123456789") != OFFSET_DIGITS) return 0;
-    errno = 0;
-    int64_t offset = strtoll(name, NULL, 10);
-    if (errno) return 0;
-    for (uint32_t kind = 0; kind < SEGMENT_FILES; kind++) {
-        size_t len = strlen(segment_suffixes[kind]);
-        if (strncmp(name + OFFSET_DIGITS, segment_suffixes[kind], len)) continue;
-        const char *behind = name + OFFSET_DIGITS + len;
-        bool is_swap = !strcmp(behind, SWAP_SUFFIX);
-        if (*behind && !is_swap) continue;
-        if (f->count == SEGMENT_FILES_MAX) return -EMFILE;
-        if (f->count == f->allocated) {
-            f->allocated = f->allocated ? f->allocated * 2 : 8;
-            f->files = xrealloc(f->files, f->allocated * sizeof *f->files);
-        }
-        f->files[f->count++] = (struct folder_file){.offset = offset, .kind = kind + (is_swap ? FILE_SWAP : 0)};
-        f->swaps_count += is_swap;
-    }
-    return 0;
-}
-
-static int compare_files(const void *a, const void *b)
-{
-    const struct folder_file *x = a, *y = b;
-    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-    return (int)x->kind - (int)y->kind;
-}
-
-static int folder_read(struct folder *f, struct partition_log *log)
-{
-    *f = (struct folder){.log = log, .removed = f->removed, .live = f->live};
-    if (log->unmade) return 0;
-    int r = log->dir->io->list(log->dir->fd, log_folder(log), folder_add, f);
-    if (f->count) qsort(f->files, f->count, sizeof *f->files, compare_files);
-    return r;
-}
-
-static bool folder_has(const struct folder *f, int64_t offset, uint32_t kind)
-{
-    struct folder_file key = {.offset = offset, .kind = kind};
-    return f->count && bsearch(&key, f->files, f->count, sizeof *f->files, compare_files);
-}
-
-/* -- what compaction has left half done; its steps: compact.h -- */
-
-/* Where the batches of a .log.swap end: the offset behind the last one. */
-static int swap_end(struct partition_log *log, int64_t base_offset, int64_t *ret_end)
-{
-    char path[SEGMENT_PATH_BYTES];
-    struct header_reader reader;
-    struct record_batch b;
-    struct stat st;
-    uint32_t size;
-
-    *ret_end = base_offset;
-    segment_path(log, base_offset, ".log" SWAP_SUFFIX, path);
-    int fd = log->dir->io->openat(log->dir->fd, path, O_RDONLY, 0);
-    if (fd < 0) return fd;
-    int r = log->dir->io->fstat(fd, &st);
-    if (!r && st.st_size > SEGMENT_BYTES_MAX) r = -EFBIG;
-    if (!r) {
-        header_reader_init(&reader, log->dir->io, fd, 0, (uint32_t)st.st_size);
-        while ((r = header_reader_peek(&reader, &b, &size)) > 0) {
-            *ret_end = record_batch_next_offset(&b);
-            reader.position += size;
-        }
-    }
-    log->dir->io->close(fd);
-    return r;
-}
-
-static int remove_file(struct folder *f, const struct folder_file *file)
-{
-    char name[OFFSET_DIGITS + sizeof ".timeindex" SWAP_SUFFIX];
-    snprintf(name, sizeof name, "%020" PRId64 "%s%s", file->offset, segment_suffixes[file->kind % FILE_SWAP],
-             file->kind >= FILE_SWAP ? SWAP_SUFFIX : "");
-    return folder_remove(f, name);
-}
-
-/* Removes what the swap at base_offset replaces, then gives its files their names. */
-static int finish_swap(struct folder *f, int64_t base_offset)
-{
-    struct partition_log *log = f->log;
-    char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
-    int64_t end;
-
-    int r = swap_end(log, base_offset, &end);
-    for (uint32_t i = 0; i < f->count && !r; i++) {
-        const struct folder_file *file = &f->files[i];
-        bool replaced =
-            file->kind < FILE_SWAP && (file->offset == base_offset ? file->kind != FILE_SNAPSHOT
-                                                                   : file->offset > base_offset && file->offset < end);
-        if (replaced) r = remove_file(f, file);
-    }
-    if (!r) r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
-    for (int kind = FILE_ABORTED; kind >= FILE_LOG && !r; kind--) {
-        if (!folder_has(f, base_offset, FILE_SWAP + (uint32_t)kind)) continue;
-        segment_path(log, base_offset, segment_suffixes[kind], to);
-        snprintf(from, sizeof from, "%s" SWAP_SUFFIX, to);
-        r = log->dir->io->renameat(log->dir->fd, from, to);
-    }
-    if (!r) r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
-    if (!r)
-        log_info("storage", "an interrupted compaction was finished partition=%s from=%" PRId64 " to=%" PRId64,
-                 log->name, base_offset, end);
-    return r;
-}
-
-/* Indexes whose .log is no swap: it was not renamed yet, or (a disk may order renames as it likes) has its name already. Those
- * of offsets and times can be made anew. That of aborted transactions is kept where no old one stands: what does not belong to
- * the .log is then found to be so, as its entries lie behind its end. */
-static int finish_lone_index(struct folder *f, const struct folder_file *file)
-{
-    struct partition_log *log = f->log;
-    char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
-
-    if (file->kind != FILE_SWAP + FILE_ABORTED || folder_has(f, file->offset, FILE_ABORTED))
-        return remove_file(f, file);
-    segment_path(log, file->offset, ".txnindex" SWAP_SUFFIX, from);
-    segment_path(log, file->offset, ".txnindex", to);
-    return log->dir->io->renameat(log->dir->fd, from, to);
-}
-
-static int finish_swaps(struct folder *f)
-{
-    int r = 0;
-    for (uint32_t i = 0; i < f->count && !r; i++) {
-        const struct folder_file *file = &f->files[i];
-        if (file->kind == FILE_SWAP + FILE_LOG) r = finish_swap(f, file->offset);
-        else if (file->kind > FILE_SWAP && !folder_has(f, file->offset, FILE_SWAP + FILE_LOG))
-            r = finish_lone_index(f, file);
-    }
-    return r;
-}
 
 static int folder_list(struct folder *f, struct partition_log *log)
 {
     f->removed = f->live = false;
     int r = folder_read(f, log);
     if (r || !f->swaps_count) return r;
-    r = finish_swaps(f);
+    r = compact_resume(f);
     free(f->files);
     f->files = NULL;
     return r ? r : folder_read(f, log);
 }
-
-/* -- scanning -- */
-
-struct scan {
-    const struct io_ops *io;
-    int fd;
-    uint32_t end;
-    uint32_t at; /* of the buffer in the file */
-    uint32_t len;
-    uint8_t *buffer;
-};
-
-/* The bytes at position, at least want of them when the file has them. Returns how many, or -errno. */
-static int64_t scan_bytes(struct scan *s, uint32_t position, uint32_t want, const uint8_t **ret_bytes)
-{
-    if (position < s->at || position + want > s->at + s->len) {
-        ssize_t n = io_pread_all(s->io, s->fd, s->buffer, MIN(SCAN_BUFFER_BYTES, s->end - position), position);
-        if (n < 0) return n;
-        s->at = position;
-        s->len = (uint32_t)n;
-    }
-    *ret_bytes = s->buffer + (position - s->at);
-    return s->at + s->len - position;
-}
-
-/* Is the checksum of the batch at position right? Returns 1, 0 or -errno. */
-static int scan_crc(struct scan *s, uint32_t position, uint32_t size, uint32_t expected)
-{
-    uint32_t crc = 0;
-    const uint8_t *bytes;
-    position += RECORD_BATCH_AT_ATTRIBUTES;
-    for (uint32_t left = size - RECORD_BATCH_AT_ATTRIBUTES; left > 0;) {
-        int64_t n = scan_bytes(s, position, MIN(left, SCAN_BUFFER_BYTES), &bytes);
-        if (n < 0) return (int)n;
-        if (n == 0) return 0;
-        uint32_t part = (uint32_t)MIN(n, (int64_t)left);
-        crc = crc32c(crc, bytes, part);
-        position += part;
-        left -= part;
-    }
-    return crc == expected;
-}
-
-/* Returns 1: a good batch is at position; 0: none is; -errno. */
-static int scan_batch(struct scan *s, uint32_t position, int64_t offset_min, int64_t check_from,
-                      struct record_batch *ret_batch, uint32_t *ret_size)
-{
-    const uint8_t *bytes;
-    if (s->end - position < RECORD_BATCH_HEADER_BYTES) return 0;
-    int64_t n = scan_bytes(s, position, RECORD_BATCH_HEADER_BYTES, &bytes);
-    if (n < 0) return (int)n;
-    if (n < RECORD_BATCH_HEADER_BYTES ||
-        record_batch_parse_header(slice_make(bytes, (uint32_t)n), ret_batch, ret_size) != RECORD_BATCH_OK)
-        return 0;
-    if (*ret_size > s->end - position || ret_batch->last_offset_delta < 0 || ret_batch->base_offset < offset_min ||
-        ret_batch->base_offset > INT64_MAX - INT32_MAX)
-        return 0;
-    if (ret_batch->base_offset < check_from && record_batch_next_offset(ret_batch) <= check_from) return 1;
-    /* Read the whole batch at once when it fits. */
-    n = scan_bytes(s, position, MIN(*ret_size, SCAN_BUFFER_BYTES), &bytes);
-    if (n < 0) return (int)n;
-    return scan_crc(s, position, *ret_size, ret_batch->crc);
-}
-
-static void indexes_restart(struct segment *s)
-{
-    index_file_done(&s->offsets);
-    index_file_done(&s->times);
-    s->offsets.shortened = s->times.shortened = true;
-    s->bytes_since_index = 0;
-    s->first_timestamp_ms = s->max_timestamp_ms = -1;
-    s->max_timestamp_offset = s->next_offset = s->base_offset;
-    s->timestamps_known = true;
-}
-
-/* Goes on from position, where the batches seen so far end. */
-static int scan_from(struct partition_log *log, struct segment *s, uint32_t position, int64_t check_from)
-{
-    struct file_ref *file;
-    struct scan scan = {.io = log->dir->io, .end = atomic_load(&s->size)};
-    struct record_batch b;
-    uint32_t size;
-
-    int r = log_segment_file(log, s, &file);
-    if (r) return r;
-    scan.fd = file->fd;
-    scan.buffer = xmalloc(SCAN_BUFFER_BYTES);
-    while ((r = scan_batch(&scan, position, s->next_offset, check_from, &b, &size)) > 0) {
-        if (record_batch_last_offset(&b) - s->base_offset > INT32_MAX) {
-            r = 0;
-            break;
-        }
-        segment_note_batch(s, &b, size, position, log->config->config.index_interval_bytes);
-        if (b.partition_leader_epoch >= 0 &&
-            leader_epochs_assign(&log->epochs, b.partition_leader_epoch, b.base_offset))
-            log->epochs_dirty = true;
-        position += size;
-    }
-    free(scan.buffer);
-    file_ref_put(file);
-    if (r < 0) return r;
-    atomic_store(&s->size, position);
-    return 0;
-}
-
-int log_scan_segment(struct partition_log *log, struct segment *s, int64_t check_from)
-{
-    indexes_restart(s);
-    return scan_from(log, s, 0, check_from);
-}
-
-/* -- producers -- */
-
-int log_read_marker(const struct io_ops *io, int fd, uint32_t position, uint32_t size,
-                    struct producer_marker *ret_marker)
-{
-    struct record_batch b;
-
-    if (size > LOG_CONTROL_MAX) return 0;
-    AUTO_FREE uint8_t *bytes = xmalloc(size);
-    ssize_t n = io_pread_all(io, fd, bytes, size, position);
-    if (n < 0) return (int)n;
-    if (record_batch_parse(slice_make(bytes, (uint32_t)n), &b) != RECORD_BATCH_OK) return -EBADMSG;
-    return log_parse_marker(&b, ret_marker);
-}
-
-static int replay_segment(struct partition_log *log, struct segment *s, int64_t from)
-{
-    struct file_ref *file;
-    struct header_reader reader;
-    struct record_batch b;
-    uint32_t size, kept = 0;
-
-    int r = log_segment_file(log, s, &file);
-    if (r) return r;
-    if (!s->aborted_known) {
-        while (kept < s->aborted.count && txn_index_get(&s->aborted, kept).last_offset < from) kept++;
-        index_file_shorten(&s->aborted, kept);
-    }
-    header_reader_init(&reader, log->dir->io, file->fd, 0, atomic_load(&s->size));
-    while ((r = header_reader_peek(&reader, &b, &size)) > 0) {
-        if (b.base_offset >= from && record_batch_has_producer(&b)) {
-            struct producer_marker marker;
-            struct txn_entry aborted;
-            int is_marker = 0;
-            if (record_batch_is_control(&b)) {
-                is_marker = log_read_marker(log->dir->io, file->fd, reader.position, size, &marker);
-                if (is_marker < 0) {
-                    r = is_marker;
-                    break;
-                }
-            }
-            if (producer_state_apply(log->producers, &b, is_marker ? &marker : NULL, &aborted) && !s->aborted_known) {
-                r = txn_index_append(&s->aborted, aborted);
-                if (r) break;
-            }
-        }
-        reader.position += size;
-    }
-    file_ref_put(file);
-    return r;
-}
-
-static int load_snapshot(struct partition_log *log, int64_t offset)
-{
-    char path[SEGMENT_PATH_BYTES], *bytes;
-    size_t size;
-
-    segment_path(log, offset, ".snapshot", path);
-    int r = io_read_file(log->dir->io, log->dir->fd, path, PRODUCER_SNAPSHOT_MAX, &bytes, &size);
-    if (r) return r;
-    r = producer_state_decode(log->producers, (const uint8_t *)bytes, size);
-    free(bytes);
-    if (!r) log->producers->snapshot_offset = offset;
-    return r;
-}
-
-static int replay_producers(struct partition_log *log, struct folder *f, int64_t snapshot_max)
-{
-    char name[OFFSET_DIGITS + sizeof ".snapshot"];
-    int64_t from = log->segments_count ? log->segments[0]->base_offset : atomic_load(&log->log_end);
-    int64_t end = atomic_load(&log->log_end);
-    bool found = false;
-
-    if (!log->producers) log->producers = xmalloc(sizeof *log->producers);
-    else producer_state_done(log->producers);
-    producer_state_init(log->producers);
-    for (uint32_t i = f->count; i > 0; i--) {
-        int64_t offset = f->files[i - 1].offset;
-        if (f->files[i - 1].kind != FILE_SNAPSHOT) continue;
-        bool keep = offset <= end && folder_has(f, offset, FILE_LOG);
-        /* One from before the first segment knows of transactions whose ends are gone. */
-        bool begun = !log->segments_count || offset >= log->segments[0]->base_offset;
-        if (!found && begun && offset <= snapshot_max && offset <= end) {
-            int r = load_snapshot(log, offset);
-            /* -ENOENT: it went a moment ago, with a segment behind a torn one or with all of them. */
-            if (r && r != -EBADMSG && r != -EFBIG && r != -ENOENT) return r;
-            if (!r) {
-                found = keep = true;
-                from = MAX(from, offset);
-            }
-        }
-        if (keep) continue;
-        /* Of an end that is no more, or of an earlier stop. */
-        snprintf(name, sizeof name, "%020" PRId64 ".snapshot", offset);
-        int r = folder_remove(f, name);
-        if (r) return r;
-    }
-    for (uint32_t i = 0; i < log->segments_count; i++) {
-        if (log->segments[i]->next_offset <= from) continue;
-        int r = replay_segment(log, log->segments[i], from);
-        if (r) return r;
-    }
-    return 0;
-}
-
-int log_replay_producers(struct partition_log *log, int64_t snapshot_max)
-{
-    struct folder f = {.live = true}; /* the cleaner may be at work in it */
-    int r = folder_read(&f, log);
-    if (!r) r = replay_producers(log, &f, snapshot_max);
-    free(f.files);
-    return r;
-}
-
-/* -- loading -- */
-
 static int damaged(struct partition_log *log, const struct segment *s, struct err *err)
 {
     char path[SEGMENT_PATH_BYTES];
@@ -485,9 +80,9 @@ static int load_aborted(struct partition_log *log, struct segment *s, bool *ret_
     return 0;
 }
 
-/* Whether no record can be missing behind the last whole batch of s: the next segment goes on there. What lies behind it,
- * zeros of a file that was made longer than it was written, say, are then no records. Compaction takes records, so that in
- * its logs nobody can tell. */
+/* Whether no record can be missing behind the last whole batch of s: the next segment goes on there. What lies behind
+ * it, zeros of a file that was made longer than it was written, say, are then no records. Compaction takes records, so
+ * that in its logs nobody can tell. */
 static bool is_complete(const struct partition_log *log, uint32_t i)
 {
     return i + 1 < log->segments_count && !log->config->config.cleanup_compact &&
@@ -552,7 +147,7 @@ static int load_active(struct partition_log *log, struct segment *s, int64_t end
             s->max_timestamp_ms = time.timestamp_ms;
             s->max_timestamp_offset = s->base_offset + time.relative_offset;
         }
-        if (!r) r = scan_from(log, s, position, INT64_MAX);
+        if (!r) r = log_scan_rest(log, s, position, INT64_MAX);
         if (!r && atomic_load(&s->size) != size) {
             /* The last entry may lead nowhere: believe the batches. */
             atomic_store(&s->size, size);
@@ -566,8 +161,8 @@ static int load_active(struct partition_log *log, struct segment *s, int64_t end
     return r ? failed(log, r, err) : 0;
 }
 
-/* Kafka's compaction may have taken the last batches of a segment, below what it says to be clean; ours leaves the last one. What was
- * not durable was not compacted. */
+/* Kafka's compaction may have taken the last batches of a segment, below what it says to be clean; ours leaves the last
+ * one. What was not durable was not compacted. */
 static bool may_end_early(const struct partition_log *log, uint32_t i, int64_t rp)
 {
     return log->config->config.cleanup_compact &&
@@ -598,7 +193,8 @@ static int recover(struct partition_log *log, int64_t rp, uint32_t *ret_first, s
     *ret_first = log->segments_count;
     for (uint32_t i = 0; i < log->segments_count; i++) {
         bool cut = false, last = i + 1 == log->segments_count;
-        /* One that ends at the recovery point may have been active when that was written: its indexes were not durable yet. */
+        /* One that ends at the recovery point may have been active when that was written: its indexes were not durable
+         * yet. */
         if (!last && log->segments[i + 1]->base_offset < rp) continue;
         if (*ret_first == log->segments_count) *ret_first = i;
         int r = recover_segment(log, i, rp, &cut, err);
@@ -661,22 +257,6 @@ static int rebuild_missing(struct partition_log *log, const struct folder *f, st
     return 0;
 }
 
-/* What replaying the producers has found. The files of closed segments must be as durable as the records before the recovery point passes
- * these: a later start would believe what it finds there. What the active one's file holds of an end that is gone goes now. */
-int log_write_aborted(struct partition_log *log)
-{
-    for (uint32_t i = 0; i < log->segments_count; i++) {
-        struct segment *s = log->segments[i];
-        bool active = i + 1 == log->segments_count;
-        if (!s->aborted.shortened && (active || s->aborted.count == s->aborted.written)) continue;
-        int r = segment_write_aborted(s, true);
-        if (r) return r;
-        log->dir_unsynced = true;
-        if (!active) s->indexes_unsynced = true;
-    }
-    return 0;
-}
-
 /* Of what was deleted, some files may be left. */
 static int remove_trimmed(struct partition_log *log, const struct log_load *load, struct folder *f)
 {
@@ -688,8 +268,8 @@ static int remove_trimmed(struct partition_log *log, const struct log_load *load
     return folder_read(f, log);
 }
 
-/* Indexes whose segment is not there: a power cut may have kept their names and not the .log's. A new segment of that offset would
- * be read with what the lost one's index says. */
+/* Indexes whose segment is not there: a power cut may have kept their names and not the .log's. A new segment of that
+ * offset would be read with what the lost one's index says. */
 static int remove_orphans(struct partition_log *log, struct folder *f)
 {
     uint32_t next = 0;
@@ -700,7 +280,7 @@ static int remove_orphans(struct partition_log *log, struct folder *f)
         while (next < log->segments_count && log->segments[next]->base_offset < file->offset) next++;
         if (next < log->segments_count && log->segments[next]->base_offset == file->offset) continue;
         if (file->kind != FILE_OFFSETS && file->kind != FILE_TIMES && file->kind != FILE_ABORTED) continue;
-        r = remove_file(f, file);
+        r = folder_remove_file(f, file);
     }
     return r;
 }
@@ -758,7 +338,7 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
             snapshot_max = MIN(snapshot_max, s->base_offset);
         }
     }
-    r = replay_producers(log, f, snapshot_max);
+    r = producer_replay(log, f, snapshot_max);
     if (!r) r = log_write_aborted(log);
     return r ? failed(log, r, err) : 0;
 }

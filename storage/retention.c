@@ -1,4 +1,5 @@
-/* The log's beginning moves up and, rarely, its end back: retention by time and size, DeleteRecords, the one truncation. */
+/* The log's beginning moves up and, rarely, its end back: retention by time and size, DeleteRecords, the one
+ * truncation. */
 #include "storage/log_internal.h"
 
 #include "base/log.h"
@@ -143,7 +144,8 @@ static int truncate_locked(struct partition_log *log, int64_t offset)
         log->clean_end = offset;
         atomic_store(&log->dir->cleaned, true);
     }
-    /* The recovery point must not lie above what is going to be written there, or a torn tail would look like damage. */
+    /* The recovery point must not lie above what is going to be written there, or a torn tail would look like
+     * damage. */
     int r = log_dir_write_checkpoints(log->dir);
     if (r) return r;
     while (at < log->segments_count && log->segments[at]->base_offset < offset) at++;

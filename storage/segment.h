@@ -6,8 +6,8 @@
  *   - next_offset never goes back, except by partition_log_truncate().
  *   - the last segment of a log is active: its indexes are in memory. Those of closed ones are read from their files;
  *     aborted transactions are in memory always.
- * Threads: under the log's mutex; size and synced_size are also read by open_files. Bytes below size never change: whoever holds a reference
- * on the file reads them without a lock. */
+ * Threads: under the log's mutex; size and synced_size are also read by open_files. Bytes below size never change:
+ * whoever holds a reference on the file reads them without a lock. */
 #ifndef OTTLA_SEGMENT_H
 #define OTTLA_SEGMENT_H
 
@@ -16,8 +16,9 @@
 
 #include <stdatomic.h>
 
-#define SEGMENT_PATH_BYTES 320       /* folder 255 (NAME_MAX), slash, 20 digits, suffixes, NUL */
-#define SEGMENT_BYTES_MAX  INT32_MAX /* positions are int32 in Kafka's index files */
+#define SEGMENT_NAME_DIGITS 20
+#define SEGMENT_PATH_BYTES  320       /* folder 255 (NAME_MAX), slash, digits, suffixes, NUL */
+#define SEGMENT_BYTES_MAX   INT32_MAX /* positions are int32 in Kafka's index files */
 
 struct open_file;
 struct partition_log;
@@ -44,8 +45,8 @@ struct segment {
     atomic_bool sync_failed; /* seen by whoever synced the file; it stays so */
 };
 
-/* All files of a segment: what is not named here is neither removed, moved nor synced. The last one is not the segment's own: the
- * state of producers below its base offset. */
+/* All files of a segment: what is not named here is neither removed, moved nor synced. The last one is not the
+ * segment's own: the state of producers below its base offset. */
 enum segment_file { FILE_LOG, FILE_OFFSETS, FILE_TIMES, FILE_ABORTED, FILE_SNAPSHOT, SEGMENT_FILES };
 extern const char *const segment_suffixes[SEGMENT_FILES];
 
@@ -92,8 +93,8 @@ struct header_reader {
 };
 
 void header_reader_init(struct header_reader *r, const struct io_ops *io, int fd, uint32_t position, uint32_t end);
-/* The batch at position; *ret_size is its whole size. Returns 1; 0 at the end; -EBADMSG: no whole batch of magic 2 is here;
- * -errno: reading failed. */
+/* The batch at position; *ret_size is its whole size. Returns 1; 0 at the end; -EBADMSG: no whole batch of magic 2 is
+ * here; -errno: reading failed. */
 int header_reader_peek(struct header_reader *r, struct record_batch *ret_batch, uint32_t *ret_size) WARN_UNUSED;
 
 /* Positions that an index gives for a read, each at or before what it is for [bytes]. */

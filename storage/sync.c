@@ -1,9 +1,10 @@
-/* Group commit: logs that are to be synced wait in a queue; a few threads take one each and sync its files. Whatever asks
- * for the same log while its sync runs is the next group: there is no window to wait for, and a lone request starts at once.
+/* Group commit: logs that are to be synced wait in a queue; a few threads take one each and sync its files. Whatever
+ * asks for the same log while its sync runs is the next group: there is no window to wait for, and a lone request
+ * starts at once.
  *
  * What is to be synced is found by comparing ends (size and synced_size of each segment), never by a dirty mark.
- * A failed sync is never repeated: the kernel may have dropped the pages and report success then. The log is failed. When there was
- * only no descriptor to open a file with, nothing is in doubt: the round is made again. */
+ * A failed sync is never repeated: the kernel may have dropped the pages and report success then. The log is failed.
+ * When there was only no descriptor to open a file with, nothing is in doubt: the round is made again. */
 #include "storage/log_internal.h"
 
 #include "base/log.h"
@@ -116,7 +117,7 @@ static void execute(struct partition_log *log, struct sync_round *round)
         round->error = sync_path(log, path);
     }
     if (!round->error && round->new_folder) {
-        snprintf(path, sizeof path, "%s/partition.metadata", round->folder_name);
+        snprintf(path, sizeof path, "%s/" PARTITION_FILE, round->folder_name);
         round->error = sync_path(log, path);
     }
     if (!round->error && round->folder) round->error = io_sync_dir(dir->io, dir->fd, round->folder_name);
@@ -173,8 +174,8 @@ static void conclude(struct partition_log *log, struct sync_round *round)
         if (round->files[i].indexes) s->indexes_unsynced = false;
         atomic_store(&s->synced_size, round->files[i].size);
     }
-    /* One that was closed since the plan: a start believes the indexes of what lies below the durable end, and neither they nor their
-     * names were synced. */
+    /* One that was closed since the plan: a start believes the indexes of what lies below the durable end, and neither
+     * they nor their names were synced. */
     for (uint32_t i = 0; i + 1 < log->segments_count; i++)
         if (log->segments[i]->indexes_unsynced) round->end = MIN(round->end, log->segments[i]->base_offset);
     if (round->end > atomic_load(&log->durable_end)) {

@@ -1,8 +1,8 @@
 /* storage/time_index.h: the sparse index of a segment, from timestamp to offset: `.timeindex` files.
  *
- * Format (Kafka's): entries of 12 bytes: the largest timestamp so far (int64, ms), and the last offset of the first batch
- * that has it, relative to the segment's base offset (int32); timestamps rise. The last entry of a closed segment holds
- * the segment's largest timestamp. See docs/format-segment.md.
+ * Format (Kafka's): entries of 12 bytes: the largest timestamp so far (int64, ms), and the last offset of the first
+ * batch that has it, relative to the segment's base offset (int32); timestamps rise. The last entry of a closed segment
+ * holds the segment's largest timestamp. See docs/format-segment.md.
  * Threads: as index_file.h. */
 #ifndef OTTLA_TIME_INDEX_H
 #define OTTLA_TIME_INDEX_H

@@ -1,7 +1,8 @@
 /* Which file of a data directory is asked what; a partition's folder as a whole. Segments: verify_segment.c.
  *
- * On a directory that a broker is writing to, a folder in which something is found is read a second time, and only what is
- * found both times is told: a segment that compaction replaced, or an index that was written in between, is not found again. */
+ * On a directory that a broker is writing to, a folder in which something is found is read a second time, and only what
+ * is found both times is told: a segment that compaction replaced, or an index that was written in between, is not
+ * found again. */
 #include "storage/verify.h"
 
 #include "base/uuid.h"
@@ -16,8 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define SEGMENT_NAME_DIGITS 20
 
 /* -- findings -- */
 
@@ -198,6 +197,19 @@ static void check_json(struct verify *v, const char *path)
         verify_found(v, path, VERIFY_WHOLE_FILE, "not a JSON object");
 }
 
+static bool is_segment(const char *name)
+{
+    return strspn(name, "0123456789") == SEGMENT_NAME_DIGITS && !strcmp(name + SEGMENT_NAME_DIGITS, ".log");
+}
+
+static void verify_log_done(struct verify_log *l)
+{
+    for (uint32_t i = 0; i < l->epochs_count; i++) free(l->epochs[i].path);
+    free(l->epochs);
+    producer_state_done(&l->producers);
+    bytes_done(&l->content);
+}
+
 /* A segment without its neighbours; its indexes beside it are looked at. */
 static void check_segment_alone(struct verify *v, const char *path)
 {
@@ -206,13 +218,9 @@ static void check_segment_alone(struct verify *v, const char *path)
     struct verify_log l = {.v = v, .folder = folder, .compacted = true, .next_offset = -1};
 
     producer_state_init(&l.producers);
-    if (strspn(name, "0123456789") == SEGMENT_NAME_DIGITS && !strcmp(name + SEGMENT_NAME_DIGITS, ".log"))
-        verify_segment(&l, strtoll(name, NULL, 10), -1);
+    if (is_segment(name)) verify_segment(&l, strtoll(name, NULL, 10), -1);
     else verify_batches(v, path);
-    for (uint32_t i = 0; i < l.epochs_count; i++) free(l.epochs[i].path);
-    free(l.epochs);
-    producer_state_done(&l.producers);
-    bytes_done(&l.content);
+    verify_log_done(&l);
 }
 
 /* An index is checked with its segment. */
@@ -223,7 +231,8 @@ static void check_index_alone(struct verify *v, const char *path)
     check_segment_alone(v, log);
 }
 
-/* Files by the ends of their names. by_segment: in a partition's folder segments and their indexes are read together, in order. */
+/* Files by the ends of their names. by_segment: in a partition's folder segments and their indexes are read together,
+ * in order. */
 static const struct kind {
     const char *ending;
     void (*check)(struct verify *v, const char *path);
@@ -237,35 +246,22 @@ static const struct kind {
     {LEADER_EPOCH_FILE, check_epochs_text, false},
     {"offset-checkpoint", check_checkpoint, false},
     {".checkpoint", verify_batches, false},
-    {"partition.metadata", check_partition_metadata, false},
-    {"meta.properties", check_meta_properties, false},
-    {"ottla.format", check_format_version, false},
+    {PARTITION_FILE, check_partition_metadata, false},
+    {META_FILE, check_meta_properties, false},
+    {FORMAT_FILE, check_format_version, false},
     {CLEAN_STATE_FILE, check_clean_state, false},
-    {".kafka_cleanshutdown", check_json, false},
+    {CLEAN_FILE, check_json, false},
     {"quorum-state", check_json, false},
 };
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t len = strlen(text), ending_len = strlen(ending);
-    return len >= ending_len && !strcmp(text + len - ending_len, ending);
-}
 
 static const struct kind *kind_of(const char *name)
 {
     for (size_t i = 0; i < countof(kinds); i++)
-        if (ends_with(name, kinds[i].ending)) return &kinds[i];
+        if (text_ends_with(name, kinds[i].ending)) return &kinds[i];
     return NULL;
 }
 
 /* -- a partition's folder -- */
-
-static int compare_marks(const void *a, const void *b)
-{
-    const struct checkpoint_entry *x = a, *y = b;
-    int r = strcmp(x->topic, y->topic);
-    return r ? r : (x->partition > y->partition) - (x->partition < y->partition);
-}
 
 static void marks_load(struct verify_marks *m, const char *directory, const char *name)
 {
@@ -274,8 +270,7 @@ static void marks_load(struct verify_marks *m, const char *directory, const char
 
     if (io_read_file(&io_posix, AT_FDCWD, path, VERIFY_TEXT_FILE_MAX, &m->text, &size)) return;
     m->damaged = checkpoint_parse(&m->checkpoint, m->text); /* told where that file is checked */
-    struct checkpoint *c = &m->checkpoint;
-    if (c->count) qsort(c->entries, c->count, sizeof *c->entries, compare_marks);
+    checkpoint_sort(&m->checkpoint);
 }
 
 static void marks_done(struct verify_marks *m)
@@ -288,13 +283,11 @@ static void marks_done(struct verify_marks *m)
 /* What it says of the partition whose folder this is; -1: nothing. */
 static int64_t marks_get(const struct verify_marks *m, const char *folder)
 {
-    const struct checkpoint *c = &m->checkpoint;
     AUTO_FREE char *whole = realpath(folder, NULL);
     char *name = whole ? strrchr(whole, '/') + 1 : NULL, *dash = name ? strrchr(name, '-') : NULL;
-    if (!dash || !c->count) return -1;
+    if (!dash) return -1;
     *dash = '\0';
-    struct checkpoint_entry key = {.topic = name, .partition = (int32_t)strtol(dash + 1, NULL, 10)};
-    const struct checkpoint_entry *e = bsearch(&key, c->entries, c->count, sizeof *c->entries, compare_marks);
+    const struct checkpoint_entry *e = checkpoint_find(&m->checkpoint, name, (int32_t)strtol(dash + 1, NULL, 10));
     return e ? e->offset : -1;
 }
 
@@ -358,8 +351,7 @@ static void read_folder(struct verify *v, const char *folder)
     for (int i = 0; i < count; i++) {
         const char *name = entries[i]->d_name;
         const struct kind *kind = kind_of(name);
-        if (strspn(name, "0123456789") == SEGMENT_NAME_DIGITS && !strcmp(name + SEGMENT_NAME_DIGITS, ".log"))
-            bases[segments++] = strtoll(name, NULL, 10);
+        if (is_segment(name)) bases[segments++] = strtoll(name, NULL, 10);
         else if (kind && !kind->by_segment) {
             AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
             kind->check(v, path);
@@ -374,10 +366,7 @@ static void read_folder(struct verify *v, const char *folder)
     if (l.next_offset >= 0 && l.next_offset < l.recovery_point && !v->running)
         verify_found(v, folder, VERIFY_WHOLE_FILE, "the log ends at offset %" PRId64 ", and was durable up to %" PRId64,
                      l.next_offset, l.recovery_point);
-    for (uint32_t i = 0; i < l.epochs_count; i++) free(l.epochs[i].path);
-    free(l.epochs);
-    producer_state_done(&l.producers);
-    bytes_done(&l.content);
+    verify_log_done(&l);
 }
 
 static void check_folder(struct verify *v, const char *folder)
@@ -401,16 +390,13 @@ static void check_folder(struct verify *v, const char *folder)
 /* <topic>-<partition>, also as a stray. What is to be deleted is not looked at. */
 static bool is_partition(const char *name)
 {
-    size_t len = strlen(name), digits = 0;
-    if (ends_with(name, "-stray")) return true;
-    while (digits < len && name[len - 1 - digits] >= '0' && name[len - 1 - digits] <= '9') digits++;
-    return digits && digits + 1 < len && name[len - 1 - digits] == '-';
+    return partition_folder_is(name) || text_ends_with(name, "-stray");
 }
 
 /* Whether a broker has the directory's lock. */
 static bool is_running(const char *directory)
 {
-    AUTO_FREE char *path = xasprintf("%s/.lock", directory);
+    AUTO_FREE char *path = xasprintf("%s/" LOCK_FILE, directory);
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     return fd >= 0 && !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
@@ -418,7 +404,7 @@ static bool is_running(const char *directory)
 
 static void look_around(struct verify *v, const char *directory)
 {
-    AUTO_FREE char *mark = xasprintf("%s/.kafka_cleanshutdown", directory);
+    AUTO_FREE char *mark = xasprintf("%s/" CLEAN_FILE, directory);
     v->running = is_running(directory);
     v->clean = !v->running && !access(mark, F_OK);
     marks_load(&v->recovery_points, directory, RECOVERY_POINT_FILE);

@@ -1,7 +1,8 @@
-/* storage/verify.h: reads a data directory, a partition's folder or one file of them, and tells everything that is damaged.
+/* storage/verify.h: reads a data directory, a partition's folder or one file of them, and tells everything that is
+ * damaged.
  *
- * Only reads. A broker, ours or Kafka, may be running on the directory, or may have been killed on it: what is still being
- * written, or what the next start cuts off, is no damage (a torn tail behind the recovery point).
+ * Only reads. A broker, ours or Kafka, may be running on the directory, or may have been killed on it: what is still
+ * being written, or what the next start cuts off, is no damage (a torn tail behind the recovery point).
  * What each kind of file is asked: the table in verify.c, and docs/verify.md. Threads: one. */
 #ifndef OTTLA_VERIFY_H
 #define OTTLA_VERIFY_H
@@ -50,7 +51,8 @@ struct verify {
     struct verify_findings found;
 };
 
-/* Checks the file or folder, with all that is in it. Returns 0, or -errno when path cannot be read at all; damage is counted. */
+/* Checks the file or folder, with all that is in it. Returns 0, or -errno when path cannot be read at all; damage is
+ * counted. */
 int verify_path(struct verify *v, const char *path) WARN_UNUSED;
 
 /* -- shared by verify.c and verify_segment.c -- */

@@ -1,7 +1,7 @@
 /* One segment of a log: batches (checksum, content, records, offsets, epochs), and what its indexes say of them.
  *
- * The indexes are read before the size of the log is taken, so that on a running broker they are never ahead of it. The log is
- * then walked once; the next entry of each index waits for the batch that it names. */
+ * The indexes are read before the size of the log is taken, so that on a running broker they are never ahead of it. The
+ * log is then walked once; the next entry of each index waits for the batch that it names. */
 #include "storage/verify.h"
 
 #include "protocol/record.h"

@@ -3,8 +3,10 @@
 #include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -300,6 +302,49 @@ Test(log_recovery, a_topic_made_anew_under_its_name_starts_empty)
     s.topic_id.bytes[0]++;
     scratch_open(&s);
     cr_assert_eq(partition_log_marks(s.log).log_end, 0);
+    scratch_done(&s);
+}
+
+static int longest_name(const char *path, const char *ending)
+{
+    DIR *d = opendir(path);
+    size_t longest = 0;
+    cr_assert_not_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        if (text_ends_with(e->d_name, ending)) longest = MAX(longest, strlen(e->d_name));
+    closedir(d);
+    return (int)longest;
+}
+
+/* The name leaves no room for what is put behind it when the folder is renamed: it is cut, and that which is put there is not. */
+Test(log_recovery, the_longest_name_that_a_folder_can_have_is_served_set_aside_and_deleted)
+{
+    struct scratch s;
+    struct err err = ERR_NONE;
+    struct partition_log *log;
+    char topic[256] = {0};
+
+    memset(topic, 'n', 254);
+    scratch_init(&s);
+    s.config.file_delete_delay_ms = 3600 * 1000;
+    scratch_open(&s);
+    cr_assert_eq(log_dir_open_log(s.dir, topic, 0, s.topic_id, &s.config, &log, &err), -EINVAL);
+    topic[253] = '\0'; /* 255 bytes with -0: NAME_MAX */
+    for (int round = 0; round < 2; round++) {
+        cr_assert_eq(log_dir_open_log(s.dir, topic, 0, s.topic_id, &s.config, &log, &err), 0, "%s", err.text);
+        cr_assert_eq(partition_log_marks(log).log_end, 0, "another topic's records are not this one's");
+        scratch_fill(log, 3, 100, 1000);
+        partition_log_unref(log);
+        scratch_close(&s);
+        if (round == 0) s.topic_id.bytes[0]++;
+        scratch_open(&s);
+    }
+    cr_assert_eq(longest_name(s.path, "-stray"), NAME_MAX);
+    cr_assert_eq(log_dir_open_log(s.dir, topic, 0, s.topic_id, &s.config, &log, &err), 0, "%s", err.text);
+    cr_assert_eq(scratch_read_all(log, 0, READ_UNCOMMITTED), 3);
+    cr_assert_eq(log_dir_delete_log(s.dir, log), 0);
+    cr_assert_eq(longest_name(s.path, "-delete"), NAME_MAX);
+    partition_log_unref(log);
     scratch_done(&s);
 }
 
