@@ -13,7 +13,7 @@ enum record_batch_result record_batch_parse_header(struct slice header, struct r
     int32_t length = (int32_t)be32_load(p + RECORD_BATCH_AT_LENGTH);
     int8_t magic = (int8_t)p[RECORD_BATCH_AT_MAGIC];
     if (length <= RECORD_BATCH_AT_MAGIC - RECORD_BATCH_LENGTH_OFFSET) return RECORD_BATCH_BAD_LENGTH;
-    if (magic == 0 || magic == 1) return RECORD_BATCH_LEGACY;
+    if (magic == 0 || magic == 1) return *ret_size = (uint32_t)length + RECORD_BATCH_LENGTH_OFFSET, RECORD_BATCH_LEGACY;
     if (magic != RECORD_BATCH_MAGIC) return RECORD_BATCH_BAD_MAGIC;
     if (length < RECORD_BATCH_HEADER_BYTES - RECORD_BATCH_LENGTH_OFFSET) return RECORD_BATCH_BAD_LENGTH;
     if (length > INT32_MAX - RECORD_BATCH_LENGTH_OFFSET) return RECORD_BATCH_BAD_LENGTH;
@@ -41,8 +41,9 @@ enum record_batch_result record_batch_parse(struct slice bytes, struct record_ba
     struct record_batch b;
     uint32_t size;
     enum record_batch_result result = record_batch_parse_header(bytes, &b, &size);
-    if (result != RECORD_BATCH_OK) return result;
+    if (result != RECORD_BATCH_OK && result != RECORD_BATCH_LEGACY) return result;
     if (size > bytes.len) return RECORD_BATCH_PARTIAL;
+    if (result == RECORD_BATCH_LEGACY) return result;
     b.bytes = slice_make(bytes.ptr, size);
     b.records = slice_make(bytes.ptr + RECORD_BATCH_HEADER_BYTES, size - RECORD_BATCH_HEADER_BYTES);
     *ret_batch = b;

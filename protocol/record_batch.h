@@ -78,8 +78,8 @@ enum record_batch_result record_batch_parse(struct slice bytes, struct record_ba
 /* The same, and moves rest behind it: `while (record_batch_next(&rest, &b) == RECORD_BATCH_OK)`. */
 enum record_batch_result record_batch_next(struct slice *rest, struct record_batch *ret_batch) WARN_UNUSED;
 /* For scans of files: header has at least RECORD_BATCH_HEADER_BYTES bytes; the records need not be in memory. bytes and
- * records of ret_batch are null; *ret_size is the size of the whole batch [bytes]. Never PARTIAL, END only for no
- * bytes. */
+ * records of ret_batch are null; *ret_size is the size of the whole batch, a LEGACY one's too [bytes]. Never PARTIAL,
+ * END only for no bytes. */
 enum record_batch_result record_batch_parse_header(struct slice header, struct record_batch *ret_batch,
                                                    uint32_t *ret_size) WARN_UNUSED;
 

@@ -98,9 +98,13 @@ Test(handlers, produce_answers_offsets_and_refusals_with_texts)
     memcpy(damaged + good.len, good.ptr, good.len);
     cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len * 2), 1).error_code, KAFKA_INVALID_RECORD,
                  "one batch per partition");
+    damaged[good.len + 16] = 0; /* the second's magic; it ends where it did */
+    cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len * 2), 1).error_code, KAFKA_INVALID_RECORD);
+    cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len * 2 - 1), 1).base_offset, 4,
+                 "a part of one is left out");
     damaged[16] = 1; /* magic */
     cr_expect_eq(produce(&f, 9, 0, slice_make(damaged, good.len), 1).error_code, KAFKA_INVALID_RECORD);
-    cr_expect_eq(produce(&f, 9, 0, make_batch(&b, 1, 10, 1000), 1).base_offset, 4, "what was refused left nothing");
+    cr_expect_eq(produce(&f, 9, 0, make_batch(&b, 1, 10, 1000), 1).base_offset, 5, "what was refused left nothing");
     batch_builder_done(&b);
     fixture_done(&f);
 }
