@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """The same seeded random requests to a real Kafka 4.1 and to ottla, on the wire; their answers are compared field by field.
 
-usage: tests/differential/run.py [--seeds N] [--first SEED] [--requests N] [--keep-going]
+usage: tests/differential/run.py [--seeds N] [--first SEED] [--requests N] [--keep-going] [--traces FOLDER]
 
 A seed is one test. A difference is shown with the seed, the step, the request and both answers. Ends with 'N passed, N failed, N skipped'."""
 import argparse
 import os
 import random
 import re
+import signal
 import sys
 import time
 
@@ -54,8 +55,8 @@ def compared(pair, answers, prefix):
     return out
 
 
-def run_seed(seed, requests, apis, versions, ports, verbose, going_on):
-    """None, or the text of the first difference."""
+def run_seed(seed, requests, apis, versions, ports, trace, going_on):
+    """(texts of the differences, number of requests); appends the lines of every step to trace."""
     pair = [sides.Side(name, port, apis) for name, port in ports]
     drawn = sequence.Sequence(seed, random.Random(seed), versions)
     found_all, count, number = [], 0, 0
@@ -79,10 +80,8 @@ def run_seed(seed, requests, apis, versions, ports, verbose, going_on):
             count += max(1, len(answers[0]))
             if hasattr(step, "learn"):
                 step.learn(pair[0])
-            if verbose:
-                print("%d %s %s" % (number, name, [a[:3] for a in answers[0]]))
-                for side, given in zip(pair, answers):
-                    print("    %-8s %.2000s" % (side.name, [a[3] for a in given]))
+            trace.append("%d %s %s" % (number, name, [a[:3] for a in answers[0]]))
+            trace += ["    %-8s %.2000s" % (side.name, [a[3] for a in given]) for side, given in zip(pair, answers)]
             for api, version, request, path, theirs, ours in found:
                 found_all.append("seed %d, step %d (%s): %s v%d %s\n    request  %.600s\n    Kafka    %.400s\n    ottla    %.400s" % (
                     seed, number, name, api, version, path, request, theirs, ours))
@@ -99,10 +98,11 @@ def main():
     arguments.add_argument("--seeds", type=int, default=20)
     arguments.add_argument("--first", type=int, default=1)
     arguments.add_argument("--requests", type=int, default=200)
-    arguments.add_argument("--verbose", action="store_true")
+    arguments.add_argument("--traces", help="a folder for all steps of each seed that fails")
     arguments.add_argument("--keep-going", action="store_true", help="past the first difference of a seed; ends with each kind once")
     arguments.add_argument("--kafka", type=int, help="port of a Kafka that runs already")
     given = arguments.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that both brokers are stopped
     apis = codec.load()
     kafka = None
     try:
@@ -121,7 +121,12 @@ def main():
                 sides.wait_ready(side)
             versions = common_versions(apis, [versions_of(side) for side in ready])
             for seed in range(given.first, given.first + given.seeds):
-                found, count = run_seed(seed, given.requests, apis, versions, ports, given.verbose, given.keep_going)
+                trace = []
+                found, count = run_seed(seed, given.requests, apis, versions, ports, trace, given.keep_going)
+                if found and given.traces:
+                    os.makedirs(given.traces, exist_ok=True)
+                    with open(os.path.join(given.traces, "seed-%d" % seed), "w") as f:
+                        f.write("\n".join(trace + found) + "\n")
                 total += count
                 passed, failed = passed + (not found), failed + bool(found)
                 for text in found if given.keep_going else found[:3]:

@@ -2,6 +2,7 @@
 a list of (api, version, request, answer). What the brokers choose by themselves stands in requests as a Ref."""
 import os
 import struct
+import time
 import uuid
 
 import batch
@@ -90,9 +91,9 @@ class Sequence:
         def run(side):
             given = side.resolve(values, MISSING)
             answer = side.ask(api, version, given, **more)
-            for _ in range(200):  # asynchronous in Kafka: the transaction before is being completed
-                if answer is CLOSED or CONCURRENT_TRANSACTIONS not in errors(answer):
-                    break
+            again_until = time.monotonic() + SETTLE_TIMEOUT_S  # asynchronous in Kafka: the transaction before is being completed
+            while answer is not CLOSED and CONCURRENT_TRANSACTIONS in errors(answer) and time.monotonic() < again_until:
+                time.sleep(0.002)
                 answer = side.ask(api, version, given, **more)
             return [(api, version, values, answer)]
         return run
@@ -545,8 +546,7 @@ class Sequence:
         side.know("epoch", name, answer["producer_epoch"])
 
     def producer_of(self, name):
-        stranger = self.pick(NOBODY, Ref("producer_id", self.random.choice(self.transactional)))
-        return {"producer_id": self.rarely(stranger, Ref("producer_id", name), 20), "producer_epoch": Ref("epoch", name, self.rarely(self.pick(-1, 1), 0, 12))}
+        return {"producer_id": self.rarely(NOBODY, Ref("producer_id", name), 20), "producer_epoch": Ref("epoch", name, self.rarely(self.pick(-1, 1), 0, 12))}
 
     def add_partitions(self):
         name = self.txn()
