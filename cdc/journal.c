@@ -94,6 +94,14 @@ bool journal_is_ahead(const struct journal *j)
     return false;
 }
 
+bool journal_is_blank(const struct journal *j)
+{
+    if (j->failed || j->position.whole_lsn != 0 || j->position.part_lsn != 0) return false;
+    for (const struct journal_partition *p = j->partitions; p; p = p->next)
+        if (!p->gone) return false;
+    return true;
+}
+
 bool journal_is_live(const struct journal *j, uint64_t wal_end)
 {
     return !j->failed && !j->snapshot && (!RULE(CATCHUP) || j->position.whole_lsn >= wal_end) && !journal_is_ahead(j);

@@ -47,6 +47,7 @@
     X(RELSYNC)   /* a relation version is durable before its first use */                                              \
     X(RELKEEP)   /* a cut does not take relation versions */                                                           \
     X(RELPOS)    /* the relation version is chosen by position, not the newest */                                      \
+    X(RELGONE)   /* a table's versions are forgotten only when replay has passed all that was there before */          \
     X(SNAPBEGIN) /* the snapshot's start is durable before its first record */                                         \
     X(SNAPCUT)   /* an unfinished snapshot is cut back to its start */                                                 \
     X(SNAPALONE) /* nobody else appends to the snapshot's topics (kept by journal_ops.exclusive) */                    \
@@ -178,6 +179,8 @@ int64_t journal_producer_id(const struct journal *j);
 uint64_t journal_config_hash(const struct journal *j); /* that applies at the position; 0: none */
 /* Records in the logs that replay will skip. */
 bool journal_is_ahead(const struct journal *j);
+/* Nothing that it knows matters to anybody: no position, and no log has a record of it. */
+bool journal_is_blank(const struct journal *j);
 /* Copies what is needed to the journal's end, so that the older part may go; nothing when that cannot be done now. */
 int journal_checkpoint(struct journal *j) WARN_UNUSED;
 /* It can be done now, or was and is on its way to the disk. */
@@ -215,6 +218,13 @@ void journal_topic_gone(struct journal *j, struct journal_topic *t);
  * catalog and add it. It holds for rows before *ret_until. Borrowed until the next add. */
 bool journal_relation_find(struct journal *j, uint32_t oid, struct journal_position at, struct slice shape,
                            struct journal_relation_record *ret_relation, struct journal_position *ret_until);
+/* Of how many versions the journal knows; the tables that they are of, malloc'd. */
+uint32_t journal_relations_count(const struct journal *j);
+uint32_t journal_relation_oids(const struct journal *j, uint32_t **ret_oids);
+/* Rows of this table need not come any more: the next checkpoint copies nothing of it. When one comes all the same it must be
+ * looked for anew (and is not found): nothing that was found before may be used on. wal_end: of the server, when it was known
+ * that the table is gone. false: not yet, see journal_may_change(). */
+bool journal_relation_forget(struct journal *j, uint32_t oid, uint64_t wal_end);
 /* Durable when it returns. */
 int journal_relation_add(struct journal *j, const struct journal_relation_record *r) WARN_UNUSED;
 

@@ -28,11 +28,8 @@ void journal_checkpoint_durable(struct journal *j)
 {
     uint32_t kept = 0;
 
-    for (uint32_t i = 0; i < j->relations_count; i++) {
-        j->relations[i].newest = journal_relation_is_newest(j, i);
-    }
-    for (uint32_t i = 0; i < j->relations_count; i++) {
-        if (j->relations[i].newest) j->relations[kept++] = j->relations[i];
+    for (uint32_t i = 0; i < j->relations_count; i++) { /* kept <= i: what is asked about stands where it was */
+        if (journal_relation_is_newest(j, i)) j->relations[kept++] = j->relations[i];
         else free(j->relations[i].bytes);
     }
     j->relations_count = kept;

@@ -20,7 +20,7 @@ static void forget_units(struct journal *j, int64_t keep_offset)
 {
     while (j->loaded_count > 0 && j->loaded[j->loaded_count - 1].offset > keep_offset)
         free((void *)(uintptr_t)j->loaded[--j->loaded_count].value.ptr);
-    if (!RULE(RELKEEP)) journal_relations_forget(j, keep_offset);
+    if (!RULE(RELKEEP)) journal_relations_cut(j, keep_offset);
 }
 
 static int load_connector(struct journal *j, struct slice value)
@@ -30,7 +30,7 @@ static int load_connector(struct journal *j, struct slice value)
     if (!journal_connector_read(value, &r)) return -EBADMSG;
     if (j->has_connector_record && r.producer_id != j->producer_id) { /* the position was deleted: all begins anew */
         journal_forget_loaded(j);
-        journal_relations_forget(j, -1);
+        journal_relations_cut(j, -1);
     }
     j->producer_id = r.producer_id;
     j->has_connector_record = true;
@@ -199,7 +199,7 @@ static int cut_behind(struct journal *j, int found_j)
     if (!RULE(CUT) || (uint32_t)(found_j + 1) == j->loaded_count) return 0;
     journal_cut_write(&j->value, keep_offset);
     int r = journal_write(j, JOURNAL_CUT, &offset);
-    if (!RULE(RELKEEP)) journal_relations_forget(j, keep_offset);
+    if (!RULE(RELKEEP)) journal_relations_cut(j, keep_offset);
     if (r == 0 && RULE(CUTSYNC)) r = journal_sync_records(j);
     return r;
 }

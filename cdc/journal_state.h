@@ -25,7 +25,6 @@ struct journal_relation {
     struct journal_relation_record record; /* slices into bytes */
     int64_t offset;                        /* of its record */
     uint8_t *bytes;
-    bool newest;
 };
 
 enum journal_round_state { ROUND_NONE, ROUND_DATA, ROUND_JOURNAL, ROUND_RECORDS /* the journal only */ };
@@ -49,7 +48,7 @@ struct journal {
     int failed;
     struct journal_topic *topics;
     struct journal_partition *partitions;
-    struct journal_relation *relations; /* by position */
+    struct journal_relation *relations; /* by (oid, position) */
     uint32_t relations_count, relations_size;
     struct journal_position position;   /* all before it is counted */
     struct journal_position journalled; /* of the last record */
@@ -130,12 +129,12 @@ void journal_checkpoint_durable(struct journal *j);
 
 /* -- journal_relations.c -- */
 
-/* Keeps a copy, in the order of positions: the newest version of a table stands last. */
+/* Keeps a copy: the newest version of a table stands last of its own. */
 void journal_relation_keep(struct journal *j, const struct journal_relation_record *r, int64_t offset);
 /* Of its table. */
 bool journal_relation_is_newest(const struct journal *j, uint32_t index);
 /* Keeps those whose record lies at or before keep_offset. */
-void journal_relations_forget(struct journal *j, int64_t keep_offset);
+void journal_relations_cut(struct journal *j, int64_t keep_offset);
 
 /* -- journal_snapshot.c -- */
 

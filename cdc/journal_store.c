@@ -86,7 +86,7 @@ static void shorten(struct journal_store *s)
 /* Does it rest, keep the log long, and can that be changed? With the lock: nobody works on a journal that rests. */
 static bool wants_copy(const struct journal_store *s, const struct stored_journal *j)
 {
-    return !j->taken && !j->lent && !j->failed && s->log_end - j->needs_offset > LOG_RECORDS_WANTED &&
+    return !j->forgotten && !j->taken && !j->lent && !j->failed && s->log_end - j->needs_offset > LOG_RECORDS_WANTED &&
            journal_may_checkpoint(j->journal);
 }
 
@@ -154,19 +154,33 @@ static void journal_unmake(struct stored_journal *stored)
 struct stored_journal *stored_journal_new(struct journal_store *s, int32_t number, struct slice name,
                                           struct slice topic_prefix, int64_t producer_id)
 {
-    struct stored_journal *stored = xcalloc(1, sizeof *stored);
+    struct stored_journal *stored = s->journals;
 
+    while (stored && !stored->forgotten) stored = stored->next;
+    if (stored) {
+        *stored = (struct stored_journal){.next = stored->next};
+    } else {
+        stored = xcalloc(1, sizeof *stored);
+        stored->next = s->journals;
+        s->journals = stored;
+    }
     stored->number = number;
     stored->name = slice_strdup(name);
     stored->topic_prefix = slice_strdup(topic_prefix);
     stored->producer_id = producer_id;
     stored->needs_offset = s->log_end;
-    stored->next = s->journals;
-    s->journals = stored;
     s->number_next = MAX(s->number_next, number + 1);
     s->producer_id_next = MAX(s->producer_id_next, producer_id + 1);
     journal_make(s, stored);
     return stored;
+}
+
+void stored_journal_forget(struct stored_journal *stored)
+{
+    journal_unmake(stored);
+    free(stored->name);
+    free(stored->topic_prefix);
+    *stored = (struct stored_journal){.forgotten = true, .needs_offset = INT64_MAX, .next = stored->next};
 }
 
 /* An id that no log knows, also when the journal that gave others was lost: they grow with time. With the lock. */
@@ -257,7 +271,9 @@ struct journal_store *journal_store_open(struct broker *broker)
     }
     if (topic_exists(broker)) journal_store_load(s, NULL);
     for (struct stored_journal *j = s->journals; j; j = j->next) {
+        if (j->forgotten) continue;
         if (!j->failed && recover(j) == 0) note_durable(j);
+        if (!j->failed && journal_is_blank(j->journal)) stored_journal_forget(j);
         if (j->failed) log_error("cdc", "%s", j->why.text); /* its connector will fail with this text; others run */
     }
     return s;
@@ -268,7 +284,8 @@ void journal_store_close(struct journal_store *s)
     if (!s) return;
     /* All before the first one goes: a checkpoint that becomes durable looks at every journal. */
     for (struct stored_journal *j = s->journals; j; j = j->next)
-        if (!j->failed && journal_drain(j->journal) < 0) log_warn("cdc", "the last sync failed connector=%s", j->name);
+        if (!j->forgotten && !j->failed && journal_drain(j->journal) < 0)
+            log_warn("cdc", "the last sync failed connector=%s", j->name);
     for (struct stored_journal *j = s->journals, *next; j; j = next) {
         next = j->next;
         journal_unmake(j);
@@ -289,15 +306,18 @@ void journal_store_close(struct journal_store *s)
 static struct stored_journal *by_name(struct journal_store *s, const char *name, const char *topic_prefix)
 {
     struct stored_journal *j = s->journals;
-    while (j && (strcmp(j->name, name) != 0 || strcmp(j->topic_prefix, topic_prefix) != 0)) j = j->next;
+    while (j && (j->forgotten || strcmp(j->name, name) != 0 || strcmp(j->topic_prefix, topic_prefix) != 0)) j = j->next;
     return j;
 }
 
-/* The same, once nobody else works on it. With the lock, which is given up while it waits. */
+/* The same, once nobody else works on it. With the lock, which is given up while it waits; it may be forgotten meanwhile. */
 static struct stored_journal *by_name_at_rest(struct journal_store *s, const char *name, const char *topic_prefix)
 {
     struct stored_journal *j = by_name(s, name, topic_prefix);
-    while (j && j->lent) pthread_cond_wait(&s->returned, &s->lock);
+    while (j && j->lent) {
+        pthread_cond_wait(&s->returned, &s->lock);
+        j = by_name(s, name, topic_prefix);
+    }
     return j;
 }
 
@@ -364,6 +384,7 @@ void journal_store_give(struct journal_store *s, struct stored_journal *stored)
     pthread_mutex_lock(&s->lock);
     stored->taken = false;
     note_durable(stored);
+    if (!stored->failed && journal_is_blank(stored->journal)) stored_journal_forget(stored);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -377,23 +398,53 @@ int journal_store_begin_anew(struct journal_store *s, struct stored_journal *sto
     stored->mark = (struct offset_mark){0};
     pthread_mutex_unlock(&s->lock);
     journal_make(s, stored);
-    if (recover(stored) < 0) *err = stored->why; /* writes the new CONNECTOR record, durable when it returns */
-    return stored->failed;
+    pthread_mutex_lock(&s->lock);
+    int64_t begin_offset = s->log_end;
+    pthread_mutex_unlock(&s->lock);
+    if (recover(stored) < 0) { /* writes the new CONNECTOR record, durable when it returns */
+        *err = stored->why;
+        return stored->failed;
+    }
+    pthread_mutex_lock(&s->lock);
+    stored->needs_offset = begin_offset;
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+/* The record that makes all of a number void: its CONNECTOR record without a name. Durable when it returns. */
+static int write_void(struct journal_store *s, int32_t number, int64_t producer_id)
+{
+    struct bytes value = {0};
+    uint8_t key[JOURNAL_KEY_BYTES];
+    int64_t offset;
+
+    journal_key_write(key, JOURNAL_CONNECTOR, number);
+    journal_connector_write(&value, &(struct journal_connector_record){
+                                        .name = SLICE_EMPTY, .topic_prefix = SLICE_EMPTY, .producer_id = producer_id});
+    int r = value.failed ? -ENOMEM : journal_store_write(s, slice_make(key, sizeof key), bytes_slice(&value), &offset);
+    bytes_done(&value);
+    return r < 0 ? r : partition_log_sync(&s->log, 1);
 }
 
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix)
 {
-    struct err err;
-
     pthread_mutex_lock(&s->lock);
     struct stored_journal *stored = by_name_at_rest(s, name, topic_prefix);
     int r = stored ? 0 : -ENOENT;
     if (r == 0 && stored->taken) r = -EBUSY;
     if (r == 0) stored->taken = true;
+    int64_t producer_id = producer_id_new(s);
     pthread_mutex_unlock(&s->lock);
     if (r < 0) return r;
 
-    r = journal_store_begin_anew(s, stored, &err);
-    journal_store_give(s, stored);
+    r = write_void(s, stored->number, producer_id);
+    if (r == 0) disown_all(stored); /* what was held is shown */
+    pthread_mutex_lock(&s->lock);
+    stored->taken = false;
+    if (r == 0) {
+        stored_journal_forget(stored);
+        shorten(s);
+    }
+    pthread_mutex_unlock(&s->lock);
     return r;
 }

@@ -2,7 +2,8 @@
  *
  * A journal outlives its connector: it holds the position for whoever comes back under the same (name, topic.prefix), keeps
  * what is held hidden, and limits trimming. A connector takes it over while it runs.
- * The log's start moves when no journal needs what is before; a journal that rests is copied forward by the store.
+ * The log's start moves when no journal needs what is before; a journal that rests is copied forward by the store. One that
+ * has nothing to tell (its connector never came to a position, or its offsets were deleted) is forgotten.
  *
  * Damage of the log fails the journals that it may belong to, and nothing else: where a record cannot be read, all of which
  * there were records before it; where a record can be read and says nothing, the one that it names. When the rest of the log
@@ -25,6 +26,7 @@ struct stored_journal {
     bool taken;
     bool lent;            /* to another one's thread, which copies it forward: wait for it */
     bool begun;           /* while the log is read: there was a record of it */
+    bool forgotten;       /* nobody's any more: a place on the list for the next new one; has no journal */
     int failed;           /* -errno of its recovery */
     struct err why;       /* .. for people */
     int64_t needs_offset; /* the log must keep records from here on */
@@ -54,7 +56,8 @@ bool journal_store_position(struct journal_store *s, const char *name, const cha
                             uint64_t *ret_durable_lsn, struct source_offset *ret_offset);
 /* Forgets all that the taken journal knows: its taker begins as a new connector. */
 int journal_store_begin_anew(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
-/* The same for one that rests, and what of it is damaged. -EBUSY: taken; -ENOENT. */
+/* Forgets one that rests, and what of it is damaged: nothing of it is kept; who takes it next makes a new one. Durable when it
+ * returns. -EBUSY: taken; -ENOENT. */
 int journal_store_reset(struct journal_store *s, const char *name, const char *topic_prefix) WARN_UNUSED;
 /* This journal keeps the log from being shortened: its taker should write a checkpoint. */
 bool journal_store_wants_checkpoint(struct journal_store *s, const struct stored_journal *stored);

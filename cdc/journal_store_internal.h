@@ -21,6 +21,8 @@ struct journal_store {
 /* A journal that was not known. */
 struct stored_journal *stored_journal_new(struct journal_store *s, int32_t number, struct slice name,
                                           struct slice topic_prefix, int64_t producer_id);
+/* The journal is nobody's any more. With the lock, and nobody but the caller works on it. */
+void stored_journal_forget(struct stored_journal *stored);
 /* Reads the log: for all journals (only NULL), while nobody else knows the store, or for one that the caller has. What is damaged
  * stands in the journals' `failed` and `why` afterwards. */
 void journal_store_load(struct journal_store *s, struct stored_journal *only);

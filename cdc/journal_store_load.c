@@ -20,7 +20,7 @@
 static struct stored_journal *by_number(struct journal_store *s, int32_t number)
 {
     for (struct stored_journal *j = s->journals; j; j = j->next)
-        if (j->number == number) return j;
+        if (!j->forgotten && j->number == number) return j;
     return NULL;
 }
 
@@ -123,8 +123,14 @@ static void load_record(struct load *l, const struct record *record)
     }
     if (l->only && key.connector != l->only->number) return;
     struct stored_journal *stored = l->only ? l->only : by_number(l->s, key.connector);
-    if (key.type == JOURNAL_CONNECTOR && journal_connector_read(record->value, &connector))
+    if (key.type == JOURNAL_CONNECTOR && journal_connector_read(record->value, &connector)) {
+        if (connector.name.len == 0) { /* the number is nobody's any more */
+            l->s->number_next = MAX(l->s->number_next, key.connector + 1);
+            if (stored && !l->only) stored_journal_forget(stored);
+            return;
+        }
         load_connector(l, &stored, key.connector, &connector, record->offset);
+    }
     if (!stored || !stored->begun) {
         if (!l->only) l->s->number_next = MAX(l->s->number_next, key.connector + 1);
         l->strangers |= !stored; /* before its checkpoint, which begins with a CONNECTOR record */

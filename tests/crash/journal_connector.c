@@ -73,6 +73,14 @@ static int relation_version(int table, int tx, int message)
     return relation[table].version;
 }
 
+/* The table is thought to be gone, rightly or not. */
+static void relation_forget(int table)
+{
+    if (!journal_relation_forget(journal, (uint32_t)table + 1, lsn_before(wal_end))) return;
+    tell("table %c: its versions are forgotten", 'a' + table);
+    relation[table].valid = false;
+}
+
 static void count_row(int i, struct journal_topic *t, int version)
 {
     int index = route(&rows[i], version, t->partitions_count), q = rows[i].table * SLOTS + index;
@@ -217,6 +225,7 @@ void run(void)
         if (features & F_TRIM && percent(3)) trim(below(PARTS));
         if (features & F_RECREATE && percent(2) && recreations < 3) topic_recreate(tx, message);
         if (features & F_GROW && percent(4)) partitions_grow();
+        if (features & F_DDL && percent(4)) relation_forget(below(tables_count));
         if (tx < committed && tx < tx_count) {
             unit_build(&tx, &message);
             continue;

@@ -99,6 +99,7 @@ static const struct without {
     {"RELSYNC", OFF(RELSYNC), F_DDL, false},
     {"RELKEEP", OFF(RELKEEP), F_DDL, false},
     {"RELPOS", OFF(RELPOS), F_DDL, false},
+    {"RELGONE", OFF(RELGONE), F_DDL, false},
     {"SNAPBEGIN", OFF(SNAPBEGIN), F_SNAPSHOT, false},
     {"SNAPCUT", OFF(SNAPCUT), F_SNAPSHOT, false},
     {"SNAPALONE", OFF(SNAPALONE), F_SNAPSHOT, false},

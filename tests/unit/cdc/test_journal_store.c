@@ -455,3 +455,91 @@ Test(journal_store, one_that_cannot_be_copied_forward_does_not_keep_others_from_
     cr_expect_eq(p.b->failed, 0);
     pair_done(&p);
 }
+
+/* -- what nobody needs any more -- */
+
+/* Connectors come and go: what is kept of them must not grow with every name that was ever used. */
+Test(journal_store, a_connector_whose_offsets_were_deleted_leaves_nothing_behind)
+{
+    struct pair p;
+    struct stored_journal *runs;
+    struct err err = ERR_NONE;
+    uint64_t lsn;
+    struct source_offset mark;
+    int64_t offset = 0;
+
+    pair_new(&p);
+    cr_assert_eq(journal_snapshot_end(p.a->journal, 100), 0);
+    half_transaction(p.a, shared_topic(&p, p.a), 3);
+    int64_t producer_id = p.a->producer_id;
+    journal_store_give(p.store, p.a);
+    journal_store_give(p.store, p.b); /* it never had a position: a try that failed */
+    cr_assert_eq(journal_store_reset(p.store, "a", "p"), 0);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 3, "what was held is shown");
+    cr_expect_eq(journal_store_reset(p.store, "a", "p"), -ENOENT);
+    cr_expect_not(journal_store_position(p.store, "a", "p", &lsn, &mark));
+
+    cr_assert_eq(journal_store_take(p.store, "runs", "p", &runs, &err), 0);
+    cr_assert_eq(journal_snapshot_end(runs->journal, 100), 0);
+    write_of_nobody(p.store, RECORDS_WANTED, &offset);
+    cr_assert_eq(journal_checkpoint(runs->journal), 0);
+    cr_assert_eq(journal_drain(runs->journal), 0);
+    cr_expect_eq(partition_log_marks(journal_store_log(p.store)).log_start, runs->needs_offset,
+                 "one that has nothing to tell keeps the journal long");
+    journal_store_close(p.store);
+
+    p.store = journal_store_open(p.s.broker);
+    cr_expect_eq(journal_store_reset(p.store, "a", "p"), -ENOENT);
+    cr_assert_eq(journal_store_take(p.store, "a", "p", &p.a, &err), 0, "%s", err.text);
+    cr_expect_not(journal_has_position(p.a->journal));
+    cr_expect_gt(p.a->producer_id, producer_id, "sequences begin anew");
+    struct journal_partition *part = shared_topic(&p, p.a);
+    cr_expect_eq(part->skip, 0u);
+    cr_assert_eq(journal_store_take(p.store, "b", "p", &p.b, &err), 0, "%s", err.text);
+    pair_done(&p);
+}
+
+/* The records of what was forgotten may stand in the log for long: after a restart, and behind a torn record. */
+Test(journal_store, what_was_forgotten_stays_forgotten_when_the_log_is_read_again)
+{
+    struct pair p;
+    struct err err = ERR_NONE;
+
+    pair_new(&p);
+    cr_assert_eq(journal_snapshot_end(p.a->journal, 100), 0);
+    cr_assert_eq(journal_snapshot_end(p.b->journal, 100), 0);
+    half_transaction(p.a, shared_topic(&p, p.a), 3);
+    int32_t number = p.a->number;
+    journal_store_give(p.store, p.a);
+    cr_assert_eq(journal_store_reset(p.store, "a", "p"), 0);
+    cr_assert_eq(journal_store_take(p.store, "a", "p", &p.a, &err), 0, "%s", err.text);
+    cr_expect_neq(p.a->number, number);
+    cr_assert_eq(journal_snapshot_end(p.a->journal, 200), 0);
+    number = p.a->number;
+    journal_store_close(p.store);
+
+    p.store = journal_store_open(p.s.broker);
+    cr_expect_eq(partition_log_marks(p.log).high_watermark, 3, "the half transaction is held again");
+    cr_assert_eq(journal_store_take(p.store, "a", "p", &p.a, &err), 0, "%s", err.text);
+    cr_expect_eq(p.a->number, number);
+    cr_expect_eq(journal_position(p.a->journal).whole_lsn, 200u);
+    cr_assert_eq(journal_store_reload(p.store, p.a, &err), 0, "%s", err.text);
+    cr_expect_eq(journal_position(p.a->journal).whole_lsn, 200u);
+    cr_assert_eq(journal_store_take(p.store, "b", "p", &p.b, &err), 0, "%s", err.text);
+    cr_expect_eq(journal_position(p.b->journal).whole_lsn, 100u);
+    pair_done(&p);
+}
+
+/* Its position counts from its new beginning on, though nothing was copied forward since. */
+Test(journal_store, a_connector_that_begins_anew_needs_nothing_of_before)
+{
+    struct pair p;
+    struct err err = ERR_NONE;
+
+    pair_new(&p);
+    cr_assert_eq(journal_snapshot_end(p.a->journal, 100), 0);
+    int64_t before = partition_log_marks(journal_store_log(p.store)).log_end;
+    cr_assert_eq(journal_store_begin_anew(p.store, p.a, &err), 0, "%s", err.text);
+    cr_expect_geq(p.a->needs_offset, before);
+    pair_done(&p);
+}
