@@ -16,6 +16,14 @@ struct cdc {
     struct cdc_connector *connectors; /* that run; guarded by lock */
 };
 
+/* Tables that the publication does not have any more: table_sweep.c. */
+struct table_sweep {
+    uint32_t *gone; /* oids; NULL: not looked up */
+    uint32_t gone_count;
+    uint64_t wal_end;       /* all rows of theirs stand before it */
+    uint32_t versions_left; /* by the sweep before */
+};
+
 enum connector_wish { WISH_RUN, WISH_PAUSE, WISH_STOP };
 
 struct cdc_connector {
@@ -45,6 +53,7 @@ struct cdc_connector {
     uint64_t keepalive_lsn; /* all below it was sent; 0: not known */
     int64_t status_sent_us, round_us, refresh_us, heartbeat_us, xmin_us, idle_us;
     bool reply_wanted;
+    struct table_sweep sweep;
     bool heartbeat_missed; /* .. and told: the last one could not be written */
     /* shared with callers */
     pthread_mutex_t lock;

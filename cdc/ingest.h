@@ -48,6 +48,9 @@ bool ingest_is_quiet(const struct ingest *in);
 /* The last event of the last whole unit of this stream. */
 const struct source_offset *ingest_last(const struct ingest *in);
 
+/* The journal has forgotten the table: its next row, if one comes, is resolved as a first one. */
+void ingest_forget_table(struct ingest *in, uint32_t oid);
+
 /* Partition counts and deleted topics, as the broker has them now. Between messages. -EAGAIN: rows were on their way to a
  * topic that was deleted; the journal has failed, and recovered it takes them to its successor. */
 int ingest_refresh_topics(struct ingest *in) WARN_UNUSED;

@@ -49,6 +49,15 @@ void ingest_relation_message(struct ingest *in, const struct pgoutput_relation *
     memcpy(e->shape, payload.ptr, payload.len);
 }
 
+void ingest_forget_table(struct ingest *in, uint32_t oid)
+{
+    struct ingest_relation *e = relation_entry(in, oid);
+
+    if (!e) return;
+    relation_free(e->relation);
+    e->relation = NULL;
+}
+
 static int relation_from_catalog(struct ingest *in, struct ingest_relation *e, struct relation **ret_relation,
                                  struct pg_error *err)
 {

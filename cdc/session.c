@@ -198,6 +198,7 @@ void session_end(struct cdc_connector *c)
     struct pg_error ignored;
 
     c->stays = false;
+    session_sweep_end(c);
     if (!journal_failed(j) && c->streamed && ingest_cut(c->ingest) == 0 && connector_is_unwanted(c) &&
         journal_drain(j) == 0 && c->stream) {
         /* An orderly end: the slot is free when it returns. The wish must not cancel it. */

@@ -52,4 +52,11 @@ void session_position_show(struct cdc_connector *c);
 /* When one is due. */
 int session_heartbeat(struct cdc_connector *c, int64_t now_us) WARN_UNUSED;
 
+/* -- table_sweep.c -- */
+
+/* A step, while the stream runs; most do nothing. */
+int session_sweep_tables(struct cdc_connector *c, struct pg_error *err) WARN_UNUSED;
+/* What was looked up belongs to another stream. */
+void session_sweep_end(struct cdc_connector *c);
+
 #endif

@@ -109,7 +109,8 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     } else if (r == 0 && journal_wants_round(j)) {
         r = journal_round(j); /* strict: readers wait for it */
     }
-    if (r == 0 && now_us - c->refresh_us >= REFRESH_US) {
+    bool refresh = now_us - c->refresh_us >= REFRESH_US;
+    if (r == 0 && refresh) {
         c->refresh_us = now_us;
         r = ingest_refresh_topics(c->ingest);
         if (r == 0 && ingest_is_quiet(c->ingest) && journal_store_wants_checkpoint(c->cdc->store, c->stored))
@@ -129,6 +130,7 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     if (progress || c->reply_wanted || now_us - c->status_sent_us >= c->config->status_update_interval_ms * 1000)
         r = session_status_send(c, err);
     if (r == 0) r = session_heartbeat(c, now_us);
+    if (r == 0 && refresh) r = session_sweep_tables(c, err);
     if (r == 0 && now_us - c->xmin_us >= c->config->xmin_fetch_interval_ms * 1000) r = xmin_fetch(c, now_us, err);
     return r;
 }

@@ -336,3 +336,22 @@ def test_a_snapshot_over_many_partitions_takes_little_memory(fresh_ottla, postgr
         peak_kb = int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1))
     print("snapshot of 80 MB over 250 partitions: %d MiB more at the most" % ((peak_kb - before_kb) // 1024))
     assert peak_kb - before_kb < 32 * 1024
+
+
+def test_tables_that_were_dropped_are_forgotten(fresh_ottla, postgres, connector, database):
+    """Many short-lived tables, as tools make them: what the journal knows of them must not stay for ever."""
+    ottla = fresh_ottla()
+    topic = begin(ottla, postgres, connector, database, "sweep")
+    postgres.psql("".join("create table short_%d(id int primary key); insert into short_%d values (1);" % (i, i) for i in range(80)), database)
+    until("their rows", lambda: end_offset(ottla, "sweep.public.short_79") == 1)
+    postgres.psql("".join("drop table short_%d;" % i for i in range(79)), database)
+    postgres.psql("insert into t values (11, 'x'); create table one_more(id int primary key); insert into one_more values (1)", database)
+    told = re.compile(r"are forgotten connector=sweep tables=(\d+)")
+    again(ottla, ottla_again(ottla, "kill"))
+    until("they are forgotten", lambda: told.search(ottla.log(1 << 20)))
+    assert told.search(ottla.log(1 << 20)).group(1) == "79"
+    for i in range(12, 15):
+        postgres.psql("insert into t values (%d, 'x'); insert into short_79 values (%d)" % (i, i), database)
+        until("the row", lambda: ids(read_all(ottla, topic)) == list(range(1, i + 1)))
+        until("the other row", lambda: ids(read_all(ottla, "sweep.public.short_79")) == [1] + list(range(12, i + 1)))
+        again(ottla, ottla_again(ottla, "kill"))
