@@ -67,6 +67,7 @@ static void open_logs(struct broker *b, struct metadata *m)
             struct err err = ERR_NONE;
             if (log_dir_open_log(b->dir, t->name, k, t->id, &t->log_config, &t->partitions[k].log, &err) < 0)
                 log_error("metadata", "partition is offline partition=%s-%d cause=\"%s\"", t->name, k, err.text);
+            else partition_log_raise_epoch(t->partitions[k].log, t->partitions[k].leader_epoch);
         }
     }
 }
@@ -82,6 +83,9 @@ static int open_metadata(struct broker *b, struct err *err)
     metadata_apply_broker_config(m, b->config);
     broker_configure_log_dir(m->config, b->dir);
     open_logs(b, m);
+    /* Kafka would begin an epoch that has been: only when it takes the directory over before the next start. */
+    if (metadata_log_note_epochs(b->metadata_log, m) != KAFKA_NONE)
+        log_warn("metadata", "the leader epochs of this start cannot be written");
     r = log_dir_set_strays_aside(b->dir);
     if (r)
         log_error("metadata", "folders of no topic cannot be set aside: %s path=%s", strerror(-r),

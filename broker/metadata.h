@@ -31,6 +31,7 @@ struct shared_set;
 
 struct metadata_partition {
     struct partition_log *log; /* NULL: offline, its log could not be opened (answer KAFKA_STORAGE_ERROR) */
+    int32_t leader_epoch;      /* the records of the metadata say so; of the log's own is answered */
 };
 
 struct metadata_topic {

@@ -22,8 +22,11 @@ struct partition_place {
 };
 
 struct partition_places {
-    struct partition_place *places; /* by topic, partition */
+    struct partition_place *places; /* a topic's partitions together, in their order */
     int32_t count;
+    char **names; /* of the topics */
+    int32_t names_count;
+    bool tokens_left; /* delegation tokens were there, and are not taken over */
 };
 
 /* path: a data directory with the folder and meta.properties of node_id. 0 or -errno; err says what is wrong in a line: damaged, of a

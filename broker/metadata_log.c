@@ -17,6 +17,7 @@
 #define CONTROL_SNAPSHOT_HEADER 3
 #define CONTROL_KRAFT_VERSION   5
 #define CONTROL_VOTERS          6
+#define EPOCHS_BATCH_BYTES      (1u << 20) /* of leader epochs: a batch ends when it has become so large */
 #define CONTROLLER_LISTENER     "CONTROLLER"
 
 struct metadata_log {
@@ -400,9 +401,10 @@ static int begin_records(struct metadata_log *ml, struct err *err)
                : err_set(err, -EIO, "%s-0 cannot be written: %s", METADATA_LOG_TOPIC, kafka_error_text(error));
 }
 
-int metadata_log_open(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
-                      struct broker_config_ref *config, struct metadata_log **ret_log, struct metadata **ret_state,
-                      struct err *err)
+/* asked: whose seen is called. */
+static int open_log(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
+                    struct broker_config_ref *config, const struct metadata_replay *asked,
+                    struct metadata_log **ret_log, struct metadata **ret_state, struct err *err)
 {
     struct metadata_log *ml = xcalloc(1, sizeof *ml);
     struct log_config log_config;
@@ -425,6 +427,8 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
     struct metadata_replay r;
 
     metadata_replay_init(&r, metadata_new(config), err);
+    r.seen = asked->seen;
+    r.seen_arg = asked->seen_arg;
     result = replay_snapshot(ml, &r);
     if (result == 0) result = replay_log(ml, &r);
     /* What cannot be read is not written to. */
@@ -447,6 +451,58 @@ int metadata_log_open(struct log_dir *dir, const struct broker_config *file, con
     *ret_log = ml;
     *ret_state = r.state;
     return 0;
+}
+
+int metadata_log_open(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
+                      struct broker_config_ref *config, struct metadata_log **ret_log, struct metadata **ret_state,
+                      struct err *err)
+{
+    return open_log(dir, file, clock, config, &(struct metadata_replay){0}, ret_log, ret_state, err);
+}
+
+int metadata_log_adopt(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
+                       struct broker_config_ref *config,
+                       void (*seen)(void *arg, enum metadata_record_type type, const void *message), void *arg,
+                       bool *ret_left, struct err *err)
+{
+    const struct metadata_replay asked = {.seen = seen, .seen_arg = arg};
+    struct metadata_log *ml;
+    struct metadata *state;
+    size_t size;
+
+    int r = open_log(dir, file, clock, config, &asked, &ml, &state, err);
+    if (r < 0) return r;
+    *ret_left = ml->only_in_log;
+    r = partition_log_sync(&ml->log, 1); /* what the snapshot ends at must not be lost behind it */
+    if (r == 0) r = write_snapshot(ml, state, &size);
+    if (r < 0) err_set(err, r, "%s-0: no snapshot can be written: %s", METADATA_LOG_TOPIC, strerror(-r));
+    metadata_unref(state);
+    metadata_log_close(ml);
+    return r;
+}
+
+enum kafka_error metadata_log_note_epochs(struct metadata_log *ml, struct metadata *m)
+{
+    int64_t now_ms = clock_wall_ms(ml->clock);
+    struct batch_builder builder;
+    enum kafka_error error = KAFKA_NONE;
+
+    batch_builder_init(&builder);
+    for (int32_t i = 0; i < m->topics_count && error == KAFKA_NONE; i++)
+        for (int32_t k = 0; k < m->topics[i]->partitions_count && error == KAFKA_NONE; k++) {
+            struct metadata_partition *p = &m->topics[i]->partitions[k];
+            int32_t epoch = p->log ? partition_log_marks(p->log).leader_epoch : 0;
+            struct partition_record record;
+            if (epoch <= p->leader_epoch) continue;
+            p->leader_epoch = epoch;
+            partition_record_fill(&record, m->topics[i]->id, k, &ml->node_id, &ml->directory_id);
+            record.leader_epoch = epoch;
+            metadata_log_record(&builder, now_ms, METADATA_PARTITION, &record);
+            if (batch_builder_size(&builder) >= EPOCHS_BATCH_BYTES) error = metadata_log_append(ml, &builder, &m->version);
+        }
+    if (error == KAFKA_NONE && builder.records_count) error = metadata_log_append(ml, &builder, &m->version);
+    batch_builder_done(&builder);
+    return error;
 }
 
 void metadata_log_close(struct metadata_log *ml)

@@ -46,6 +46,18 @@ static int apply_partition(struct metadata_replay *r, const struct partition_rec
         r->state->partitions_count += p->partition_id + 1 - t->partitions_count;
         metadata_topic_grow(t, p->partition_id + 1);
     }
+    t->partitions[p->partition_id].leader_epoch = p->leader_epoch;
+    return 0;
+}
+
+/* Every change of a leader, to none also, is an epoch, as Kafka counts (PartitionRegistration). */
+static int apply_partition_change(struct metadata_replay *r, const struct partition_change_record *p)
+{
+    struct metadata_topic *t = known_topic(r, p->topic_id);
+
+    if (!t || p->partition_id < 0 || p->partition_id >= t->partitions_count)
+        return metadata_replay_damaged(r, "a change of an unknown partition");
+    if (p->leader != METADATA_SAME_LEADER) t->partitions[p->partition_id].leader_epoch++;
     return 0;
 }
 
@@ -90,6 +102,7 @@ static int apply_message(struct metadata_replay *r, int16_t type, const void *me
         return 0;
     }
     case METADATA_PARTITION: return apply_partition(r, message);
+    case METADATA_PARTITION_CHANGE: return apply_partition_change(r, message);
     case METADATA_CONFIG: return apply_config(r, message);
     case METADATA_REMOVE_TOPIC: {
         const struct remove_topic_record *t = message;
@@ -152,6 +165,7 @@ static int apply_value(struct metadata_replay *r, struct slice value)
         return metadata_replay_damaged(r, reader.error ? reader.error : "damaged");
     if (wire_left(&reader)) return metadata_replay_damaged(r, "bytes are left behind the message");
     int result = apply_message(r, m->type, message);
+    if (result == 0 && r->seen) r->seen(r->seen_arg, (enum metadata_record_type)m->type, message);
     arena_reset(&r->arena);
     return result;
 }

@@ -23,6 +23,9 @@ struct metadata_replay {
     struct batch_builder held; /* records of an open metadata transaction, their values copied */
     int64_t last_offset;
     int64_t records_count; /* without control records */
+    /* Told of each record that counts, in their order, after it was applied; the message is borrowed. NULL: nobody. */
+    void (*seen)(void *seen_arg, enum metadata_record_type type, const void *message);
+    void *seen_arg;
 };
 
 /* state, err: borrowed. */

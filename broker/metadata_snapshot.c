@@ -92,7 +92,9 @@ static void put_topic(struct writer *w, const struct metadata_topic *t, int32_t 
         struct partition_record p;
         partition_record_fill(&p, t->id, i, &node_id, &directory_id);
         /* What Kafka would append next must not be older than what is there. */
-        if (t->partitions[i].log) p.leader_epoch = partition_log_marks(t->partitions[i].log).leader_epoch;
+        p.leader_epoch = t->partitions[i].leader_epoch;
+        if (t->partitions[i].log)
+            p.leader_epoch = MAX(p.leader_epoch, partition_log_marks(t->partitions[i].log).leader_epoch);
         put(w, METADATA_PARTITION, &p);
     }
     put_configs(w, CONFIG_RESOURCE_TOPIC, t->name, &t->config);

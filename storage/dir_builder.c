@@ -35,12 +35,12 @@ int dir_builder_begin(const char *path, const char *cluster_id, int32_t node_id,
                       struct dir_builder **ret_builder, struct err *err)
 {
     struct dir_builder *b = xcalloc(1, sizeof *b);
-    struct dir_identity id = {.node_id = node_id,
-                              .directory_id = uuid_is_zero(directory_id) ? uuid_random() : directory_id};
-    char text[DIR_IDENTITY_TEXT_BYTES];
+    struct meta_properties meta = {.node_id = node_id,
+                                   .directory_id = uuid_is_zero(directory_id) ? uuid_random() : directory_id};
+    char text[META_PROPERTIES_TEXT_BYTES];
     struct stat st;
 
-    snprintf(id.cluster_id, sizeof id.cluster_id, "%s", cluster_id);
+    snprintf(meta.cluster_id, sizeof meta.cluster_id, "%s", cluster_id);
     b->fd = -1;
     b->path = xstrdup(path);
     b->partial = xasprintf("%s.partial", path);
@@ -56,7 +56,7 @@ int dir_builder_begin(const char *path, const char *cluster_id, int32_t node_id,
     }
     b->fd = io_posix.openat(AT_FDCWD, b->partial, O_RDONLY | O_DIRECTORY, 0);
     r = b->fd < 0 ? b->fd : 0;
-    dir_identity_format(&id, text);
+    meta_properties_format(&meta, text);
     if (!r) r = io_replace_file(&io_posix, b->fd, ".", META_FILE, text, strlen(text), true);
     if (r) {
         err_set(err, r, "%s cannot be written to: %s", b->partial, strerror(-r));
@@ -140,12 +140,8 @@ static int copy_file(void *arg, const char *name)
 static void take_line(const struct stopped_folder *folder, const char *topic, const struct checkpoint *from,
                       struct checkpoint *to)
 {
-    for (uint32_t i = 0; i < from->count; i++) {
-        const struct checkpoint_entry *e = &from->entries[i];
-        if (e->partition != folder->partition || strcmp(e->topic, topic) != 0) continue;
-        checkpoint_add(to, topic, folder->partition, e->offset);
-        return;
-    }
+    const struct checkpoint_entry *e = checkpoint_find(from, topic, folder->partition);
+    if (e) checkpoint_add(to, topic, folder->partition, e->offset);
 }
 
 int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, const struct stopped_folder *folder,
@@ -181,11 +177,29 @@ int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, cons
 
 /* -- the end -- */
 
-static int write_lines(struct dir_builder *b, const char *name, const struct checkpoint *c)
+/* Adds to what is in the file what it does not name; c is empty then. */
+static int add_lines(struct dir_builder *b, const char *name, struct checkpoint *c)
 {
+    struct checkpoint there = {0}, all = {0};
+    AUTO_FREE char *old = NULL, *text = NULL;
     size_t size;
-    AUTO_FREE char *text = checkpoint_format(c, &size);
-    return io_replace_file(&io_posix, b->fd, NULL, name, text, size, true);
+
+    int r = io_read_file(&io_posix, b->fd, name, CHECKPOINT_FILE_MAX, &old, &size);
+    if (r && r != -ENOENT) return r;
+    if (!r) r = checkpoint_parse(&there, old);
+    else r = 0;
+    checkpoint_sort(&there);
+    for (uint32_t i = 0; i < there.count; i++)
+        checkpoint_add(&all, there.entries[i].topic, there.entries[i].partition, there.entries[i].offset);
+    for (uint32_t i = 0; i < c->count; i++)
+        if (!checkpoint_find(&there, c->entries[i].topic, c->entries[i].partition))
+            checkpoint_add(&all, c->entries[i].topic, c->entries[i].partition, c->entries[i].offset);
+    text = checkpoint_format(&all, &size);
+    if (!r) r = io_replace_file(&io_posix, b->fd, NULL, name, text, size, true);
+    checkpoint_done(&there);
+    checkpoint_done(&all);
+    checkpoint_done(c);
+    return r;
 }
 
 static int remove_file(struct dir_builder *b, const char *name)
@@ -196,9 +210,9 @@ static int remove_file(struct dir_builder *b, const char *name)
 
 int dir_builder_seal(struct dir_builder *b, struct err *err)
 {
-    int r = write_lines(b, RECOVERY_POINT_FILE, &b->recovery_points);
-    if (!r) r = write_lines(b, LOG_START_FILE, &b->log_starts);
-    if (!r) r = write_lines(b, CLEANER_FILE, &b->clean_ends);
+    int r = add_lines(b, RECOVERY_POINT_FILE, &b->recovery_points);
+    if (!r) r = add_lines(b, LOG_START_FILE, &b->log_starts);
+    if (!r) r = add_lines(b, CLEANER_FILE, &b->clean_ends);
     if (!r) r = remove_file(b, CLEAN_FILE);
     if (!r) r = remove_file(b, CLEAN_STATE_FILE);
     if (!r) r = io_posix.fsync(b->fd);
@@ -224,7 +238,7 @@ static int sync_parent(const char *path)
 int dir_builder_finish(struct dir_builder *b, struct err *err)
 {
     int r = io_posix.fsync(b->fd);
-    if (!r && renameat2(AT_FDCWD, b->partial, AT_FDCWD, b->path, RENAME_NOREPLACE) < 0) r = -errno;
+    if (!r) r = io_posix.renameat(AT_FDCWD, b->partial, b->path);
     if (!r) r = sync_parent(b->path);
     if (r) err_set(err, r, "%s cannot be renamed to %s: %s", b->partial, b->path, strerror(-r));
     builder_free(b);

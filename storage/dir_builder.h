@@ -20,8 +20,8 @@ const char *dir_builder_path(const struct dir_builder *b);
  * source's marks of it come along. Adds to *bytes. */
 int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, const struct stopped_folder *folder, uint64_t *bytes,
                      struct err *err) WARN_UNUSED;
-/* Writes what is known of the copied partitions, and takes the mark of a clean stop away if something set one: from here on a broker
- * may be opened on dir_builder_path(). */
+/* Writes what the sources know of the partitions that were copied since the last call (what the directory itself says of them counts
+ * for more), and takes the mark of a clean stop away if a broker has set one: one may be opened on dir_builder_path() now. */
 int dir_builder_seal(struct dir_builder *b, struct err *err) WARN_UNUSED;
 /* Removes ottla's own files: for a directory that Kafka shall have. */
 int dir_builder_strip(struct dir_builder *b, struct err *err) WARN_UNUSED;

@@ -91,6 +91,13 @@ int32_t partition_log_begin_epoch(struct partition_log *log)
     return epoch;
 }
 
+void partition_log_raise_epoch(struct partition_log *log, int32_t epoch)
+{
+    pthread_mutex_lock(&log->lock);
+    if (atomic_load(&log->leader_epoch) < epoch) atomic_store(&log->leader_epoch, epoch);
+    pthread_mutex_unlock(&log->lock);
+}
+
 /* The path of a file in the log's folder, for the caller to free. */
 static char *file_path(struct partition_log *log, const char *name)
 {

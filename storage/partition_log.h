@@ -256,6 +256,8 @@ int partition_log_list_files(struct partition_log *log, int (*each)(void *arg, c
 
 /* What is appended from now on is of a leader epoch above those of all records, 1 at least. Returns it. */
 int32_t partition_log_begin_epoch(struct partition_log *log);
+/* What is appended from now on is of this leader epoch at least: another program has told clients of it. */
+void partition_log_raise_epoch(struct partition_log *log, int32_t epoch);
 
 struct partition_log *partition_log_ref(struct partition_log *log);
 void partition_log_unref(struct partition_log *log);

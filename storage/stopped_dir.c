@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +30,6 @@ static int hold_lock(struct stopped_dir *dir, struct err *err)
 
 static int read_identity(struct stopped_dir *dir, struct err *err)
 {
-    struct dir_identity id;
     struct stat st;
     AUTO_FREE char *text = NULL;
     size_t size;
@@ -38,11 +38,8 @@ static int read_identity(struct stopped_dir *dir, struct err *err)
     if (r == -ENOENT)
         return err_set(err, r, "%s is no data directory of a broker: it has no %s", dir->path, META_FILE);
     if (r) return err_set(err, r, "%s/%s cannot be read: %s", dir->path, META_FILE, strerror(-r));
-    if (!dir_identity_parse(text, &id))
+    if (!meta_properties_parse(text, &dir->meta))
         return err_set(err, -EBADMSG, "%s/%s has no cluster.id, or no node.id or broker.id", dir->path, META_FILE);
-    strcpy(dir->cluster_id, id.cluster_id);
-    dir->node_id = id.node_id;
-    dir->directory_id = id.directory_id;
     dir->is_ottla = io_posix.fstatat(dir->fd, FORMAT_FILE, &st) == 0;
     return 0;
 }
@@ -101,7 +98,10 @@ static int read_checkpoint(struct stopped_dir *dir, const char *name, struct che
     int r = io_read_file(&io_posix, dir->fd, name, CHECKPOINT_FILE_MAX, ret_text, &size);
     if (r == -ENOENT) return 0;
     if (r) return err_set(err, r, "%s/%s cannot be read: %s", dir->path, name, strerror(-r));
-    if (strlen(*ret_text) == size && checkpoint_parse(c, *ret_text) == 0) return 0;
+    if (strlen(*ret_text) == size && checkpoint_parse(c, *ret_text) == 0) {
+        checkpoint_sort(c);
+        return 0;
+    }
     return err_set(err, -EBADMSG,
                    "%s/%s is damaged; without it (move it away) all logs are checked as after a crash, and cut where "
                    "they are damaged",
@@ -157,4 +157,55 @@ const struct stopped_folder *stopped_dir_find(const struct stopped_dir *dir, con
 
     if (!dir->folders_count || snprintf(name, sizeof name, "%s-%d", topic, partition) >= LOG_NAME_BYTES) return NULL;
     return bsearch(&key, dir->folders, dir->folders_count, sizeof *dir->folders, compare_folders);
+}
+
+/* -- how far a log goes -- */
+
+static int note_last_segment(void *arg, const char *name)
+{
+    int64_t *last = arg, base;
+    char again[LOG_NAME_BYTES];
+    if (sscanf(name, "%20" SCNd64, &base) != 1 || base < 0) return 0;
+    snprintf(again, sizeof again, "%020" PRId64 ".log", base);
+    if (!strcmp(name, again)) *last = MAX(*last, base);
+    return 0;
+}
+
+/* Headers only; what follows the last whole batch is a torn tail, which the next start cuts. */
+static int scan_segment(int fd, struct stopped_log_end *end)
+{
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
+    struct stat st;
+    uint64_t at = 0;
+    uint32_t size;
+
+    int r = io_posix.fstat(fd, &st);
+    if (r) return r;
+    for (;; at += size) {
+        ssize_t n = io_pread_all(&io_posix, fd, header, sizeof header, at);
+        if (n < 0) return (int)n;
+        if ((size_t)n < sizeof header) return 0;
+        if (record_batch_parse_header(slice_make(header, sizeof header), &batch, &size) != RECORD_BATCH_OK) return 0;
+        if (size > (uint64_t)st.st_size - at) return 0;
+        end->epoch = batch.partition_leader_epoch;
+        end->offset = record_batch_next_offset(&batch);
+    }
+}
+
+int stopped_dir_log_end(const struct stopped_dir *dir, const struct stopped_folder *folder, struct stopped_log_end *ret_end,
+                        struct err *err)
+{
+    char path[SEGMENT_PATH_BYTES];
+    int64_t last = -1;
+
+    *ret_end = (struct stopped_log_end){.epoch = -1};
+    int r = io_posix.list(dir->fd, folder->name, note_last_segment, &last);
+    if (!r && last >= 0) {
+        snprintf(path, sizeof path, "%s/%020" PRId64 ".log", folder->name, last);
+        AUTO_FD int fd = io_posix.openat(dir->fd, path, O_RDONLY, 0);
+        ret_end->offset = last;
+        r = fd < 0 ? fd : scan_segment(fd, ret_end);
+    }
+    return r ? err_set(err, r, "%s/%s cannot be read: %s", dir->path, folder->name, strerror(-r)) : 0;
 }

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/uuid.h"
 #include "storage/checkpoint.h"
+#include "storage/meta_properties.h"
 
 #define STOPPED_DIR_FOLDERS_MAX 2000000 /* partitions in one directory; beyond it the listing is refused */
 
@@ -21,13 +22,11 @@ struct stopped_folder {
 struct stopped_dir {
     char *path;
     int fd, lock_fd; /* lock_fd -1: there is no lock's file, so nobody has it */
-    char cluster_id[UUID_TEXT_MAX + 1];
-    int32_t node_id;
-    struct uuid directory_id; /* zero: none */
+    struct meta_properties meta;
     bool is_ottla;            /* has ottla.format */
     struct stopped_folder *folders; /* by name */
     uint32_t folders_count, folders_allocated;
-    struct checkpoint recovery_points, log_starts, clean_ends; /* in the order of their files */
+    struct checkpoint recovery_points, log_starts, clean_ends; /* sorted */
     char *texts[3];                                            /* what these point into */
 };
 
@@ -38,5 +37,13 @@ void stopped_dir_close(struct stopped_dir *dir);
 
 /* NULL: not there. */
 const struct stopped_folder *stopped_dir_find(const struct stopped_dir *dir, const char *topic, int32_t partition);
+
+/* How far a log goes, by its last whole batch: the one of the later epoch is the newer copy, and of one epoch the longer. */
+struct stopped_log_end {
+    int32_t epoch; /* -1: it has no batch */
+    int64_t offset;
+};
+int stopped_dir_log_end(const struct stopped_dir *dir, const struct stopped_folder *folder, struct stopped_log_end *ret_end,
+                        struct err *err) WARN_UNUSED;
 
 #endif

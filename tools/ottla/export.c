@@ -64,7 +64,7 @@ static int drop_reserved_topics(struct broker *b, struct err *err)
 static int settle(const char *path, const struct stopped_dir *from, uint64_t bytes, bool quiet, struct err *err)
 {
     struct broker *b;
-    int r = settle_begin(path, from->node_id, &b, err);
+    int r = settle_begin(path, from->meta.node_id, &b, err);
 
     if (r < 0) return r;
     cdc_close(cdc_open(b));
@@ -82,7 +82,7 @@ static int export_directory(const char *source, const char *target, bool quiet, 
 
     int r = stopped_dir_open(source, &from, err);
     if (!r && !from->is_ottla) r = err_set(err, -EINVAL, "%s is not ottla's: Kafka can have it as it is", source);
-    if (!r) r = dir_builder_begin(target, from->cluster_id, from->node_id, from->directory_id, &b, err);
+    if (!r) r = dir_builder_begin(target, from->meta.cluster_id, from->meta.node_id, from->meta.directory_id, &b, err);
     if (!r) r = copy_all(b, from, &bytes, err);
     if (!r) r = settle(dir_builder_path(b), from, bytes, quiet, err);
     if (!r) r = dir_builder_strip(b, err);
@@ -98,7 +98,7 @@ static int export_directory(const char *source, const char *target, bool quiet, 
                "  controller.listener.names=CONTROLLER\n"
                "  controller.quorum.voters=%d@localhost:9093\n"
                "  listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n",
-               from->node_id, target, from->node_id);
+               from->meta.node_id, target, from->meta.node_id);
     dir_builder_abandon(b);
     stopped_dir_close(from);
     return r;

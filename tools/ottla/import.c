@@ -34,7 +34,7 @@ static const char usage[] =
 struct import {
     const char *target;
     int32_t node_id; /* -1: the first source's */
-    bool unclean, missing_ok, quiet;
+    bool unclean, missing_ok, quiet, tokens_left;
     struct stopped_dir **sources;
     int sources_count;
     uint64_t bytes;
@@ -54,11 +54,11 @@ static int open_sources(struct import *im, char **paths, int count, struct err *
     for (int i = 0; i < count; i++) {
         const struct stopped_dir *dir = im->sources[i], *first = im->sources[0];
         if (dir->is_ottla) return err_set(err, -EINVAL, "%s is ottla's already: start ottla on it", dir->path);
-        if (strcmp(dir->cluster_id, first->cluster_id) != 0)
+        if (strcmp(dir->meta.cluster_id, first->meta.cluster_id) != 0)
             return err_set(err, -EINVAL, "%s is of the cluster %s, and %s of the cluster %s: import one cluster",
-                           first->path, first->cluster_id, dir->path, dir->cluster_id);
+                           first->path, first->meta.cluster_id, dir->path, dir->meta.cluster_id);
     }
-    if (im->node_id < 0) im->node_id = im->sources[0]->node_id;
+    if (im->node_id < 0) im->node_id = im->sources[0]->meta.node_id;
     return 0;
 }
 
@@ -92,7 +92,7 @@ static const struct stopped_dir *copy_of(const struct import *im, const struct p
 {
     for (int i = 0; i < im->sources_count; i++) {
         const struct stopped_folder *folder =
-            im->sources[i]->node_id == broker ? stopped_dir_find(im->sources[i], p->topic, p->partition) : NULL;
+            im->sources[i]->meta.node_id == broker ? stopped_dir_find(im->sources[i], p->topic, p->partition) : NULL;
         if (!folder || !uuid_eq(folder->topic_id, p->topic_id)) continue;
         *ret_folder = folder;
         return im->sources[i];
@@ -164,6 +164,7 @@ static int settle(struct import *im, const char *path, struct err *err)
     settle_report(b, "imported", im->bytes, im->quiet);
     settle_end(b);
     if (im->unclean_count) printf("%d partitions from copies that were not in sync\n", im->unclean_count);
+    if (im->tokens_left) printf("delegation tokens are not taken over\n");
     if (im->missing_count) printf("%d partitions that no source has are empty\n", im->missing_count);
     return 0;
 }
@@ -176,6 +177,7 @@ static int build(struct import *im, struct dir_builder *b, const struct stopped_
     int r = dir_builder_copy(b, controller, metadata, &im->bytes, err);
     if (!r) r = dir_builder_seal(b, err);
     if (!r) r = metadata_adopt(dir_builder_path(b), im->node_id, &places, err);
+    if (!r) im->tokens_left = places->tokens_left;
     if (!r) r = copy_partitions(im, b, places, err);
     if (!r) r = settle(im, dir_builder_path(b), err);
     partition_places_free(places);
@@ -195,7 +197,7 @@ static int import_directories(struct import *im, char **paths, int count, struct
         return err_set(err, -ENOENT,
                        "none of the directories has " METADATA_LOG_TOPIC "-0: give the one of metadata.log.dir (a cluster that "
                        "still has its metadata in ZooKeeper is to be migrated to KRaft first)");
-    r = dir_builder_begin(im->target, controller->cluster_id, im->node_id, (struct uuid){{0}}, &b, err);
+    r = dir_builder_begin(im->target, controller->meta.cluster_id, im->node_id, (struct uuid){{0}}, &b, err);
     if (!r) r = build(im, b, controller, metadata, err);
     if (r < 0) {
         dir_builder_abandon(b);
