@@ -108,7 +108,8 @@ static void set_partition(struct reading *r, const struct partition_record *p)
     set_list(&to->isr, &to->isr_count, p->isr, p->isr_count);
     set_list(&to->replicas, &to->replicas_count, p->replicas, p->replicas_count);
     /* Null here: there is none. */
-    set_list(&to->eligible, &to->eligible_count, p->eligible_leader_replicas, MAX(p->eligible_leader_replicas_count, 0));
+    set_list(&to->eligible, &to->eligible_count, p->eligible_leader_replicas,
+             MAX(p->eligible_leader_replicas_count, 0));
 }
 
 static void change_partition(struct reading *r, const struct partition_change_record *p)
@@ -148,7 +149,8 @@ static struct partition_place place_of(const struct placed_topic *t, int32_t par
     struct partition_place p = {.topic_id = t->id, .partition = partition};
 
     p.topic = t->name;
-    p.brokers = xmalloc((size_t)(1 + from->isr_count + from->eligible_count + from->replicas_count) * sizeof *p.brokers);
+    p.brokers =
+        xmalloc((size_t)(1 + from->isr_count + from->eligible_count + from->replicas_count) * sizeof *p.brokers);
     if (from->leader != NO_LEADER) add_broker(&p, from->leader);
     for (int32_t i = 0; i < from->isr_count; i++) add_broker(&p, from->isr[i]);
     for (int32_t i = 0; i < from->eligible_count; i++) add_broker(&p, from->eligible[i]);

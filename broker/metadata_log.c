@@ -1,6 +1,7 @@
 /* broker/metadata_log.c: see metadata_log.h. */
 #include "broker/metadata_log.h"
 
+#include "broker/metadata_records.h"
 #include "broker/metadata_replay.h"
 #include "broker/metadata_snapshot.h"
 #include "base/log.h"
@@ -498,7 +499,8 @@ enum kafka_error metadata_log_note_epochs(struct metadata_log *ml, struct metada
             partition_record_fill(&record, m->topics[i]->id, k, &ml->node_id, &ml->directory_id);
             record.leader_epoch = epoch;
             metadata_log_record(&builder, now_ms, METADATA_PARTITION, &record);
-            if (batch_builder_size(&builder) >= EPOCHS_BATCH_BYTES) error = metadata_log_append(ml, &builder, &m->version);
+            if (batch_builder_size(&builder) >= EPOCHS_BATCH_BYTES)
+                error = metadata_log_append(ml, &builder, &m->version);
         }
     if (error == KAFKA_NONE && builder.records_count) error = metadata_log_append(ml, &builder, &m->version);
     batch_builder_done(&builder);

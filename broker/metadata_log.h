@@ -26,7 +26,7 @@
 #define METADATA_SNAPSHOT_BYTES_MAX (1u << 30)   /* a million partitions take about 100 MiB */
 #define METADATA_RECORD_BYTES_MAX   (256u << 10) /* more than any record of names (32 KiB each) takes */
 
-#define METADATA_SAME_LEADER        (-2)         /* in a PartitionChange: who leads does not change */
+#define METADATA_SAME_LEADER (-2) /* in a PartitionChange: who leads does not change */
 
 /* Types of metadata records. */
 enum metadata_record_type {

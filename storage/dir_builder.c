@@ -1,7 +1,7 @@
 /* storage/dir_builder.c: see dir_builder.h. */
 #include "storage/dir_builder.h"
 
-#include "storage/log_internal.h"
+#include "storage/folder_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,19 +108,13 @@ struct folder_copy {
     char name[LOG_NAME_BYTES];
 };
 
-static bool ends_with(const char *name, const char *suffix)
-{
-    size_t len = strlen(name), suffix_len = strlen(suffix);
-    return len >= suffix_len && !strcmp(name + len - suffix_len, suffix);
-}
-
 static int copy_file(void *arg, const char *name)
 {
     struct folder_copy *c = arg;
     struct stat st;
 
     snprintf(c->name, sizeof c->name, "%s", name);
-    if (ends_with(name, DELETED_SUFFIX) || ends_with(name, CLEANED_SUFFIX) || ends_with(name, ".tmp")) return 0;
+    if (folder_file_is_left_over(name)) return 0;
     AUTO_FD int from = io_posix.openat(c->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (from < 0) return from;
     int r = io_posix.fstat(from, &st);
@@ -150,10 +144,12 @@ int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, cons
     struct folder_copy c = {.builder = b};
     AUTO_FD int source = io_posix.openat(from->fd, folder->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 
-    if (source < 0) return err_set(err, source, "%s/%s cannot be opened: %s", from->path, folder->name, strerror(-source));
+    if (source < 0)
+        return err_set(err, source, "%s/%s cannot be opened: %s", from->path, folder->name, strerror(-source));
     int r = io_posix.mkdirat(b->fd, folder->name, 0755);
     AUTO_FD int target = r ? r : io_posix.openat(b->fd, folder->name, O_RDONLY | O_DIRECTORY, 0);
-    if (target < 0) return err_set(err, target, "%s/%s cannot be made: %s", b->partial, folder->name, strerror(-target));
+    if (target < 0)
+        return err_set(err, target, "%s/%s cannot be made: %s", b->partial, folder->name, strerror(-target));
     c.from = source;
     c.to = target;
     r = io_posix.list(source, ".", copy_file, &c);
@@ -173,6 +169,24 @@ int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, cons
     take_line(folder, topic, &from->log_starts, &b->log_starts);
     take_line(folder, topic, &from->clean_ends, &b->clean_ends);
     return 0;
+}
+
+int dir_builder_ensure(struct dir_builder *b, const char *topic, int32_t partition, struct uuid topic_id,
+                       struct err *err)
+{
+    AUTO_FREE char *folder = xasprintf("%s-%d", topic, partition);
+    AUTO_FREE char *segment = xasprintf("%s/%020d.log", folder, 0);
+    AUTO_FREE char *file = xasprintf("%s/" PARTITION_FILE, folder);
+    char text[PARTITION_METADATA_BYTES];
+
+    int r = io_posix.mkdirat(b->fd, folder, 0755);
+    if (r == -EEXIST) return 0;
+    partition_metadata_format(topic_id, text);
+    if (!r) r = io_replace_file(&io_posix, b->fd, NULL, file, text, strlen(text), true);
+    AUTO_FD int fd = r ? r : io_posix.openat(b->fd, segment, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    if (fd < 0) r = fd;
+    if (!r) r = io_sync_dir(&io_posix, b->fd, folder);
+    return r ? err_set(err, r, "%s/%s cannot be made: %s", b->partial, folder, strerror(-r)) : 0;
 }
 
 /* -- the end -- */

@@ -18,8 +18,11 @@ int dir_builder_begin(const char *path, const char *cluster_id, int32_t node_id,
 const char *dir_builder_path(const struct dir_builder *b);
 /* Copies a folder: its files, with their times, synced; those that a stopped broker left to be removed stay behind. The
  * source's marks of it come along. Adds to *bytes. */
-int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, const struct stopped_folder *folder, uint64_t *bytes,
-                     struct err *err) WARN_UNUSED;
+int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, const struct stopped_folder *folder,
+                     uint64_t *bytes, struct err *err) WARN_UNUSED;
+/* A partition that has no folder gets one, with an empty segment: ours have none before their first record, Kafka's always. */
+int dir_builder_ensure(struct dir_builder *b, const char *topic, int32_t partition, struct uuid topic_id,
+                       struct err *err) WARN_UNUSED;
 /* Writes what the sources know of the partitions that were copied since the last call (what the directory itself says of them counts
  * for more), and takes the mark of a clean stop away if a broker has set one: one may be opened on dir_builder_path() now. */
 int dir_builder_seal(struct dir_builder *b, struct err *err) WARN_UNUSED;

@@ -5,6 +5,7 @@
  * is made up first and written once all else about the directory has been found good. Threads: the one that opens
  * it. */
 #include "storage/log_internal.h"
+#include "storage/meta_properties.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,24 +55,10 @@ static int check_format(struct log_dir *dir, bool *ret_missing, struct err *err)
     return 0;
 }
 
-/* The value of key in Java properties of the simple kind that these files hold. */
-static bool property(const char *text, const char *key, char *ret_value, size_t value_size)
-{
-    size_t key_len = strlen(key);
-    for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-        if (strncmp(line, key, key_len) || line[key_len] != '=') continue;
-        size_t len = strcspn(line + key_len + 1, "\r\n");
-        if (len >= value_size) return false;
-        memcpy(ret_value, line + key_len + 1, len);
-        ret_value[len] = '\0';
-        return true;
-    }
-    return false;
-}
-
 static int check_meta(struct log_dir *dir, bool *ret_missing, struct err *err)
 {
-    char *text, node[16] = "", directory[UUID_TEXT_SIZE] = "";
+    struct meta_properties meta;
+    char *text;
     size_t size;
 
     int r = io_read_file(dir->io, dir->fd, META_FILE, DIR_TEXT_FILE_MAX, &text, &size);
@@ -82,16 +69,15 @@ static int check_meta(struct log_dir *dir, bool *ret_missing, struct err *err)
         return 0;
     }
     if (r) return err_set(err, r, "cannot read %s/%s: %s", dir->path, META_FILE, strerror(-r));
-    bool cluster = property(text, "cluster.id", dir->cluster_id, sizeof dir->cluster_id);
-    bool has_node = property(text, "node.id", node, sizeof node) || property(text, "broker.id", node, sizeof node);
-    bool has_directory = property(text, "directory.id", directory, sizeof directory);
+    bool parsed = meta_properties_parse(text, &meta);
     free(text);
-    if (!cluster || !has_node)
-        return err_set(err, -EBADMSG, "%s/%s has no cluster.id or node.id", dir->path, META_FILE);
-    if (strtol(node, NULL, 10) != dir->options.node_id)
-        return err_set(err, -EPERM, "%s belongs to node.id=%s, not to node.id=%d", dir->path, node,
+    if (!parsed) return err_set(err, -EBADMSG, "%s/%s has no cluster.id or node.id", dir->path, META_FILE);
+    if (meta.node_id != dir->options.node_id)
+        return err_set(err, -EPERM, "%s belongs to node.id=%d, not to node.id=%d", dir->path, meta.node_id,
                        dir->options.node_id);
-    if (!has_directory || !uuid_parse(directory, &dir->directory_id)) {
+    strcpy(dir->cluster_id, meta.cluster_id);
+    dir->directory_id = meta.directory_id;
+    if (uuid_is_zero(meta.directory_id)) {
         dir->directory_id = uuid_random();
         *ret_missing = true; /* written again, with one */
     }
@@ -112,13 +98,13 @@ int dir_identity_read(struct log_dir *dir, struct dir_identity *ret_missing, str
 
 int dir_identity_write(struct log_dir *dir, struct dir_identity missing, struct err *err)
 {
-    char text[256], id[UUID_TEXT_SIZE];
+    struct meta_properties meta = {.node_id = dir->options.node_id, .directory_id = dir->directory_id};
+    char text[META_PROPERTIES_TEXT_BYTES];
     int r = 0;
 
     if (missing.meta) {
-        uuid_format(dir->directory_id, id);
-        snprintf(text, sizeof text, "version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", dir->cluster_id,
-                 dir->options.node_id, id);
+        strcpy(meta.cluster_id, dir->cluster_id);
+        meta_properties_format(&meta, text);
         /* Whole when its name is there: an empty one would keep the directory shut. The format's rename syncs this
          * one's. */
         r = io_replace_file(dir->io, dir->fd, missing.format ? NULL : ".", META_FILE, text, strlen(text), true);

@@ -16,13 +16,16 @@ static int folder_remove(struct folder *f, const char *name)
     return r == -ENOENT ? 0 : r;
 }
 
+bool folder_file_is_left_over(const char *name)
+{
+    return text_ends_with(name, ".deleted") || text_ends_with(name, ".cleaned") || text_ends_with(name, ".tmp");
+}
+
 static int folder_add(void *arg, const char *name)
 {
     struct folder *f = arg;
 
-    /* What was about to be removed, or was never finished. */
-    if (text_ends_with(name, ".deleted") || text_ends_with(name, ".cleaned") || text_ends_with(name, ".tmp"))
-        return f->live ? 0 : folder_remove(f, name);
+    if (folder_file_is_left_over(name)) return f->live ? 0 : folder_remove(f, name);
     if (strspn(name, "0123456789") != SEGMENT_NAME_DIGITS) return 0;
     errno = 0;
     int64_t offset = strtoll(name, NULL, 10);

@@ -29,6 +29,8 @@ struct folder {
     bool live;            /* the log is in use: only look */
 };
 
+/* By its name: it was about to be removed, or was never finished. */
+bool folder_file_is_left_over(const char *name);
 /* Lists the folder of log; with f->live nothing is changed, else leftovers (.deleted, .cleaned, .tmp) are removed.
  * f->files is the caller's to free. Returns 0 or -errno; -EMFILE: more files than are believed. */
 int folder_read(struct folder *f, struct partition_log *log) WARN_UNUSED;

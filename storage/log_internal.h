@@ -243,6 +243,9 @@ int log_write_snapshot(struct partition_log *log) WARN_UNUSED;
 int log_write_epochs(struct partition_log *log) WARN_UNUSED;
 
 /* -- partition_folder.c -- */
+#define PARTITION_METADATA_BYTES 64 /* the text of PARTITION_FILE */
+void partition_metadata_format(struct uuid topic_id, char ret_text[PARTITION_METADATA_BYTES]);
+bool partition_metadata_parse(const char *text, struct uuid *ret_topic_id) WARN_UNUSED;
 /* The log is new and empty, without a folder. */
 void log_begin(struct partition_log *log);
 /* Makes the folder of a log that has none, or finishes the making; not synced. Under the lock. Returns 0 or -errno. */

@@ -28,13 +28,26 @@ void partition_folder_rename(const char *name, const char *suffix, char ret_name
     snprintf(ret_name, LOG_NAME_BYTES, "%.*s.%s-%s", room, name, hex, suffix);
 }
 
+void partition_metadata_format(struct uuid topic_id, char ret_text[PARTITION_METADATA_BYTES])
+{
+    char id[UUID_TEXT_SIZE];
+    uuid_format(topic_id, id);
+    snprintf(ret_text, PARTITION_METADATA_BYTES, "version: 0\ntopic_id: %s", id);
+}
+
+bool partition_metadata_parse(const char *text, struct uuid *ret_topic_id)
+{
+    char id[UUID_TEXT_SIZE];
+    const char *value = strstr(text, "topic_id: ");
+    return value && sscanf(value, "topic_id: %22s", id) == 1 && uuid_parse(id, ret_topic_id);
+}
+
 static int write_partition_metadata(struct partition_log *log)
 {
-    char path[SEGMENT_PATH_BYTES], text[64], id[UUID_TEXT_SIZE];
+    char path[SEGMENT_PATH_BYTES], text[PARTITION_METADATA_BYTES];
 
-    uuid_format(log->topic_id, id);
+    partition_metadata_format(log->topic_id, text);
     snprintf(path, sizeof path, "%s/" PARTITION_FILE, log->name);
-    snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
     return io_replace_file(log->dir->io, log->dir->fd, log->name, path, text, strlen(text), false);
 }
 
@@ -59,7 +72,7 @@ int log_make_folder(struct partition_log *log)
 int partition_folder_check(struct partition_log *log, bool *ret_exists)
 {
     struct log_dir *dir = log->dir;
-    char path[SEGMENT_PATH_BYTES], aside[LOG_NAME_BYTES], id_text[UUID_TEXT_SIZE], *text;
+    char path[SEGMENT_PATH_BYTES], aside[LOG_NAME_BYTES], *text;
     size_t size;
     struct uuid id;
     struct stat st;
@@ -72,8 +85,7 @@ int partition_folder_check(struct partition_log *log, bool *ret_exists)
     snprintf(path, sizeof path, "%s/" PARTITION_FILE, log->name);
     r = io_read_file(dir->io, dir->fd, path, DIR_TEXT_FILE_MAX, &text, &size);
     if (r && r != -ENOENT) return r;
-    const char *value = r ? NULL : strstr(text, "topic_id: ");
-    bool known = value && sscanf(value, "topic_id: %22s", id_text) == 1 && uuid_parse(id_text, &id);
+    bool known = !r && partition_metadata_parse(text, &id);
     if (!r) free(text);
     if (!known) return write_partition_metadata(log); /* lost in a power cut just after its making */
     if (uuid_eq(id, log->topic_id)) return 0;

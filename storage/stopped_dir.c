@@ -34,9 +34,8 @@ static int read_identity(struct stopped_dir *dir, struct err *err)
     AUTO_FREE char *text = NULL;
     size_t size;
 
-    int r = io_read_file(&io_posix, dir->fd, META_FILE, SMALL_FILE_MAX, &text, &size);
-    if (r == -ENOENT)
-        return err_set(err, r, "%s is no data directory of a broker: it has no %s", dir->path, META_FILE);
+    int r = io_read_file(&io_posix, dir->fd, META_FILE, DIR_TEXT_FILE_MAX, &text, &size);
+    if (r == -ENOENT) return err_set(err, r, "%s is no data directory of a broker: it has no %s", dir->path, META_FILE);
     if (r) return err_set(err, r, "%s/%s cannot be read: %s", dir->path, META_FILE, strerror(-r));
     if (!meta_properties_parse(text, &dir->meta))
         return err_set(err, -EBADMSG, "%s/%s has no cluster.id, or no node.id or broker.id", dir->path, META_FILE);
@@ -49,14 +48,14 @@ static int read_identity(struct stopped_dir *dir, struct err *err)
 static struct uuid read_topic_id(const struct stopped_dir *dir, const char *folder)
 {
     char path[SEGMENT_PATH_BYTES];
-    struct uuid id = {{0}};
+    struct uuid id;
     AUTO_FREE char *text = NULL;
     size_t size;
 
     snprintf(path, sizeof path, "%s/" PARTITION_FILE, folder);
-    if (io_read_file(&io_posix, dir->fd, path, SMALL_FILE_MAX, &text, &size) == 0 &&
+    if (io_read_file(&io_posix, dir->fd, path, DIR_TEXT_FILE_MAX, &text, &size) < 0 ||
         !partition_metadata_parse(text, &id))
-        id = (struct uuid){{0}};
+        return (struct uuid){{0}};
     return id;
 }
 
@@ -65,12 +64,11 @@ static int note_folder(void *arg, const char *name)
     struct stopped_dir *dir = arg;
     const char *dash = strrchr(name, '-');
     struct stat st;
-    char *end;
 
-    if (!dash || dash == name || dash[1] < '0' || dash[1] > '9' || strlen(name) >= LOG_NAME_BYTES) return 0;
+    if (!partition_folder_is(name) || strlen(name) >= LOG_NAME_BYTES) return 0;
     errno = 0;
-    long partition = strtol(dash + 1, &end, 10);
-    if (*end || errno || partition > INT32_MAX) return 0;
+    long partition = strtol(dash + 1, NULL, 10);
+    if (errno || partition > INT32_MAX) return 0;
     int r = io_posix.fstatat(dir->fd, name, &st);
     if (r) return r;
     if (!S_ISDIR(st.st_mode)) return 0;
@@ -80,9 +78,9 @@ static int note_folder(void *arg, const char *name)
         dir->folders = xrealloc(dir->folders, dir->folders_allocated * sizeof *dir->folders);
     }
     dir->folders[dir->folders_count++] = (struct stopped_folder){.name = xstrdup(name),
-                                                                .topic_len = (uint32_t)(dash - name),
-                                                                .partition = (int32_t)partition,
-                                                                .topic_id = read_topic_id(dir, name)};
+                                                                 .topic_len = (uint32_t)(dash - name),
+                                                                 .partition = (int32_t)partition,
+                                                                 .topic_id = read_topic_id(dir, name)};
     return 0;
 }
 
@@ -193,8 +191,8 @@ static int scan_segment(int fd, struct stopped_log_end *end)
     }
 }
 
-int stopped_dir_log_end(const struct stopped_dir *dir, const struct stopped_folder *folder, struct stopped_log_end *ret_end,
-                        struct err *err)
+int stopped_dir_log_end(const struct stopped_dir *dir, const struct stopped_folder *folder,
+                        struct stopped_log_end *ret_end, struct err *err)
 {
     char path[SEGMENT_PATH_BYTES];
     int64_t last = -1;

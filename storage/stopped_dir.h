@@ -13,8 +13,8 @@
 #define STOPPED_DIR_FOLDERS_MAX 2000000 /* partitions in one directory; beyond it the listing is refused */
 
 struct stopped_folder {
-    char *name;           /* "topic-0" */
-    uint32_t topic_len;   /* its leading part */
+    char *name;         /* "topic-0" */
+    uint32_t topic_len; /* its leading part */
     int32_t partition;
     struct uuid topic_id; /* zero: its partition.metadata is missing or says nothing */
 };
@@ -23,7 +23,7 @@ struct stopped_dir {
     char *path;
     int fd, lock_fd; /* lock_fd -1: there is no lock's file, so nobody has it */
     struct meta_properties meta;
-    bool is_ottla;            /* has ottla.format */
+    bool is_ottla;                  /* has ottla.format */
     struct stopped_folder *folders; /* by name */
     uint32_t folders_count, folders_allocated;
     struct checkpoint recovery_points, log_starts, clean_ends; /* sorted */
@@ -43,7 +43,7 @@ struct stopped_log_end {
     int32_t epoch; /* -1: it has no batch */
     int64_t offset;
 };
-int stopped_dir_log_end(const struct stopped_dir *dir, const struct stopped_folder *folder, struct stopped_log_end *ret_end,
-                        struct err *err) WARN_UNUSED;
+int stopped_dir_log_end(const struct stopped_dir *dir, const struct stopped_folder *folder,
+                        struct stopped_log_end *ret_end, struct err *err) WARN_UNUSED;
 
 #endif

@@ -12,19 +12,20 @@
 #include "tools/ottla/settle.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
-static const char usage[] =
-    "usage: ottla export [options] DIR TARGET\n"
-    "Makes TARGET, a data directory for Kafka (KRaft, one node), of ottla's data directory DIR: topics with their ids and\n"
-    "configurations, records, transactions, offsets of groups, ACLs, quotas, SCRAM users. ottla must not run on DIR, which is\n"
-    "not changed. What is ottla's own (topics whose names begin with __ottla_) stays behind.\n"
-    "\n"
-    "  -q, --quiet         no line for each topic\n"
-    "  -h, --help\n"
-    "\n"
-    "Exit status: 0; 1: nothing was made; 2 for wrong usage.\n";
+static const char usage[] = "usage: ottla export [options] DIR TARGET\n"
+                            "Makes TARGET, a data directory for Kafka (KRaft, one node), of ottla's data directory "
+                            "DIR: topics with their ids and\n"
+                            "configurations, records, transactions, offsets of groups, ACLs, quotas, SCRAM users. "
+                            "ottla must not run on DIR, which is\n"
+                            "not changed. What is ottla's own (topics whose names begin with __ottla_) stays behind.\n"
+                            "\n"
+                            "  -q, --quiet         no line for each topic\n"
+                            "  -h, --help\n"
+                            "\n"
+                            "Exit status: 0; 1: nothing was made; 2 for wrong usage.\n";
 
 /* -- the copy -- */
 
@@ -61,14 +62,27 @@ static int drop_reserved_topics(struct broker *b, struct err *err)
     }
 }
 
-static int settle(const char *path, const struct stopped_dir *from, uint64_t bytes, bool quiet, struct err *err)
+static int ensure_folders(struct dir_builder *builder, struct broker *b, struct err *err)
+{
+    const struct metadata *m = broker_metadata(b);
+    int r = 0;
+    for (int32_t i = 0; i < m->topics_count && !r; i++)
+        for (int32_t k = 0; k < m->topics[i]->partitions_count && !r; k++)
+            r = dir_builder_ensure(builder, m->topics[i]->name, k, m->topics[i]->id, err);
+    metadata_unref(m);
+    return r;
+}
+
+static int settle(struct dir_builder *builder, const struct stopped_dir *from, uint64_t bytes, bool quiet,
+                  struct err *err)
 {
     struct broker *b;
-    int r = settle_begin(path, from->meta.node_id, &b, err);
+    int r = settle_begin(dir_builder_path(builder), from->meta.node_id, &b, err);
 
     if (r < 0) return r;
     cdc_close(cdc_open(b));
     r = drop_reserved_topics(b, err);
+    if (r == 0) r = ensure_folders(builder, b, err);
     if (r == 0) settle_report(b, "exported", bytes, quiet);
     settle_end(b);
     return r;
@@ -84,7 +98,7 @@ static int export_directory(const char *source, const char *target, bool quiet, 
     if (!r && !from->is_ottla) r = err_set(err, -EINVAL, "%s is not ottla's: Kafka can have it as it is", source);
     if (!r) r = dir_builder_begin(target, from->meta.cluster_id, from->meta.node_id, from->meta.directory_id, &b, err);
     if (!r) r = copy_all(b, from, &bytes, err);
-    if (!r) r = settle(dir_builder_path(b), from, bytes, quiet, err);
+    if (!r) r = settle(b, from, bytes, quiet, err);
     if (!r) r = dir_builder_strip(b, err);
     if (!r) {
         r = dir_builder_finish(b, err);
@@ -106,21 +120,18 @@ static int export_directory(const char *source, const char *target, bool quiet, 
 
 int export_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     struct err err = ERR_NONE;
     bool quiet = false;
-    int option;
+    int i = 1;
 
-    optind = 0; /* glibc: forget an earlier run */
-    while ((option = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
-        if (option == 'q') quiet = true;
-        else if (option == 'h') return fputs(usage, stdout), 0;
-        else return fputs("Try: ottla export --help\n", stderr), 2;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "-q") == 0 || strcmp(argv[i], "--quiet") == 0) quiet = true;
+        else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) return fputs(usage, stdout), 0;
+        else return fprintf(stderr, "ottla export: %s is not understood. Try: ottla export --help\n", argv[i]), 2;
     }
-    if (argc - optind != 2) return fputs(usage, stderr), 2;
+    if (argc - i != 2) return fputs(usage, stderr), 2;
     log_level_max = LOG_WARN;
-    if (export_directory(argv[optind], argv[optind + 1], quiet, &err) == 0) return 0;
+    if (export_directory(argv[i], argv[i + 1], quiet, &err) == 0) return 0;
     fprintf(stderr, "ottla export: %s\n", err.text);
     return 1;
 }

@@ -12,15 +12,17 @@
 #include "tools/ottla/settle.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char usage[] =
     "usage: ottla import [options] TARGET SOURCE...\n"
-    "Makes TARGET, a data directory for ottla, of what a Kafka cluster (KRaft, 3.3 to 4.1) keeps in SOURCE...: the directories of\n"
-    "log.dirs and metadata.log.dir of its brokers and controllers, all of them stopped. Of a partition that several brokers have,\n"
-    "the leader's copy is taken. Topics keep their ids and configurations, records their offsets and times; transactions,\n"
+    "Makes TARGET, a data directory for ottla, of what a Kafka cluster (KRaft, 3.3 to 4.1) keeps in SOURCE...: the "
+    "directories of\n"
+    "log.dirs and metadata.log.dir of its brokers and controllers, all of them stopped. Of a partition that several "
+    "brokers have,\n"
+    "the leader's copy is taken. Topics keep their ids and configurations, records their offsets and times; "
+    "transactions,\n"
     "offsets of groups, ACLs, quotas and SCRAM users come along. The sources are not changed.\n"
     "\n"
     "  -n, --node-id N     of the new node (default: that of the first SOURCE)\n"
@@ -123,14 +125,16 @@ static int no_copy(const struct import *im, const struct partition_place *p, str
         used += (size_t)snprintf(brokers + used, sizeof brokers - used, "%s%d", i ? ", " : "", p->brokers[i]);
     for (int32_t i = p->safe_count; i < p->brokers_count; i++)
         if (copy_of(im, p, p->brokers[i], &folder))
-            return err_set(err, -ENOENT,
-                           "of %s-%d only broker %d has a copy here, which was not in sync (%s%s): give the directories of the "
-                           "others, or --unclean, and what that copy lacks is lost",
-                           p->topic, p->partition, p->brokers[i], used ? "in sync: " : "no broker was", brokers);
-    return err_set(err, -ENOENT,
-                   "%s-%d is in none of the directories: give those of broker %s, all of log.dirs, or --missing-ok, and it is "
-                   "empty",
-                   p->topic, p->partition, used ? brokers : "1");
+            return err_set(
+                err, -ENOENT,
+                "of %s-%d only broker %d has a copy here, which was not in sync (%s%s): give the directories of the "
+                "others, or --unclean, and what that copy lacks is lost",
+                p->topic, p->partition, p->brokers[i], used ? "in sync: " : "no broker was", brokers);
+    return err_set(
+        err, -ENOENT,
+        "%s-%d is in none of the directories: give those of broker %s, all of log.dirs, or --missing-ok, and it is "
+        "empty",
+        p->topic, p->partition, used ? brokers : "1");
 }
 
 static int copy_partitions(struct import *im, struct dir_builder *b, const struct partition_places *places,
@@ -195,7 +199,8 @@ static int import_directories(struct import *im, char **paths, int count, struct
     if (r < 0) return r;
     if (!controller)
         return err_set(err, -ENOENT,
-                       "none of the directories has " METADATA_LOG_TOPIC "-0: give the one of metadata.log.dir (a cluster that "
+                       "none of the directories has " METADATA_LOG_TOPIC
+                       "-0: give the one of metadata.log.dir (a cluster that "
                        "still has its metadata in ZooKeeper is to be migrated to KRaft first)");
     r = dir_builder_begin(im->target, controller->meta.cluster_id, im->node_id, (struct uuid){{0}}, &b, err);
     if (!r) r = build(im, b, controller, metadata, err);
@@ -219,33 +224,53 @@ static bool parse_node_id(const char *text, int32_t *ret_id)
     return *text && !*end && !errno && id >= 0 && id <= INT32_MAX;
 }
 
-int import_main(int argc, char **argv)
+/* The row's flag, by its short or long name; NULL: not understood. */
+static bool *flag_of(struct import *im, const char *a)
 {
-    static const struct option options[] = {{"node-id", required_argument, NULL, 'n'}, {"unclean", no_argument, NULL, 'u'},
-                                            {"missing-ok", no_argument, NULL, 'm'},    {"quiet", no_argument, NULL, 'q'},
-                                            {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
-    struct import im = {.node_id = -1};
-    struct err err = ERR_NONE;
-    int option;
+    const struct {
+        const char *brief, *name;
+        bool *flag;
+    } flags[] = {
+        {"-u", "--unclean", &im->unclean}, {"-m", "--missing-ok", &im->missing_ok}, {"-q", "--quiet", &im->quiet}};
+    for (size_t i = 0; i < countof(flags); i++)
+        if (strcmp(a, flags[i].brief) == 0 || strcmp(a, flags[i].name) == 0) return flags[i].flag;
+    return NULL;
+}
 
-    optind = 0; /* glibc: forget an earlier run */
-    while ((option = getopt_long(argc, argv, "n:umqh", options, NULL)) != -1) {
-        switch (option) {
-        case 'n':
-            if (parse_node_id(optarg, &im.node_id)) break;
-            fprintf(stderr, "ottla import: --node-id %s: must be a number from 0 on\n", optarg);
-            return 2;
-        case 'u': im.unclean = true; break;
-        case 'm': im.missing_ok = true; break;
-        case 'q': im.quiet = true; break;
-        case 'h': return fputs(usage, stdout), 0;
-        default: return fputs("Try: ottla import --help\n", stderr), 2;
+#define GO_ON (-1)
+
+/* Returns GO_ON, or the exit status. *ret_first: the first argument behind the options. */
+static int parse_arguments(struct import *im, int argc, char **argv, int *ret_first)
+{
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        bool *flag = flag_of(im, argv[i]);
+        if (flag) {
+            *flag = true;
+        } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            return fputs(usage, stdout), 0;
+        } else if (strcmp(argv[i], "-n") == 0 || strcmp(argv[i], "--node-id") == 0) {
+            if (++i < argc && parse_node_id(argv[i], &im->node_id)) continue;
+            return fprintf(stderr, "ottla import: --node-id must be a number from 0 on\n"), 2;
+        } else {
+            return fprintf(stderr, "ottla import: %s is not understood. Try: ottla import --help\n", argv[i]), 2;
         }
     }
-    if (argc - optind < 2) return fputs(usage, stderr), 2;
+    *ret_first = i;
+    return argc - i < 2 ? fputs(usage, stderr), 2 : GO_ON;
+}
+
+int import_main(int argc, char **argv)
+{
+    struct import im = {.node_id = -1};
+    struct err err = ERR_NONE;
+    int first;
+    int status = parse_arguments(&im, argc, argv, &first);
+
+    if (status != GO_ON) return status;
     log_level_max = LOG_WARN;
-    im.target = argv[optind];
-    int r = import_directories(&im, argv + optind + 1, argc - optind - 1, &err);
+    im.target = argv[first];
+    int r = import_directories(&im, argv + first + 1, argc - first - 1, &err);
     for (int i = 0; i < im.sources_count; i++) stopped_dir_close(im.sources[i]);
     free(im.sources);
     if (r == 0) return 0;

@@ -2,6 +2,8 @@
 #include "base/base.h"
 #include "tools/ottla/client_exec.h"
 #include "tools/ottla/dump.h"
+#include "tools/ottla/export.h"
+#include "tools/ottla/import.h"
 #include "tools/ottla/serve.h"
 #include "tools/ottla/verify.h"
 
@@ -16,6 +18,8 @@ static const struct subcommand {
     {"serve", serve_main, "start the broker"},
     {"dump", dump_main, "print any file of a data directory"},
     {"verify", verify_main, "find damage in a data directory"},
+    {"import", import_main, "a data directory of ours, of those of a Kafka cluster"},
+    {"export", export_main, "a data directory for Kafka, of ours"},
     {"topics", client_exec, "list, describe, create and delete topics"},
     {"produce", client_exec, "send lines of standard input as records"},
     {"consume", client_exec, "print the records of topics"},
