@@ -50,7 +50,7 @@ struct log_marks metadata_log_marks(const struct metadata_log *ml)
 /* The version that Kafka 4.1 writes at metadata.version 27. */
 static int16_t version_written(enum metadata_record_type type)
 {
-    return type == METADATA_PARTITION ? 2 : 0;
+    return type == METADATA_PARTITION || type == METADATA_PARTITION_CHANGE ? 2 : 0;
 }
 
 static void append_message(struct batch_builder *builder, int64_t now_ms, struct slice key,

@@ -1,5 +1,6 @@
 /* The promises of metadata_log.h: what is written is Kafka's form, what is read is folded or refused with a reason. */
 #include "base/log.h"
+#include "broker/metadata_adopt.h"
 #include "broker/metadata_log.h"
 #include "broker/metadata_snapshot.h"
 #include "storage/log_dir.h"
@@ -460,4 +461,152 @@ Test(metadata_log, only_names_of_finished_snapshots_are_taken)
                                          ""};
     for (size_t i = 0; i < countof(others); i++)
         cr_expect_not(metadata_snapshot_parse(others[i], &id), "%s", others[i]);
+}
+
+/* -- leader epochs, other clusters -- */
+
+static void place(struct scratch *s, uint8_t id, int32_t index, int32_t leader, const int32_t *isr, int32_t isr_count)
+{
+    static int32_t replicas[] = {3, 4, 5};
+    struct partition_record p;
+    partition_record_init(&p);
+    p.topic_id = (struct uuid){{id}};
+    p.partition_id = index;
+    p.leader = leader;
+    p.leader_epoch = 7;
+    p.isr = (int32_t *)(uintptr_t)isr;
+    p.isr_count = isr_count;
+    p.replicas = replicas;
+    p.replicas_count = countof(replicas);
+    metadata_log_record(&s->builder, 1, METADATA_PARTITION, &p);
+}
+
+/* Lists of -1 elements: unchanged. */
+static void move(struct scratch *s, uint8_t id, int32_t index, int32_t leader, int32_t isr, int32_t isr_count,
+                 int32_t eligible, int32_t eligible_count)
+{
+    struct partition_change_record p;
+    partition_change_record_init(&p);
+    p.topic_id = (struct uuid){{id}};
+    p.partition_id = index;
+    p.leader = leader;
+    p.isr = &isr;
+    p.isr_count = isr_count;
+    p.eligible_leader_replicas = &eligible;
+    p.eligible_leader_replicas_count = eligible_count;
+    metadata_log_record(&s->builder, 1, METADATA_PARTITION_CHANGE, &p);
+}
+
+static int32_t epoch_of(const struct scratch *s, const char *topic, int32_t partition)
+{
+    return metadata_topic(s->state, slice_of(topic))->partitions[partition].leader_epoch;
+}
+
+Test(metadata_log, every_change_of_a_leader_is_an_epoch)
+{
+    struct scratch s;
+    scratch_new(&s);
+    add_topic(&s, "a", 1);
+    place(&s, 1, 0, 3, (int32_t[]){3}, 1);
+    move(&s, 1, 0, METADATA_SAME_LEADER, 4, 1, 0, -1);
+    append(&s);
+    scratch_reopen(&s);
+    cr_assert_eq(epoch_of(&s, "a", 0), 7);
+    move(&s, 1, 0, -1, 0, 0, 4, 1);
+    move(&s, 1, 0, 3, 3, 1, 0, 0);
+    append(&s);
+    scratch_reopen(&s);
+    cr_assert_eq(epoch_of(&s, "a", 0), 9);
+    move(&s, 1, 1, 3, 3, 1, 0, 0); /* there is no partition 1 */
+    append(&s);
+    scratch_close(&s);
+    cr_assert_eq(scratch_open(&s), -EBADMSG);
+    cr_assert(strstr(s.err.text, "a change of an unknown partition"), "%s", s.err.text);
+    log_dir_close(s.dir);
+    scratch_done(&s);
+}
+
+Test(metadata_log, epochs_that_the_logs_began_are_written_once)
+{
+    struct scratch s;
+    struct log_config config;
+    scratch_new(&s);
+    add_topic(&s, "a", 1);
+    place(&s, 1, 0, 1, (int32_t[]){1}, 1);
+    place(&s, 1, 1, 1, (int32_t[]){1}, 1);
+    append(&s);
+    for (int start = 0; start < 2; start++) {
+        struct partition_log *logs[2];
+        scratch_reopen(&s);
+        log_config_default(&config);
+        struct metadata_topic *t = metadata_topic_own(s.state, (struct uuid){{1}});
+        for (int i = 0; i < 2; i++) {
+            cr_assert_eq(log_dir_open_log(s.dir, "a", i, t->id, &config, &logs[i], &s.err), 0, "%s", s.err.text);
+            partition_log_raise_epoch(logs[i], t->partitions[i].leader_epoch);
+            cr_assert_eq(partition_log_marks(logs[i]).leader_epoch, !start || i ? 7 : 9, "another program's count");
+            t->partitions[i].log = partition_log_ref(logs[i]);
+        }
+        partition_log_raise_epoch(logs[0], 9);
+        int64_t before = metadata_log_marks(s.log).log_end;
+        cr_assert_eq(metadata_log_note_epochs(s.log, s.state), KAFKA_NONE);
+        cr_assert_eq(metadata_log_marks(s.log).log_end - before, start ? 0 : 1, "of the one that is ahead, once");
+        cr_assert_eq(s.state->version, metadata_log_marks(s.log).log_end);
+        for (int i = 0; i < 2; i++) partition_log_unref(logs[i]);
+    }
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
+static void check_place(const struct partition_places *all, const char *topic, int32_t partition, int32_t safe_count,
+                        const char *brokers)
+{
+    for (int32_t i = 0; i < all->count; i++) {
+        const struct partition_place *p = &all->places[i];
+        char text[64] = "";
+        if (strcmp(p->topic, topic) != 0 || p->partition != partition) continue;
+        for (int32_t k = 0; k < p->brokers_count; k++)
+            sprintf(text + strlen(text), "%s%d", k ? " " : "", p->brokers[k]);
+        cr_assert_str_eq(text, brokers, "%s-%d: %s", topic, partition, text);
+        cr_assert_eq(p->safe_count, safe_count, "%s-%d: %d", topic, partition, p->safe_count);
+        return;
+    }
+    cr_assert_fail("%s-%d is not in the list", topic, partition);
+}
+
+Test(metadata_log, another_clusters_becomes_that_of_one_node)
+{
+    struct scratch s;
+    struct partition_places *places;
+    scratch_new(&s);
+    add_topic(&s, "led", 9);
+    place(&s, 9, 0, 4, (int32_t[]){3, 4}, 2);
+    place(&s, 9, 1, 3, (int32_t[]){3}, 1);
+    add_topic(&s, "gone", 2);
+    place(&s, 2, 0, 3, (int32_t[]){3}, 1);
+    add_topic(&s, "stopped", 1);
+    place(&s, 1, 0, 3, (int32_t[]){3, 4, 5}, 3);
+    move(&s, 1, 0, 5, 5, 1, 4, 1);
+    move(&s, 1, 0, -1, 0, 0, 5, 1); /* a clean stop: no leader, nobody in sync, one that may lead again */
+    add_config(&s, CONFIG_RESOURCE_TOPIC, "led", "retention.ms", "17");
+    struct remove_topic_record gone = {.topic_id = {{2}}};
+    metadata_log_record(&s.builder, 1, METADATA_REMOVE_TOPIC, &gone);
+    append(&s);
+    scratch_close(&s);
+
+    cr_assert_eq(metadata_adopt(s.path, 1, &places, &s.err), 0, "%s", s.err.text);
+    cr_assert_eq(places->count, 3);
+    check_place(places, "led", 0, 2, "4 3 5");
+    check_place(places, "led", 1, 1, "3 4 5");
+    check_place(places, "stopped", 0, 1, "5 3 4");
+    cr_assert(!places->tokens_left);
+    partition_places_free(places);
+
+    cr_assert_eq(scratch_open(&s), 0, "%s", s.err.text);
+    cr_assert_eq(s.state->topics_count, 2);
+    cr_assert_eq(epoch_of(&s, "led", 0), 7);
+    cr_assert_eq(epoch_of(&s, "stopped", 0), 9);
+    cr_assert_str_eq(config_list_get(&metadata_topic(s.state, SLICE("led"))->config, "retention.ms"), "17");
+    cr_assert_gt(metadata_log_marks(s.log).log_start, 0, "what came before the snapshot is gone");
+    scratch_close(&s);
+    scratch_done(&s);
 }
