@@ -64,10 +64,14 @@ static enum kafka_error check(struct request *rq, const struct config_edits *e, 
     if (!topic && !group && e->type != CONFIG_RESOURCE_BROKER && e->type != CONFIG_RESOURCE_CLIENT_METRICS)
         return err_set(err, KAFKA_INVALID_REQUEST, "Unknown resource type %d", e->type);
     enum kafka_error refused = config_refusal(rq, ACL_ALTER_CONFIGS, e->type, e->name);
-    if (refused != KAFKA_NONE) return err_set(err, refused, "%s", kafka_error_text(refused));
-    if (topic && e->name.len == 0)
-        return err_set(err, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
-    if (!topic) return KAFKA_NONE;
+    return refused != KAFKA_NONE ? err_set(err, refused, "%s", kafka_error_text(refused)) : KAFKA_NONE;
+}
+
+/* Kafka's controller looks at a topic's name when it has looked at what the operations are and before the values. */
+static enum kafka_error check_name(const struct config_edits *e, struct err *err)
+{
+    if (e->type != CONFIG_RESOURCE_TOPIC) return KAFKA_NONE;
+    if (e->name.len == 0) return err_set(err, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
     enum kafka_error error = topic_name_check(e->name, err);
     return error != KAFKA_NONE ? error : topic_name_refuse_reserved(e->name, err);
 }
@@ -116,8 +120,11 @@ static void committed(void *arg, enum kafka_error error)
 enum api_result config_alter_run(struct config_alter *a, bool validate_only)
 {
     if (!check_all(a)) return API_CLOSE;
-    for (int32_t i = 0; i < a->count; i++)
-        if (a->all[i].err.code == KAFKA_NONE) a->plan(a->rq, &a->all[i]);
+    for (int32_t i = 0; i < a->count; i++) {
+        struct config_edits *e = &a->all[i];
+        if (e->err.code == KAFKA_NONE) a->plan(a->rq, e);
+        if (e->err.code == KAFKA_NONE) check_name(e, &e->err);
+    }
     struct metadata_change *c = metadata_change_begin(a->rq->broker);
     for (int32_t i = 0; i < a->count; i++) edit(c, &a->all[i], true);
     metadata_change_abort(c);

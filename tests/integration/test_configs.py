@@ -134,6 +134,18 @@ def test_what_is_not_there_cannot_be_described(client, kind, name, error, text):
     assert told[0] == error and told[1] and (text is None or told[1] == text)
 
 
+@pytest.mark.parametrize("name, change, error", [
+    ("b/d", ("retention.ms", "1", SUBTRACT), INVALID_CONFIG),                  # no list: seen before the name is
+    ("b/d", ("retention.ms", None), INVALID_REQUEST),
+    ("b/d", ("retention.ms", "many"), INVALID_TOPIC),
+    ("", ("retention.ms", "1"), INVALID_REQUEST),
+    ("absent", ("retention.ms", "many"), INVALID_CONFIG),
+    ("absent", ("retention.ms", "1"), UNKNOWN_TOPIC),
+])
+def test_of_several_things_that_are_wrong_kafkas_is_named(client, name, change, error):
+    assert alter(client, TOPIC, name, change)[0] == error
+
+
 # -- bounds --
 
 def beyond(valid):
