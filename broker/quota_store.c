@@ -82,7 +82,7 @@ enum kafka_error quota_entity_check(const struct quota_entity *e, struct err *er
     return KAFKA_NONE;
 }
 
-static bool key_suits(const struct quota_entity *e, int key)
+bool quota_key_suits(const struct quota_entity *e, int key)
 {
     return key >= 0 && keys[key].of_address == e->has[QUOTA_IP];
 }
@@ -91,7 +91,7 @@ enum kafka_error quota_value_check(const struct quota_entity *e, struct slice na
 {
     int key = quota_key_find(name);
 
-    if (!key_suits(e, key))
+    if (!quota_key_suits(e, key))
         return err_set(err, KAFKA_INVALID_REQUEST, "Invalid configuration key " SLICE_FMT, SLICE_ARG(name));
     if (!(value > 0) || !isfinite(value))
         return err_set(err, KAFKA_INVALID_REQUEST, "Quota %s must be greater than 0", keys[key].name);
@@ -244,7 +244,7 @@ bool quota_replay(struct metadata *m, const struct client_quota_record *r)
         e.name[t] = r->entity[i].entity_name;
     }
     int key = quota_key_find(r->key);
-    if (r->entity_count == 0 || !key_suits(&e, key)) return false;
+    if (r->entity_count == 0 || !quota_key_suits(&e, key)) return false;
     set(m, &e, (enum quota_key)key, r->remove ? NULL : &r->value);
     return true;
 }

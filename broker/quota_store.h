@@ -66,6 +66,8 @@ bool quota_matches(const struct quota_entity *e, const struct quota_filter *f);
 
 /* INVALID_REQUEST with the reason: types that do not go together, an empty name, an address that is none. */
 enum kafka_error quota_entity_check(const struct quota_entity *e, struct err *err);
+/* Is it a key, and one that such an entity can have? */
+bool quota_key_suits(const struct quota_entity *e, int key);
 /* INVALID_REQUEST: not a key of such an entity, or not a value of the key. */
 enum kafka_error quota_value_check(const struct quota_entity *e, struct slice key, double value, struct err *err);
 

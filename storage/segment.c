@@ -91,7 +91,7 @@ void segment_note_batch(struct segment *s, const struct record_batch *b, uint32_
     int64_t last_offset = record_batch_last_offset(b);
     uint32_t relative = (uint32_t)(last_offset - s->base_offset);
 
-    if (s->first_timestamp_ms < 0) s->first_timestamp_ms = b->max_timestamp;
+    if (position == 0) s->first_timestamp_ms = b->max_timestamp;
     /* Of a batch that compaction has emptied the header keeps a time that no record has any more. */
     if (b->records_count && b->max_timestamp > s->max_timestamp_ms) {
         s->max_timestamp_ms = b->max_timestamp;

@@ -34,7 +34,7 @@ struct segment {
     uint32_t bytes_since_index;   /* appended since the last index entry */
     int64_t max_timestamp_ms;     /* -1: none, or not read yet */
     int64_t max_timestamp_offset; /* last offset of the first batch that has it */
-    int64_t first_timestamp_ms;   /* largest of the first batch; -1: none, or not read yet */
+    int64_t first_timestamp_ms;   /* largest of the first batch; -1: it has none, or it is not read yet */
     int64_t created_ms;
     struct index_file offsets;
     struct index_file times;

@@ -42,10 +42,10 @@ struct alteration {
     struct quota_entity entity;
 };
 
-/* A key that is not known is never set: to remove it is no error, as in Kafka. */
-static bool removes_nothing(const struct alter_client_quotas_request_op_data *op)
+/* A key that the entity cannot have is never set: to remove it is no error, as in Kafka. */
+static bool removes_nothing(const struct quota_entity *e, const struct alter_client_quotas_request_op_data *op)
 {
-    return op->remove && quota_key_find(op->key) < 0;
+    return op->remove && !quota_key_suits(e, quota_key_find(op->key));
 }
 
 /* Everything is checked before anything is changed. */
@@ -57,7 +57,7 @@ static enum kafka_error apply(struct metadata_change *c, const struct alteration
     enum kafka_error error = KAFKA_NONE;
 
     for (int32_t i = 0; error == KAFKA_NONE && i < entry->ops_count; i++) {
-        if (removes_nothing(&entry->ops[i])) continue;
+        if (removes_nothing(e, &entry->ops[i])) continue;
         /* The value of a removal says nothing. */
         error = quota_value_check(e, entry->ops[i].key, entry->ops[i].remove ? 1 : entry->ops[i].value, err);
         int key = quota_key_find(entry->ops[i].key);
@@ -66,7 +66,7 @@ static enum kafka_error apply(struct metadata_change *c, const struct alteration
         if (error == KAFKA_NONE) seen[key] = true;
     }
     for (int32_t i = 0; error == KAFKA_NONE && i < entry->ops_count; i++)
-        if (!removes_nothing(&entry->ops[i]))
+        if (!removes_nothing(e, &entry->ops[i]))
             error = quota_change_set(c, e, (enum quota_key)quota_key_find(entry->ops[i].key),
                                      entry->ops[i].remove ? NULL : &entry->ops[i].value, err);
     return error;

@@ -67,7 +67,8 @@ def may_differ(api, path, theirs, ours):
 def own_default(entry):
     """A topic option whose default is ottla's own: all ottla.*, and flush.ms, which is what an acknowledgement promises (docs/protocol-kafka.md)."""
     name = entry.get("name")
-    return isinstance(name, str) and (name.startswith("ottla.") or name == "flush.ms" and entry.get("config_source") == 5)
+    return isinstance(name, str) and (name.startswith("ottla.") or name == "flush.ms" and entry.get("config_source") == 5 or
+                                      name == "log.flush.interval.ms" and entry.get("source") == 5)
 
 
 IDENTITY = ("name", "topic", "topic_name", "topic_id", "partition_index", "partition", "partition_id", "group_id", "member_id", "config_name",
@@ -140,8 +141,8 @@ def only_mine(api, value, prefix):
         return value
     if api == "fetch" and "responses" in value:
         value = dict(value, responses=by_topic(value["responses"]))
-    for key, name in (("groups", "group_id"), ("transaction_states", "transactional_id")):
-        if api in ("list_groups", "list_transactions") and key in value:
+    for key, name in (("groups", "group_id"), ("transaction_states", "transactional_id"), ("config_resources", "resource_name")):
+        if api in ("list_groups", "list_transactions", "list_config_resources") and key in value:
             value = dict(value, **{key: [v for v in value[key] if v[name].startswith(prefix)]})
     return value
 

@@ -6,12 +6,13 @@ import time
 import uuid
 
 import batch
+import wider
 from compare import NOBODY
 from sides import CLOSED, Ref
 from lib.wait import TimedOut, until
 
 CONCURRENT_TRANSACTIONS, MEMBER_ID_REQUIRED, REBALANCE_IN_PROGRESS, UNKNOWN_TOPIC = 51, 79, 27, 3
-MISSING = {"topic_id": uuid.UUID(int=77), "producer_id": NOBODY, "epoch": 0, "member": "nobody", "generation": 5, "session": 12345}
+MISSING = {"topic_id": uuid.UUID(int=77), "producer_id": NOBODY, "epoch": 0, "member": "nobody", "generation": 5, "session": 12345, "owned": []}
 SETTLE_TIMEOUT_S = 20
 BAD_NAMES = ["", ".", "a b", "x" * 250, "ümlaut"]
 INTERNAL_NAME = "__consumer_offsets"  # not where its records would show: they are those of all seeds
@@ -35,7 +36,7 @@ def errors(value):
     return [e for v in value for e in errors(v)] if isinstance(value, list) else []
 
 
-class Sequence:
+class Sequence(wider.Wider):
     def __init__(self, seed, random, versions):
         """versions: {api name: (low, high)} that both brokers serve."""
         self.random, self.versions = random, versions
@@ -45,12 +46,20 @@ class Sequence:
         self.transactional = [self.prefix + "x%d" % i for i in range(2)]
         self.partitions = {}     # of the topics that are there, as far as the reference said so
         self.sequences = {}      # (producer, topic, partition): the next sequence number that would be right
+        self.new_members = {}    # group of KIP-848: the ids of its members
         self.members = {}        # group: slots of its members
         self.append_time = set()  # topics whose brokers set the times
+        self.recompressed = set()  # topics whose brokers pack the records anew
         self.cut = set()          # topics whose first records were deleted
         self.ended = {}          # transactional id: the version of the last EndTxn
         self.in_txn = {}         # transactional id: partitions that were added
         self.steps = [(getattr(self, name[5:]), weight) for name, weight in WEIGHTS.items()]
+
+    def missing(self):
+        return MISSING
+
+    def subscription(self):
+        return subscription(self.names[0])
 
     # -- drawing --
 
@@ -114,6 +123,8 @@ class Sequence:
             topics.append(topic)
             if "LogAppendTime" in [c["value"] for c in configs]:
                 self.append_time.add(name)
+            if "gzip" in [c["value"] for c in configs]:
+                self.recompressed.add(name)
         validate = self.rarely(True, False)
         values = {"topics": topics, "timeout_ms": 10000, "validate_only": validate}
         names = [t["name"] for t in topics]
@@ -233,7 +244,7 @@ class Sequence:
             elif kind == 9:
                 settings["attributes"] = self.pick(16, 32, 48, 5, 7, 64)
             elif kind == 10:
-                settings["first_timestamp"] = self.pick(4102444800000, -1, -2)  # 2100
+                settings["first_timestamp"] = self.pick(4102444800000, -1, -1 if name in self.recompressed else -2)  # 2100
             elif kind == 11:
                 made = [batch.record(0, b"k", bytes(700))]
             elif kind == 12:
@@ -719,4 +730,4 @@ WEIGHTS = {"step_" + name: weight for name, weight in {
     "sync_badly": 2, "leave": 2, "offset_commit": 6, "offset_fetch": 5, "offset_delete": 2, "describe_groups": 3, "list_groups": 2, "delete_groups": 2,
     "find_coordinator": 2, "init_txn": 4, "add_partitions": 5, "produce_transactional": 6, "add_offsets": 2, "txn_offset_commit": 4, "end_txn": 4,
     "describe_transactions": 2, "list_transactions": 1, "describe_configs": 3, "alter_configs": 2, "incremental_alter_configs": 3, "plain": 6,
-    "wrong_version": 1, "cut_short": 2}.items()}
+    "wrong_version": 1, "cut_short": 2, **wider.WEIGHTS}.items()}

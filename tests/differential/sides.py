@@ -52,7 +52,7 @@ class Side:
             epochs = self.epochs.setdefault(self.values["producer_id", name], [])
             if value not in epochs:
                 epochs.append(value)
-        if kind != "generation" and kind != "epoch":
+        if kind not in ("generation", "epoch", "owned"):
             self.symbols[kind, value] = "%s %s" % (kind, name)
 
     def resolve(self, template, missing):

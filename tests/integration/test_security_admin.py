@@ -158,7 +158,8 @@ def test_quotas_are_set_found_and_removed(client):
     assert alter_quotas(client, (entity(user="alice"), [("producer_byte_rate", 3.0)]), validate=True) == [NONE]
     assert describe_quotas(client) == everything
     assert alter_quotas(client, (entity(user="alice"), [("producer_byte_rate", None), ("request_percentage", None), ("consumer_byte_rate", None)]),
-                        (entity(user="nobody"), [("producer_byte_rate", None)])) == [NONE] * 2
+                        (entity(user="nobody"), [("producer_byte_rate", None)]),
+                        (entity(user="of no address"), [("connection_creation_rate", None)])) == [NONE] * 3
     assert set(describe_quotas(client)) == {anyone, both, app, address}, "an entity without keys is gone"
     assert alter_quotas(client, (entity(user=None), [("consumer_byte_rate", None)]), (entity(client_id="app"), [("producer_byte_rate", None)]),
                         (entity(client_id="app", user="alice"), [("controller_mutation_rate", None)]),

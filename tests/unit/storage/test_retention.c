@@ -184,6 +184,22 @@ Test(retention, segments_roll_by_size_and_by_age_of_their_records)
     scratch_done(&s);
 }
 
+Test(retention, a_segment_whose_first_record_has_no_time_rolls_by_its_own_age)
+{
+    struct scratch s;
+    scratch_init(&s);
+    s.config.segment_ms = 1000;
+    scratch_open(&s);
+    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = -1}, NULL);
+    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 5000}, NULL);
+    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 9000}, NULL);
+    cr_assert_eq(s.log->segments_count, 1, "later records' times are not its own");
+    s.clock.now_us += 1001 * 1000;
+    scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 5000}, NULL);
+    cr_assert_eq(s.log->segments_count, 2);
+    scratch_done(&s);
+}
+
 Test(retention, append_time_and_keys_are_as_the_topic_demands)
 {
     struct scratch s;
