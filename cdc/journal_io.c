@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 
+_Static_assert(JOURNAL_PARTITIONS_MAX == TOPIC_PARTITIONS_MAX, "a topic of ours may have what any has");
+
 #define TOO_LARGE_EXCEPTION "org.apache.kafka.common.errors.RecordTooLargeException"
 #define STORAGE_EXCEPTION   "org.apache.kafka.common.errors.KafkaStorageException"
 #define SYNC_TOLD_MS        30000         /* a sync that takes longer is told, each time again */

@@ -238,7 +238,7 @@ bool journal_unit_read(struct slice value, struct journal_unit_record *ret_recor
     for (uint32_t i = 0; i < r.topics_count && !c.bad; i++) {
         struct journal_topic_entry t;
         take_topic(&c, &t);
-        if (t.partitions_count <= 0) c.bad = true;
+        if (t.partitions_count <= 0 || t.partitions_count > JOURNAL_PARTITIONS_MAX) c.bad = true;
     }
     r.entries = c.p;
     if (c.bad || r.entries_count > JOURNAL_ENTRIES_MAX ||
@@ -247,7 +247,7 @@ bool journal_unit_read(struct slice value, struct journal_unit_record *ret_recor
     for (uint32_t i = 0; i < r.entries_count; i++) {
         struct journal_entry e;
         take_entry(&c, &e);
-        if (e.index < 0 || e.sequence < 0 || e.end < 0) return false;
+        if (e.index < 0 || e.index >= JOURNAL_PARTITIONS_MAX || e.sequence < 0 || e.end < 0) return false;
     }
     *ret_record = r;
     return true;

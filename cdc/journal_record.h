@@ -15,6 +15,7 @@
 #define JOURNAL_VERSION          1
 #define JOURNAL_KEY_BYTES        6
 #define JOURNAL_ENTRIES_MAX      1000000 /* partitions in one record: more than a broker holds */
+#define JOURNAL_PARTITIONS_MAX   100000  /* of one topic: TOPIC_PARTITIONS_MAX */
 #define JOURNAL_RECORD_BYTES_MAX (64u << 20)
 
 enum journal_record_type {

@@ -71,6 +71,24 @@ Test(journal_record, counts_and_versions_are_not_believed)
     bytes_done(&b);
 }
 
+/* Arrays are made for as many. */
+Test(journal_record, no_topic_has_more_partitions_than_a_broker_gives_it)
+{
+    struct journal_unit_record r;
+    struct bytes b = {0};
+
+    for (int32_t over = 0; over < 2; over++) {
+        journal_unit_begin(&b, 0, 0, (struct journal_position){0});
+        journal_unit_add_entry(&b, &(struct journal_entry){.index = JOURNAL_PARTITIONS_MAX - 1 + over});
+        cr_expect_eq(journal_unit_read(bytes_slice(&b), &r), !over);
+        journal_unit_begin(&b, 0, 0, (struct journal_position){0});
+        journal_unit_add_topic(
+            &b, &(struct journal_topic_entry){.name = SLICE("t"), .partitions_count = JOURNAL_PARTITIONS_MAX + over});
+        cr_expect_eq(journal_unit_read(bytes_slice(&b), &r), !over);
+    }
+    bytes_done(&b);
+}
+
 Test(journal_record, the_documented_example_has_these_bytes)
 {
     static const uint8_t expected[] = {1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x6e, 0, 0, 0, 0, 0, 0, 0,
