@@ -500,12 +500,12 @@ row("MirrorMaker 2 4.1, ottla and Kafka", "to_kafka from_kafka offset_sync broke
 TAKEN = {"plain": (3, {"retention.ms": "-1"}), "kept": (2, {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.9"}), "empty": (2, {})}
 
 
-def fill_directory(bootstrap, round):
+def fill_directory(bootstrap, round, replicas=1):
     """Topics, records, transactions, a group's offsets: more of each in every round."""
     from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
     from confluent_kafka.admin import AdminClient, NewTopic
     if round == 0:
-        topics = [NewTopic(name, count, 1, config=config) for name, (count, config) in TAKEN.items()]
+        topics = [NewTopic(name, count, replicas, config=config) for name, (count, config) in TAKEN.items()]
         admin = AdminClient({"bootstrap.servers": bootstrap})
         for future in admin.create_topics(topics).values():
             future.result(30)

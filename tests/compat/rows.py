@@ -201,3 +201,4 @@ def platformatic(out):
     drive(out, [program, os.path.join(HERE, "node", "platformatic.mjs")], folder=folder)
 
 import java_rows  # noqa: E402, F401 (registers its rows; it uses what stands above)
+import interchange_rows  # noqa: E402, F401 (likewise)
