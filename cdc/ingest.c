@@ -41,6 +41,10 @@ const struct source_offset *ingest_last(const struct ingest *in)
 {
     return &in->last_whole;
 }
+uint64_t ingest_commit_lsn(const struct ingest *in)
+{
+    return in->last_commit_lsn;
+}
 const char *ingest_error(const struct ingest *in)
 {
     return in->error;
@@ -86,7 +90,7 @@ void ingest_begin(struct ingest *in, uint64_t wal_end)
     in->in_transaction = in->counted = false;
     in->unit_bytes = 0;
     in->ordinal = 0;
-    in->last_commit_lsn = 0;
+    in->last_commit_lsn = in->start.commit_lsn;
     in->last = in->last_whole = (struct source_offset){0}; /* of the former stream: it may come again, or never */
 }
 

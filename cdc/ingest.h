@@ -45,6 +45,8 @@ int ingest_idle(struct ingest *in) WARN_UNUSED;
 int ingest_cut(struct ingest *in) WARN_UNUSED;
 /* Between transactions, with nothing counted. */
 bool ingest_is_quiet(const struct ingest *in);
+/* Where the last transaction ended, as far as it is known; 0: not. */
+uint64_t ingest_commit_lsn(const struct ingest *in);
 /* The last event of the last whole unit of this stream. */
 const struct source_offset *ingest_last(const struct ingest *in);
 

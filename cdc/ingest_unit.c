@@ -157,7 +157,7 @@ int ingest_emit(void *arg, const struct change_record *record)
 
 struct journal_position ingest_position(const struct ingest *in)
 {
-    struct journal_position p = {.whole_lsn = in->whole_lsn};
+    struct journal_position p = {.whole_lsn = in->whole_lsn, .commit_lsn = in->last_commit_lsn};
     if (in->in_transaction) p.part_lsn = in->begin.final_lsn, p.ordinal = in->ordinal;
     return p;
 }

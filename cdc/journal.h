@@ -264,9 +264,9 @@ int journal_round(struct journal *j) WARN_UNUSED;
 int journal_drain(struct journal *j) WARN_UNUSED;
 void journal_data_synced(struct journal *j, struct journal_partition *p, int error);
 void journal_journal_synced(struct journal *j, int error);
-/* The stream is idle between transactions and all below lsn was sent: that is our position now. Journalled, and confirmed by the
+/* The stream is idle between transactions, the last of which ended at commit_lsn, and all below lsn was sent: that is our position now. Journalled, and confirmed by the
  * next round: the slot never stands behind what the journal knows, so a slot that does was not moved by us. */
-void journal_idle(struct journal *j, uint64_t lsn);
+void journal_idle(struct journal *j, uint64_t lsn, uint64_t commit_lsn);
 uint64_t journal_confirmed(const struct journal *j);
 
 #ifdef JOURNAL_RULES_SWITCHABLE

@@ -3,8 +3,9 @@
 
 #include <inttypes.h>
 
-#define UNIT_HEAD_BYTES (1 + 1 + 8 + 24 + 4 + 4)
-#define UNIT_TOPICS_AT  34 /* position of topics_count in a unit's value; entries_count follows */
+#define UNIT_VERSION    2 /* 1 has no commit_lsn */
+#define UNIT_HEAD_BYTES (1 + 1 + 8 + 24 + 8 + 4 + 4)
+#define UNIT_TOPICS_AT  42 /* position of topics_count in a unit's value; entries_count follows */
 #define ENTRY_BYTES     (16 + 4 + 4 + 8)
 
 static void add_u8(struct bytes *b, uint8_t v)
@@ -90,11 +91,18 @@ static struct journal_position take_position(struct cursor *c)
     p.ordinal = take_u64(c);
     return p;
 }
-static struct cursor cursor_of(struct slice value)
+/* Of a value up to this version. */
+static struct cursor cursor_upto(struct slice value, uint8_t version_max, uint8_t *ret_version)
 {
     struct cursor c = {.p = value.ptr, .end = value.ptr ? value.ptr + value.len : NULL, .bad = !value.ptr};
-    if (take_u8(&c) != JOURNAL_VERSION) c.bad = true;
+    *ret_version = take_u8(&c);
+    if (*ret_version < JOURNAL_VERSION || *ret_version > version_max) c.bad = true;
     return c;
+}
+static struct cursor cursor_of(struct slice value)
+{
+    uint8_t version;
+    return cursor_upto(value, JOURNAL_VERSION, &version);
 }
 static bool at_end(const struct cursor *c)
 {
@@ -116,15 +124,15 @@ bool journal_key_read(struct slice key, struct journal_key *ret_key)
     return ret_key->type >= JOURNAL_CONNECTOR && ret_key->type <= JOURNAL_CUT;
 }
 
-static void value_begin(struct bytes *b)
+static void value_begin(struct bytes *b, uint8_t version)
 {
     bytes_reset(b);
-    add_u8(b, JOURNAL_VERSION);
+    add_u8(b, version);
 }
 
 void journal_connector_write(struct bytes *b, const struct journal_connector_record *r)
 {
-    value_begin(b);
+    value_begin(b, JOURNAL_VERSION);
     add_text16(b, r->name);
     add_text16(b, r->topic_prefix);
     add_u64(b, (uint64_t)r->producer_id);
@@ -141,7 +149,7 @@ bool journal_connector_read(struct slice value, struct journal_connector_record 
 
 void journal_relation_write(struct bytes *b, const struct journal_relation_record *r)
 {
-    value_begin(b);
+    value_begin(b, JOURNAL_VERSION);
     add_u32(b, r->oid);
     add_position(b, r->from);
     add_bytes32(b, r->shape);
@@ -160,7 +168,7 @@ bool journal_relation_read(struct slice value, struct journal_relation_record *r
 
 void journal_cut_write(struct bytes *b, int64_t keep_offset)
 {
-    value_begin(b);
+    value_begin(b, JOURNAL_VERSION);
     add_u64(b, (uint64_t)keep_offset);
 }
 
@@ -173,10 +181,11 @@ bool journal_cut_read(struct slice value, int64_t *ret_keep_offset)
 
 void journal_unit_begin(struct bytes *b, uint8_t flags, uint64_t config_hash, struct journal_position position)
 {
-    value_begin(b);
+    value_begin(b, UNIT_VERSION);
     add_u8(b, flags);
     add_u64(b, config_hash);
     add_position(b, position);
+    add_u64(b, position.commit_lsn);
     add_u32(b, 0); /* topics */
     add_u32(b, 0); /* entries */
     assert(b->failed || b->len == UNIT_HEAD_BYTES);
@@ -225,12 +234,14 @@ static void take_entry(struct cursor *c, struct journal_entry *e)
 
 bool journal_unit_read(struct slice value, struct journal_unit_record *ret_record)
 {
-    struct cursor c = cursor_of(value);
+    uint8_t version;
+    struct cursor c = cursor_upto(value, UNIT_VERSION, &version);
     struct journal_unit_record r;
 
     r.flags = take_u8(&c);
     r.config_hash = take_u64(&c);
     r.position = take_position(&c);
+    if (version >= 2) r.position.commit_lsn = take_u64(&c);
     r.topics_count = take_u32(&c);
     r.entries_count = take_u32(&c);
     r.topics = c.p;
@@ -280,6 +291,7 @@ static void print_position(FILE *out, struct journal_position p)
     if (p.part_lsn)
         fprintf(out, " part_lsn=%" PRIX64 "/%08" PRIX64 " ordinal=%" PRIu64, p.part_lsn >> 32, p.part_lsn & 0xffffffff,
                 p.ordinal);
+    if (p.commit_lsn) fprintf(out, " commit_lsn=%" PRIX64 "/%08" PRIX64, p.commit_lsn >> 32, p.commit_lsn & 0xffffffff);
 }
 
 static void print_unit(FILE *out, const struct journal_unit_record *r)

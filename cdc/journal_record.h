@@ -1,6 +1,6 @@
 /* cdc/journal_record.h: the records of the CDC journal, topic __ottla_cdc.
  *
- * Format: docs/format-cdc-journal.md, version 1, big-endian. Key: version, type, connector. Value: version, then as below.
+ * Format: docs/format-cdc-journal.md, version 1, of units 2, big-endian. Key: version, type, connector. Value: version, then as below.
  * The records of all connectors share one log; each record belongs to one connector and says nothing about others.
  * Threads: pure functions. */
 #ifndef OTTLA_CDC_JOURNAL_RECORD_H
@@ -30,6 +30,9 @@ struct journal_position {
     uint64_t whole_lsn; /* end LSN of the last whole transaction: where replay asks to start */
     uint64_t part_lsn;  /* commit LSN of the transaction that we are in; 0: between transactions */
     uint64_t ordinal;   /* row changes of it that are done */
+    /* End of the last transaction before the place, for the next event's source.sequence; 0: not known. Not part of the order:
+     * whole_lsn may be beyond it, where nothing was captured. */
+    uint64_t commit_lsn;
 };
 
 /* < 0, 0, > 0 */

@@ -336,7 +336,9 @@ int journal_give_up_replay(struct journal *j)
         p->skip = 0;
         p->touched = true;
     }
-    int r = journal_write_unit(j, (struct journal_position){.whole_lsn = j->position.whole_lsn}, 0, NULL, &offset);
+    int r = journal_write_unit(
+        j, (struct journal_position){.whole_lsn = j->position.whole_lsn, .commit_lsn = j->position.commit_lsn}, 0, NULL,
+        &offset);
     if (r == 0) r = journal_drain(j);
     if (r == 0) journal_publish(j, false);
     return r;

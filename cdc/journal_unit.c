@@ -180,12 +180,13 @@ int journal_unit_end(struct journal *j, struct journal_position at)
     return 0;
 }
 
-void journal_idle(struct journal *j, uint64_t lsn)
+void journal_idle(struct journal *j, uint64_t lsn, uint64_t commit_lsn)
 {
     if (j->failed || j->snapshot || !journal_has_position(j) || j->position.part_lsn || !j->journalled_whole ||
         journal_any_touched(j))
         return;
     if (lsn <= j->journalled.whole_lsn) return;
     j->position.whole_lsn = MAX(j->position.whole_lsn, lsn);
+    j->position.commit_lsn = commit_lsn;
     (void)!journal_write_shown(j); /* a failure is the journal's: journal_failed() */
 }

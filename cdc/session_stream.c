@@ -123,7 +123,7 @@ static int stream_timers(struct cdc_connector *c, bool idle, struct pg_error *er
     if (r < 0) return journal_broke(c, r, err);
     if (idle && c->keepalive_lsn && now_us - c->idle_us >= IDLE_POSITION_US && ingest_is_quiet(c->ingest)) {
         c->idle_us = now_us;
-        journal_idle(j, c->keepalive_lsn);
+        journal_idle(j, c->keepalive_lsn, ingest_commit_lsn(c->ingest));
     }
 
     bool progress = c->flush_lsn > c->flush_sent_lsn && now_us - c->status_sent_us >= STATUS_US_MIN;

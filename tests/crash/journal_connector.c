@@ -230,7 +230,7 @@ void run(void)
             unit_build(&tx, &message);
             continue;
         }
-        journal_idle(journal, lsn_before(tx));
+        journal_idle(journal, lsn_before(tx), lsn_before(tx));
         if (tx >= tx_count && !journal_pending(journal)) {
             if (!anything_held()) return;
             if (idle > 400) {

@@ -47,17 +47,33 @@ def test_lsn_flush_mode_manual_never_moves_the_slot(fresh_ottla, postgres, conne
 
 
 def test_the_sequence_of_an_event_names_the_end_of_the_transaction_before(fresh_ottla, postgres, connector, database):
+    """Also when another process of ottla streamed that transaction, as Debezium knows it from its stored offsets."""
     ottla = fresh_ottla()
     topic = begin(ottla, postgres, connector, database, "sequence")
     postgres.psql("select pg_create_logical_replication_slot('%s_look', 'pgoutput')" % database, database)
-    for i in (21, 22):
-        postgres.psql("insert into t values (%d, 'x')" % i, database)
-    until("the rows", lambda: 22 in ids(read_all(ottla, topic)))
     published = postgres.psql("select pubname from pg_publication", database).split()[0]
-    ends = postgres.psql("select lsn - '0/0' from pg_logical_slot_peek_binary_changes('%s_look', null, null, 'proto_version', '1',"
-                         " 'publication_names', '%s') where get_byte(data, 0) = ascii('C')" % (database, published), database).split()
-    last = [v["payload"]["source"] for _, _, v in read_all(ottla, topic) if v["payload"]["after"]["id"] == 22][0]
-    assert json.loads(last["sequence"]) == [ends[0], str(last["lsn"])]
+
+    def check(i):
+        """Inserts a row; its sequence must name the transaction before."""
+        postgres.psql("insert into t values (%d, 'x')" % i, database)
+        until("the row", lambda: i in ids(read_all(ottla, topic)))
+        ends = postgres.psql("select lsn - '0/0' from pg_logical_slot_peek_binary_changes('%s_look', null, null, 'proto_version', '1',"
+                             " 'publication_names', '%s') where get_byte(data, 0) = ascii('C')" % (database, published), database).split()
+        source = [v["payload"]["source"] for _, _, v in read_all(ottla, topic) if v["payload"]["after"]["id"] == i][0]
+        assert json.loads(source["sequence"]) == [ends[-2] if len(ends) > 1 else None, str(source["lsn"])]
+    check(21)
+    check(22)
+    again(ottla, ottla_again(ottla, "stop"))
+    check(23)
+    again(ottla, ottla_again(ottla, "kill"))
+    check(24)
+    # An idle stream moves its position on, beyond the end of any transaction.
+    postgres.psql("create table noise(i int); select pg_switch_wal()", database)
+    end = postgres.psql("select pg_current_wal_lsn()")
+    until("the position moves on", lambda: postgres.psql(
+        "select confirmed_flush_lsn >= '%s' from pg_replication_slots where slot_name = '%s'" % (end, database)) == "t", 30, 0.1)
+    again(ottla, ottla_again(ottla, "kill"))
+    check(25)
     postgres.psql("select pg_drop_replication_slot('%s_look')" % database, database)
 
 

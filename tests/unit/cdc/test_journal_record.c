@@ -62,8 +62,8 @@ Test(journal_record, counts_and_versions_are_not_believed)
     struct bytes b = {0};
     struct journal_unit_record r;
 
-    for (uint32_t at_byte = 0; at_byte < 42; at_byte++) {
-        if (at_byte > 0 && at_byte < 34) continue; /* flags, hash, position: any value is one */
+    for (uint32_t at_byte = 0; at_byte < 50; at_byte++) {
+        if (at_byte > 0 && at_byte < 42) continue; /* flags, hash, position: any value is one */
         unit_write(&b);
         b.ptr[at_byte] ^= 0xff;
         cr_expect_not(journal_unit_read(bytes_slice(&b), &r), "byte %u", at_byte);
@@ -91,25 +91,36 @@ Test(journal_record, no_topic_has_more_partitions_than_a_broker_gives_it)
 
 Test(journal_record, the_documented_example_has_these_bytes)
 {
-    static const uint8_t expected[] = {1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x6e, 0, 0, 0, 0, 0, 0, 0,
-                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1,    0, 0, 0, 0, 0, 0, 0,
-                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0,    0, 0, 0, 0, 0, 6};
+    static const uint8_t expected[] = {2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x6e, 0, 0, 0,
+                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0x6e,
+                                       0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0,
+                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,    6};
+    static const uint8_t version_1[] = {1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x6e, 0, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1,    0, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0,    0, 0, 0, 0, 0, 6};
+    struct journal_unit_record old;
     struct bytes b = {0};
     struct journal_entry e = {.topic_id = {{1}}, .sequence = 5, .end = 6};
     uint8_t key[JOURNAL_KEY_BYTES];
     char *text;
     size_t size;
 
-    journal_unit_begin(&b, JOURNAL_UNIT_WHOLE | JOURNAL_UNIT_SHOWN, 0, (struct journal_position){.whole_lsn = 0x6e});
+    journal_unit_begin(&b, JOURNAL_UNIT_WHOLE | JOURNAL_UNIT_SHOWN, 0,
+                       (struct journal_position){.whole_lsn = 0x6e, .commit_lsn = 0x6e});
     journal_unit_add_entry(&b, &e);
     cr_assert_eq(b.len, sizeof expected);
     cr_expect_arr_eq(b.ptr, expected, sizeof expected);
+    cr_assert(journal_unit_read(slice_make(version_1, sizeof version_1), &old));
+    cr_expect_eq(old.position.whole_lsn, 0x6e);
+    cr_expect_eq(old.position.commit_lsn, 0);
+    cr_expect_eq(old.entries_count, 1);
     journal_key_write(key, JOURNAL_UNIT, 1);
     FILE *out = open_memstream(&text, &size);
     journal_record_print(out, slice_make(key, sizeof key), bytes_slice(&b));
     fclose(out);
-    cr_expect_str_eq(text, "connector=1 UNIT whole_lsn=0/0000006E whole shown config=0000000000000000 "
-                           "AQAAAAAAAAAAAAAAAAAAAA-0:sequence=5,end=6");
+    cr_expect_str_eq(text,
+                     "connector=1 UNIT whole_lsn=0/0000006E commit_lsn=0/0000006E whole shown config=0000000000000000 "
+                     "AQAAAAAAAAAAAAAAAAAAAA-0:sequence=5,end=6");
     free(text);
     bytes_done(&b);
 }
