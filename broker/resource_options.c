@@ -148,7 +148,6 @@ static enum kafka_error check_group_option(const struct broker_config *file, con
     const struct group_option *g = group_option_find(name);
 
     if (!g) return err_set(err, KAFKA_INVALID_CONFIG, "Unknown group config name: %s", name);
-    if (!value) return KAFKA_NONE;
     if (!option_check(&g->option, value, err)) {
         if (err) err->code = KAFKA_INVALID_CONFIG;
         return KAFKA_INVALID_CONFIG;
@@ -208,7 +207,6 @@ static enum kafka_error check_client_metrics_option(const char *name, const char
     struct slice element;
 
     if (!row) return err_set(err, KAFKA_INVALID_REQUEST, "Unknown client metrics configuration: %s", name);
-    if (!value) return KAFKA_NONE;
     if (!option_check(row, value, err)) {
         if (err) err->code = KAFKA_INVALID_CONFIG;
         return KAFKA_INVALID_CONFIG;
@@ -235,6 +233,7 @@ enum kafka_error resource_option_check(const struct broker_config *file, enum co
     if (resource.len == 0)
         return err_set(err, KAFKA_INVALID_REQUEST, "%s",
                        group ? "Default group resources are not allowed." : "Subscription name can't be empty");
+    if (!value) return KAFKA_NONE; /* what is not known is not there either */
     return group ? check_group_option(file, name, value, err) : check_client_metrics_option(name, value, err);
 }
 

@@ -235,7 +235,7 @@ static void prepare(struct txn *t, struct txn_data data)
     else answer(t, error);
 }
 
-/* Fences the producer and aborts its transaction. t is busy. */
+/* Fences the producer and aborts its transaction, for a new instance. t is busy. */
 static void abort_by_us(struct txn *t)
 {
     struct txn_data data = t->data;
@@ -247,10 +247,15 @@ static void abort_by_us(struct txn *t)
     prepare(t, data);
 }
 
-/* Aborts for the producer itself, which asked for a higher epoch (KIP-360) and comes again: it is not fenced, and gets
- * the epoch of the abort, as from Kafka. At the last epochs it is treated as any other. */
+/* Aborts what nobody may take over by that: the time is over, or a producer asks for a higher epoch than the one it names
+ * (KIP-360). As from Kafka, the producer goes on with the epoch of the abort when it asks for it, or repeats an abort of
+ * version 2; a commit is refused. At the last epochs it is fenced. */
 static void abort_for_producer(struct txn *t)
 {
+    if (t->data.epoch >= TXN_EPOCH_LAST) {
+        abort_by_us(t);
+        return;
+    }
     struct txn_data data = t->data;
     data.state = TXN_PREPARE_ABORT;
     data.last_epoch = data.epoch++;
@@ -356,7 +361,7 @@ void txn_init(struct txns *ts, const struct txn_init *in, struct txn_call *call)
     if (t->data.state == TXN_ONGOING) {
         log_info("transaction", "aborted by a new instance id=%s", t->id);
         promise(t, KAFKA_CONCURRENT_TRANSACTIONS, -1, -1); /* the client comes again, and gets the epoch after it */
-        if (in->expected_epoch == t->data.epoch && t->data.epoch < TXN_EPOCH_LAST) abort_for_producer(t);
+        if (in->expected_epoch >= 0) abort_for_producer(t);
         else abort_by_us(t);
     } else {
         init_bump(t, in);
@@ -529,7 +534,7 @@ void txns_sweep(struct txns *ts)
             log_info("transaction", "aborted, out of time id=%s producer_id=%lld timeout_ms=%d", t->id,
                      (long long)t->data.producer_id, t->data.timeout_ms);
             t->busy = true;
-            abort_by_us(t);
+            abort_for_producer(t);
         }
     }
 }

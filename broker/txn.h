@@ -7,8 +7,9 @@
  *                     |  +--- init -----+-|-------- (version 2, nothing added: end abort) ---+  |
  *                     |   of COMPLETE_*    +------------------------- add ----------------------+
  *                     +-- idle longer than transactional.id.expiration.ms, as COMPLETE_*: forgotten
- *   txn_init() on ONGOING, and txns_sweep() on one that is out of time, abort it with a higher epoch: the old producer is
- *   fenced. txn_add(): EMPTY, COMPLETE_* -> ONGOING; txn_end(): ONGOING -> PREPARE_*; complete(): PREPARE_* -> COMPLETE_*.
+ *   txn_init() on ONGOING, and txns_sweep() on one that is out of time, abort it with a higher epoch: a new instance
+ *   fences the old producer, which goes on after the other (abort_for_producer()).
+ *   txn_add(): EMPTY, COMPLETE_* -> ONGOING; txn_end(): ONGOING -> PREPARE_*; complete(): PREPARE_* -> COMPLETE_*.
  *
  * Each arrow is one record of `__transaction_state`, appended before the state moves: what cannot be appended did not
  * happen. PREPARE_* is the decision: once it is durable the markers follow, after a crash too. While a step waits for

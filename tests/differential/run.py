@@ -119,6 +119,7 @@ def main():
             ready = [sides.Side(name, port, apis) for name, port in ports]
             for side in ready:
                 sides.wait_ready(side)
+                side.ask("update_features", 1, {"timeout_ms": 10000, "feature_updates": [{"feature": "share.version", "max_version_level": 1}]})
             versions = common_versions(apis, [versions_of(side) for side in ready])
             for seed in range(given.first, given.first + given.seeds):
                 trace = []

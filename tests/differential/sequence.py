@@ -532,15 +532,11 @@ class Sequence(wider.Wider):
         version = self.version("init_producer_id")
         keep = version >= 3 and self.random.randrange(3) == 0
         values = {"transactional_id": name, "transaction_timeout_ms": self.rarely(self.pick(0, -1, 10**9), 60000, 15)}
-        ahead = 0
         if keep:
-            ahead = self.rarely(self.pick(-1, 1), 0)
-            values.update(producer_id=Ref("producer_id", name), producer_epoch=Ref("epoch", name, ahead))
+            values.update(producer_id=Ref("producer_id", name), producer_epoch=Ref("epoch", name, self.rarely(self.pick(-1, 1), 0)))
         ask = self.one("init_producer_id", values, version)
 
         def run(side):
-            if ahead > 0 and self.state_of(side, name) == "Ongoing":
-                return []  # see README.md
             out = ask(side)
             if out[0][3] is not CLOSED and out[0][3]["error_code"] == 0:
                 self.learn_producer(side, name, out[0][3])

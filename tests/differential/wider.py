@@ -1,6 +1,7 @@
 """Further steps of a sequence: static members, groups of KIP-848, share groups, access lists, quotas, SCRAM, configurations of groups and
 of client metrics, features, markers, and whole-picture requests. They use names that no step of sequence.py does, so that both kinds of
 steps may be drawn in any order."""
+import base64
 import uuid
 
 from compare import NOBODY
@@ -149,13 +150,12 @@ class Wider:
         return run
 
     def consumer_describe(self):
-        groups = sorted({self.member_of(self.pick("k", "k", "h"))[0] for _ in range(2)} | {self.rarely(self.pick("", self.prefix + "unknown"), self.groups[0], 3)})
+        groups = sorted({self.member_of("k")[0] for _ in range(2)} | {self.rarely(self.pick("", self.prefix + "unknown"), self.groups[0], 3)})
         return self.one("consumer_group_describe", {"group_ids": groups, "include_authorized_operations": self.rarely(True, False, 3)})
 
     def consumer_others(self):
-        """The other requests of groups, to a KIP-848 or share group."""
-        kind = self.pick("k", "k", "h")
-        group, member = self.member_of(kind)
+        """The other requests of groups, to one of KIP-848."""
+        group, member = self.member_of("k")
         api, values = self.pick(
             ("offset_commit", {"group_id": group, "generation_id_or_member_epoch": self.rarely(-1, Ref("generation", member, self.rarely(self.pick(-1, 1), 0, 4)), 5),
                                "member_id": self.rarely("", member, 5), "topics": [{"name": self.there(), "partitions": [
@@ -174,6 +174,45 @@ class Wider:
 
         def run(side):
             self.own_topic(side)
+            return ask(side)
+        return run
+
+    # -- share groups --
+
+    def share_ready(self, side, group, member):
+        """The member has its partition. (What it is told meanwhile depends on how often it asks.)"""
+        topic = self.prefix + "shared"
+        if ("topic_id", topic) not in side.values:
+            side.ask("create_topics", 5, {"topics": [{"name": topic, "num_partitions": 1, "replication_factor": 1}], "timeout_ms": 10000})
+            self.settle_topic(side, topic, True, 1)
+        if ("ready", member) in side.values:
+            return
+        epoch = [0]
+
+        def assigned():
+            found = side.ask("share_group_heartbeat", 1, {"group_id": group, "member_id": member, "member_epoch": epoch[0],
+                                                          "subscribed_topic_names": None if epoch[0] else [topic]})
+            epoch[0] = found["member_epoch"]
+            return found["error_code"] == 0 and found["assignment"] and found["assignment"]["topic_partitions"]
+        until("%s: %s has its partition" % (side.name, member), assigned, SETTLE_TIMEOUT_S, 0.02)
+        side.know("generation", member, epoch[0])
+        side.values["ready", member] = True
+
+    def share_others(self):
+        group, member = self.member_of("h")
+        api, values = self.pick(
+            ("share_group_heartbeat", {"group_id": self.rarely("", self.pick(group, self.prefix + "none"), 6), "member_id": self.rarely("", "nobody", 4),
+                                       "member_epoch": self.pick(-1, 0, 7, -2), "subscribed_topic_names": None}),
+            ("share_group_describe", {"group_ids": sorted({group, self.prefix + "none"})}),
+            ("describe_share_group_offsets", {"groups": [{"group_id": group, "topics": self.pick(None, [{"topic_name": self.prefix + self.pick("shared", "none"), "partitions": [0, 3]}])}]}),
+            ("delete_share_group_offsets", {"group_id": group, "topics": [{"topic_name": self.prefix + "none"}]}),
+            ("consumer_group_heartbeat", {"group_id": group, "member_id": given_id(self.random), "member_epoch": 0, "rebalance_timeout_ms": 30000,
+                                          "subscribed_topic_names": [self.prefix + "own"], "topic_partitions": []}))
+        ask = self.one(api, values) if api in self.versions else lambda side: []
+        first = base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_OID, group + "0").bytes).decode().rstrip("=")
+
+        def run(side):
+            self.share_ready(side, group, first)  # the group is there, and is one of share
             return ask(side)
         return run
 
@@ -243,9 +282,9 @@ class Wider:
         kind, name, key, value = self.pick(
             (GROUP, self.prefix + "k0", "consumer.session.timeout.ms", self.pick("45000", "50000", "1", "x")),
             (GROUP, self.prefix + "k1", "consumer.heartbeat.interval.ms", self.pick("5000", "6000", "1")),
-            (GROUP, self.prefix + "h0", "share.auto.offset.reset", self.pick("earliest", "latest", "none", "by_duration:PT1H", "by_duration:1h")),
-            (GROUP, self.prefix + "h0", "share.record.lock.duration.ms", self.pick("30000", "1", "15000")),
-            (GROUP, self.prefix + "h0", "share.isolation.level", self.pick("read_committed", "x")),
+            (GROUP, self.prefix + "m0", "share.auto.offset.reset", self.pick("earliest", "latest", "none", "by_duration:PT1H", "by_duration:1h")),
+            (GROUP, self.prefix + "m0", "share.record.lock.duration.ms", self.pick("30000", "1", "15000")),
+            (GROUP, self.prefix + "m0", "share.isolation.level", self.pick("read_committed", "x")),
             (GROUP, self.prefix + "k0", "unknown", "1"), (GROUP, "", "consumer.session.timeout.ms", "45000"),
             (CLIENT_METRICS, self.prefix + "m", "interval.ms", self.pick("1000", "0", "x")),
             (CLIENT_METRICS, self.prefix + "m", "metrics", self.pick("org.apache.kafka.", "*", "")),
@@ -298,5 +337,5 @@ class Wider:
         raise NotImplementedError
 
 
-WEIGHTS = {"static_member": 3, "consumer_heartbeat": 8, "consumer_describe": 2, "consumer_others": 4, "acls": 4, "quotas": 3, "scram": 2, "other_configs": 3,
+WEIGHTS = {"static_member": 3, "consumer_heartbeat": 8, "consumer_describe": 2, "consumer_others": 4, "share_others": 3, "acls": 4, "quotas": 3, "scram": 2, "other_configs": 3,
            "features": 1, "whole": 5, "markers": 1}

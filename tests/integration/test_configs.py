@@ -146,6 +146,11 @@ def test_of_several_things_that_are_wrong_kafkas_is_named(client, name, change, 
     assert alter(client, TOPIC, name, change)[0] == error
 
 
+@pytest.mark.parametrize("kind, name", [(TOPIC, "t"), (GROUP, "g"), (CLIENT_METRICS, "m"), (BROKER, "1"), (BROKER, "")])
+def test_what_nobody_knows_may_be_removed(client, kind, name):
+    assert alter(client, kind, name, ("no.such", None, DELETE)) == (NONE, None)
+
+
 # -- bounds --
 
 def beyond(valid):

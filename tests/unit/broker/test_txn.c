@@ -284,12 +284,37 @@ Test(txn, what_is_out_of_time_is_aborted)
         txns_sweep(&txns);
         cr_expect_eq(state(version ? "b" : "a")->state, TXN_COMPLETE_ABORT);
         cr_expect_eq(fake.marks_count, 1);
-        cr_expect_eq(end(&p, true), KAFKA_PRODUCER_FENCED);
-        cr_expect_eq(end(&p, false), KAFKA_PRODUCER_FENCED, "version %d: no repeat of an end that never was", version);
-        /* It may go on if it knows that it was bumped. */
-        cr_expect_eq(init_from(&p, p.who.producer_id, p.who.epoch), KAFKA_PRODUCER_FENCED);
-        cr_expect_eq(init(&p), KAFKA_NONE);
+        cr_expect_eq(fake.marks[0].marker.epoch, 1);
+        cr_expect_eq(add(&p, "t", 0), KAFKA_PRODUCER_FENCED);
+        /* The producer finds out when it ends its transaction, or asks for a higher epoch, and goes on. */
+        struct producer q = p;
+        cr_expect_eq(end(&q, true), version ? KAFKA_INVALID_TXN_STATE : KAFKA_PRODUCER_FENCED);
+        cr_expect_eq(end(&q, false), version ? KAFKA_NONE : KAFKA_PRODUCER_FENCED);
+        cr_expect_eq(q.who.epoch, version ? 1 : 0);
+        cr_expect_eq(init_from(&p, p.who.producer_id, 0), KAFKA_NONE);
+        cr_expect_eq(p.who.epoch, 1);
+        cr_expect_eq(add(&p, "t", 0), KAFKA_NONE);
+        /* Another instance fences it all the same. */
+        struct producer other = producer_new(version ? "b" : "a", version);
+        cr_expect_eq(init(&other), KAFKA_CONCURRENT_TRANSACTIONS);
+        cr_expect_eq(init(&other), KAFKA_NONE);
+        cr_expect_eq(end(&p, false), KAFKA_PRODUCER_FENCED);
+        cr_expect_eq(init_from(&p, p.who.producer_id, 1), KAFKA_PRODUCER_FENCED);
     }
+}
+
+Test(txn, a_late_request_for_an_epoch_aborts_and_fences_nobody)
+{
+    struct producer p = producer_new("a", 0);
+    cr_assert_eq(init(&p), KAFKA_NONE);
+    cr_assert_eq(init_from(&p, p.who.producer_id, 0), KAFKA_NONE);
+    struct producer late = p;
+    cr_assert_eq(add(&p, "t", 0), KAFKA_NONE);
+    cr_expect_eq(init_from(&late, late.who.producer_id, 0), KAFKA_CONCURRENT_TRANSACTIONS);
+    cr_expect_eq(state("a")->state, TXN_COMPLETE_ABORT);
+    cr_expect_eq(init_from(&late, late.who.producer_id, 0), KAFKA_PRODUCER_FENCED);
+    cr_expect_eq(init_from(&p, p.who.producer_id, 1), KAFKA_NONE, "whose transaction it was");
+    cr_expect_eq(p.who.epoch, 2);
 }
 
 Test(txn, a_producer_goes_on_after_an_error_with_the_next_epoch_once)
