@@ -20,6 +20,7 @@ IGNORED = [
     ("describe_producers", r".*(last_timestamp|coordinator_epoch)", "times; counts of elections"),
     ("describe_transactions", r".*transaction_start_time_ms", "times"),
     ("(produce|fetch)", r".*log_append_time_ms", "times"),
+    ("share_group_describe", r".*_epoch", "a share group's are raised when the state of its partitions has been made, which may come before or after the join"),
     ("describe_topic_partitions", r".*(eligible_leader_replicas|last_known_elr)", "one broker has no others that could be eligible: null and empty mean the same"),
 ]
 

@@ -160,7 +160,8 @@ class Wider:
             ("offset_commit", {"group_id": group, "generation_id_or_member_epoch": self.rarely(-1, Ref("generation", member, self.rarely(self.pick(-1, 1), 0, 4)), 5),
                                "member_id": self.rarely("", member, 5), "topics": [{"name": self.there(), "partitions": [
                                    {"partition_index": 0, "committed_offset": 4, "committed_metadata": "k"}]}]}),
-            ("offset_fetch", {"group_id": group, "topics": None, "groups": [{"group_id": group, "topics": None, "member_id": self.rarely(None, member, 3), "member_epoch": self.pick(-1, Ref("generation", member))}]}),
+            ("offset_fetch", {"group_id": group, "topics": None, "groups": [dict({"group_id": group, "topics": None}, **self.pick(
+                {"member_id": None, "member_epoch": -1}, {"member_id": member, "member_epoch": self.pick(-1, Ref("generation", member))}))]}),
             ("offset_delete", {"group_id": group, "topics": [{"name": self.pick(self.there(), self.prefix + "own", self.prefix + "none"), "partitions": [{"partition_index": 0}]}]}),
             ("delete_groups", {"groups_names": [group]}),
             ("describe_groups", {"groups": [group]}),
