@@ -335,14 +335,22 @@ def part_differential(run):
             run.figure("%d sequences: %s" % (seeds, line))
 
 
+def part_compaction(run):
+    """A large compacted log against a map, here and at a real Kafka; `long`: 5 million records."""
+    arguments = [] if run.long else ["--records", "300000", "--keys", "10000", "--no-kafka"]
+    text = run.counting("compaction", ["tests/measure/compaction.py"] + arguments)
+    for line in re.findall(r"(?m)^- (compaction: .*)$", text):
+        run.figure(line.removeprefix("compaction: "))
+
+
 def part_demo(run):
     run.command("tools/demo --check", ["tools/demo", "--check"], 900)
 
 
 PARTS = {
     "house": part_house, "build": part_build, "integration": part_integration, "goldens": part_goldens,
-    "crash": part_crash, "acceptance": part_acceptance, "compat": part_compat, "differential": part_differential,
-    "clang": part_clang, "asan": part_asan, "race": part_race, "fuzz": part_fuzz, "demo": part_demo,
+    "crash": part_crash, "compaction": part_compaction, "acceptance": part_acceptance, "compat": part_compat,
+    "differential": part_differential, "clang": part_clang, "asan": part_asan, "race": part_race, "fuzz": part_fuzz, "demo": part_demo,
 }
 
 
