@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define HEADERS_MAX 64 /* a key header, context headers, add.headers of unwrap */
+/* The key's header and those of the context come before what unwrap adds. */
+_Static_assert(UNWRAP_HEADERS_MAX + 8 <= CHANGE_HEADERS_MAX, "every header of a record has a place");
 
 struct change_encoder *change_encoder_new(const struct pg_connector_config *config, const char *run_id)
 {
@@ -267,8 +268,8 @@ static uint32_t add_unwrap_headers(struct event *ev, enum change_op op, struct c
 {
     const struct unwrap_plan *p = ev->r->unwrap;
     struct bytes *text = &ev->e->header_text;
-    uint32_t starts[HEADERS_MAX + 1];
-    uint32_t items = p ? MIN(p->headers_count, HEADERS_MAX - count) : 0;
+    uint32_t starts[CHANGE_HEADERS_MAX + 1];
+    uint32_t items = p ? MIN(p->headers_count, CHANGE_HEADERS_MAX - count) : 0;
     bool tombstone = op == TOMBSTONE;
 
     bytes_reset(text);
@@ -329,7 +330,7 @@ static int emit_record(struct event *ev, enum change_op op, struct slice topic, 
                        struct slice value, struct change_header key_header)
 {
     struct change_encoder *e = ev->e;
-    struct change_header headers[HEADERS_MAX];
+    struct change_header headers[CHANGE_HEADERS_MAX];
     uint32_t count = 0;
 
     if (key_header.name.ptr) headers[count++] = key_header;

@@ -22,6 +22,8 @@ struct change_header {
     struct slice value;
 };
 
+#define CHANGE_HEADERS_MAX 64 /* of one record */
+
 /* All slices are valid for the call of emit only. */
 struct change_record {
     struct slice topic;

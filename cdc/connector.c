@@ -446,7 +446,8 @@ int cdc_connector_start(struct cdc *cdc, const char *name, const struct cdc_pair
     atomic_init(&c->wish, paused ? WISH_PAUSE : WISH_RUN);
     pthread_mutex_init(&c->lock, NULL);
 
-    int r = connector_config_parse(pairs, pairs_count, version, &c->posted, err);
+    int r = c->wish_fd < 0 ? err_set(err, -EAGAIN, "no descriptor is free for connector %s", name) : 0;
+    if (r == 0) r = connector_config_parse(pairs, pairs_count, version, &c->posted, err);
     if (r == 0 && !c->posted->name) c->posted->name = xstrdup(name);
     c->config = c->posted;
     if (r == 0) r = connector_prepare(c, err);

@@ -108,9 +108,10 @@ static void complain(struct checker *c, const char *name, const char *format, ..
     va_list args;
 
     snprintf(p->name, sizeof(p->name), "%s", name);
-    int len = snprintf(p->text, sizeof(p->text), "The '%s' value is invalid: ", name);
+    size_t len = (size_t)snprintf(p->text, sizeof(p->text), "The '%s' value is invalid: ", name);
+    len = MIN(len, sizeof(p->text) - 1); /* the name is the client's */
     va_start(args, format);
-    vsnprintf(p->text + len, sizeof(p->text) - (size_t)len, format, args);
+    vsnprintf(p->text + len, sizeof(p->text) - len, format, args);
     va_end(args);
 }
 

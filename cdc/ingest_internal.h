@@ -44,6 +44,8 @@ struct ingest {
     uint64_t last_commit_lsn;
     uint64_t keyless;
     int64_t xmin;
+    uint64_t failures_told;
+    int64_t tell_failures_after_us;
     /* the unit */
     bool alone; /* no two transactions in one */
     bool counted;

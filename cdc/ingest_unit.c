@@ -8,11 +8,12 @@
 #include "broker/broker.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
-#define UNIT_PART_US 50000        /* a part waits for more of its transaction */
-#define BATCH_BYTES  (256 * 1024) /* a partition's batch is appended when it is so large [bytes] */
-#define HEADERS_MAX  32
+#define UNIT_PART_US     50000                   /* a part waits for more of its transaction */
+#define BATCH_BYTES      (256 * 1024)            /* a partition's batch is appended when it is so large [bytes] */
+#define TELL_FAILURES_US (10 * INT64_C(1000000)) /* values that became null are told, but not each of many */
 
 /* The journal is recovered and the unit read again, at once or when somebody has acted: the connector asks journal_io which. */
 static int append_failed(struct ingest *in, int error)
@@ -116,13 +117,28 @@ static int batch_grew(struct ingest *in, struct journal_partition *p, uint32_t b
     return 0;
 }
 
+/* As event.converting.failure.handling.mode says. */
+static void tell_failures(struct ingest *in)
+{
+    uint64_t failures = change_encoder_failures(in->env.encoder);
+    int64_t now_us;
+
+    if (failures == in->failures_told || (now_us = ingest_mono_us()) < in->tell_failures_after_us) return;
+    log_at(in->env.config->convert_failure_mode == CONVERT_SKIP ? LOG_DEBUG : LOG_WARN, "cdc",
+           "what cannot be represented is written as null connector=%s values=%" PRIu64 " latest=\"%s\"",
+           in->env.config->name, failures - in->failures_told, change_encoder_failure_text(in->env.encoder));
+    in->failures_told = failures;
+    in->tell_failures_after_us = now_us + TELL_FAILURES_US;
+}
+
 int ingest_emit(void *arg, const struct change_record *record)
 {
     struct ingest *in = arg;
     struct journal *j = in->stored->journal;
-    struct record_header headers[HEADERS_MAX];
+    struct record_header headers[CHANGE_HEADERS_MAX];
     struct journal_topic *t;
 
+    tell_failures(in);
     int r = topic_get(in, record->topic, &t);
     if (r == -EPERM) journal_break(j); /* read again, each transaction alone, so that those before it are shown */
     if (r < 0) return r;
@@ -134,7 +150,6 @@ int ingest_emit(void *arg, const struct change_record *record)
         journal_break(j);
         return append_failed(in, -ENOENT);
     }
-    if (record->headers_count > HEADERS_MAX) return ingest_fail(in, -E2BIG, "a record with too many headers");
     for (uint32_t i = 0; i < record->headers_count; i++)
         headers[i] = (struct record_header){.key = record->headers[i].name, .value = record->headers[i].value};
     struct journal_part *part = journal_part_of(p);

@@ -20,7 +20,8 @@ _Static_assert(JOURNAL_PARTITIONS_MAX == TOPIC_PARTITIONS_MAX, "a topic of ours 
 
 #define TOO_LARGE_EXCEPTION "org.apache.kafka.common.errors.RecordTooLargeException"
 #define STORAGE_EXCEPTION   "org.apache.kafka.common.errors.KafkaStorageException"
-#define SYNC_TOLD_MS        30000         /* a sync that takes longer is told, each time again */
+#define SYNC_TOLD_MS        30000 /* a sync that takes longer is told, each time again */
+#define SYNC_LOOK_MS        10
 #define BUILDER_KEEP_MAX    (1024 * 1024) /* of a batch in use: usual ones are a quarter of it [bytes] */
 
 PRINTF_LIKE(5, 6)
@@ -462,8 +463,10 @@ static int io_wait(void *arg)
     struct pollfd p = {.fd = io->wake_fd, .events = POLLIN};
     int r;
 
-    /* It cannot be given up: what the disk will say of the sync decides what may be confirmed. */
-    while ((r = poll(&p, 1, SYNC_TOLD_MS)) <= 0) {
+    /* It cannot be given up: what the disk will say of the sync decides what may be confirmed. Without a descriptor (there was none
+     * free) answers are looked for from time to time. */
+    while ((r = poll(&p, 1, p.fd < 0 ? SYNC_LOOK_MS : SYNC_TOLD_MS)) <= 0) {
+        if (r == 0 && p.fd < 0) break;
         if (r < 0 && errno != EINTR) nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* no memory */
         if (r == 0)
             log_warn("cdc", "the disk does not answer a sync for %d s connector=%s", SYNC_TOLD_MS / 1000,

@@ -19,14 +19,16 @@ int journal_snapshot_begin(struct journal *j)
 
     if (j->failed) return j->failed;
     assert(j->position.part_lsn == 0 && !journal_any_touched(j));
+    /* All of them, or nothing has changed. */
+    for (struct journal_partition *p = j->partitions; p; p = p->next) {
+        int alone = p->gone ? 0 : j->ops->exclusive(j->io, p, true);
+        if (alone == 0) continue;
+        journal_snapshot_leave(j, NULL);
+        return alone;
+    }
     for (struct journal_partition *p = j->partitions; p; p = p->next) {
         struct journal_log log = {0};
         if (p->gone) continue;
-        int alone = j->ops->exclusive(j->io, p, true);
-        if (alone < 0) {
-            journal_snapshot_leave(j, NULL);
-            return alone;
-        }
         if (!j->ops->find(j->io, p, j->producer_id, &log)) {
             journal_partition_gone(p);
             continue;

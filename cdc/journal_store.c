@@ -395,7 +395,6 @@ int journal_store_begin_anew(struct journal_store *s, struct stored_journal *sto
     journal_unmake(stored);
     pthread_mutex_lock(&s->lock);
     stored->producer_id = producer_id_new(s);
-    stored->mark = (struct offset_mark){0};
     pthread_mutex_unlock(&s->lock);
     journal_make(s, stored);
     pthread_mutex_lock(&s->lock);

@@ -54,7 +54,7 @@ int journal_store_reload(struct journal_store *s, struct stored_journal *stored,
  * or it has no position. */
 bool journal_store_position(struct journal_store *s, const char *name, const char *topic_prefix,
                             uint64_t *ret_durable_lsn, struct source_offset *ret_offset);
-/* Forgets all that the taken journal knows: its taker begins as a new connector. */
+/* Forgets all that the taken journal knows: its taker begins as a new connector, and clears its own mark. */
 int journal_store_begin_anew(struct journal_store *s, struct stored_journal *stored, struct err *err) WARN_UNUSED;
 /* Forgets one that rests, and what of it is damaged: nothing of it is kept; who takes it next makes a new one. Durable when it
  * returns. -EBUSY: taken; -ENOENT. */

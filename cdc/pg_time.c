@@ -88,7 +88,7 @@ static bool read_date(struct cursor *c, int64_t *ret_year, int *ret_month, int *
     return true;
 }
 
-/* hh:mm:ss[.ffffff], hours up to 24 in a time of day, more in an interval. */
+/* hh:mm:ss[.ffffff], hours up to 24 in a time of day, in an interval as many as its microseconds allow. */
 static bool read_clock(struct cursor *c, int64_t *ret_us)
 {
     int64_t hours, minutes, seconds, us = 0;
@@ -103,8 +103,8 @@ static bool read_clock(struct cursor *c, int64_t *ret_us)
             us += (*c->p - '0') * unit;
         if (!any) return false;
     }
-    *ret_us = (hours * 3600 + minutes * 60 + seconds) * US_PER_SECOND + us;
-    return true;
+    return !__builtin_mul_overflow(hours * 3600 + minutes * 60 + seconds, US_PER_SECOND, ret_us) &&
+           !__builtin_add_overflow(*ret_us, us, ret_us);
 }
 
 /* +hh[:mm[:ss]] */

@@ -15,7 +15,7 @@
  * parsed. */
 #define PG_SESSION_OPTIONS                                                                                             \
     "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=1 -c bytea_output=hex"           \
-    " -c lc_monetary=C -c client_encoding=UTF8"
+    " -c lc_monetary=C -c standard_conforming_strings=on -c client_encoding=UTF8"
 
 /* A type as far as conversion needs it: domains are resolved to their base. */
 struct pg_type {

@@ -20,26 +20,22 @@
 
 struct pg_params connector_params(const struct pg_connector_config *config, bool replication)
 {
-    return (struct pg_params){
-        .host = config->hostname,
-        .port = config->port,
-        .user = config->user,
-        .password = config->password,
-        .dbname = config->dbname,
-        .sslmode = config->sslmode,
-        .sslcert = config->sslcert,
-        .sslkey = config->sslkey,
-        .sslpassword = config->sslpassword,
-        .sslrootcert = config->sslrootcert,
-        .tcp_keepalive = config->tcp_keepalive,
-        .replication = replication,
-        .application_name = replication ? "Debezium Streaming" : "Debezium General",
-        /* The forms of text that the converters know. */
-        .options =
-            "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
-            "-c standard_conforming_strings=on",
-        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .statement_timeout_ms = (int)MIN(config->query_timeout_ms, INT32_MAX)};
+    return (struct pg_params){.host = config->hostname,
+                              .port = config->port,
+                              .user = config->user,
+                              .password = config->password,
+                              .dbname = config->dbname,
+                              .sslmode = config->sslmode,
+                              .sslcert = config->sslcert,
+                              .sslkey = config->sslkey,
+                              .sslpassword = config->sslpassword,
+                              .sslrootcert = config->sslrootcert,
+                              .tcp_keepalive = config->tcp_keepalive,
+                              .replication = replication,
+                              .application_name = replication ? "Debezium Streaming" : "Debezium General",
+                              .options = PG_SESSION_OPTIONS,
+                              .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+                              .statement_timeout_ms = (int)MIN(config->query_timeout_ms, INT32_MAX)};
 }
 
 int session_fail(struct pg_error *err, int error, const char *text)

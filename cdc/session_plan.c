@@ -87,6 +87,10 @@ static int begin_anew(struct cdc_connector *c, struct session_plan *p, struct pg
 
     log_warn("cdc", "a new snapshot is taken: the server %s connector=%s", p->server_trouble, c->config->name);
     int r = journal_store_begin_anew(c->cdc->store, c->stored, &why);
+    pthread_mutex_lock(&c->lock);
+    c->stored->mark = (struct offset_mark){0};
+    c->durable_lsn = 0;
+    pthread_mutex_unlock(&c->lock);
     ingest_set_stored(c->ingest, c->stored);
     return r < 0 ? session_fail(err, -EIO, why.text) : 0;
 }

@@ -262,7 +262,9 @@ static int run(struct snapshot *s, const struct pg_table *tables, uint32_t count
     int r = transaction_begin(s, err);
     if (r == 0) r = tables_lock(e, tables, count, err);
     if (r < 0) return r;
-    if (journal_snapshot_begin(e->journal) < 0) return fail(err, -EIO, "the journal could not be written");
+    r = journal_snapshot_begin(e->journal);
+    if (r == -EAGAIN) return fail(err, -EIO, "another connector takes its snapshot into one of the topics");
+    if (r < 0) return fail(err, -EIO, "the journal could not be written");
     FAILPOINT("snapshot-begin");
     for (uint32_t i = 0; i < count && r == 0; i++) r = table_read(s, &tables[i], err);
     if (r == 0) r = held_emit(s, true, true, err);

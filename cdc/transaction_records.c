@@ -82,15 +82,18 @@ void transaction_forget(struct change_encoder *e)
 void transaction_count(struct change_encoder *e, const struct source_position *position, const char *schema,
                        const char *name)
 {
-    char full[2 * 64 + 2]; /* names of the database have at most 63 bytes */
+    char shown[2 * 64 + 2]; /* names have at most 63 bytes, unless the server was built otherwise */
+    AUTO_FREE char *longer = NULL;
+    const char *full = shown;
 
     e->collection = NULL;
     if (!e->transaction_open || position->marker != SNAPSHOT_FALSE || position->xid < 0) return;
-    int len = snprintf(full, sizeof(full), "%s%s%s", schema, *schema ? "." : "", name);
+    size_t len = (size_t)snprintf(shown, sizeof(shown), "%s%s%s", schema, *schema ? "." : "", name);
+    if (len >= sizeof(shown)) full = longer = xasprintf("%s%s%s", schema, *schema ? "." : "", name);
     HASH_FIND_STR(e->collections, full, e->collection);
     if (!e->collection) {
-        e->collection = xcalloc(1, sizeof(*e->collection) + (size_t)len + 1);
-        memcpy(e->collection->name, full, (size_t)len + 1);
+        e->collection = xcalloc(1, sizeof(*e->collection) + len + 1);
+        memcpy(e->collection->name, full, len + 1);
         HASH_ADD_STR(e->collections, name, e->collection);
     }
     e->collection->events++;

@@ -187,6 +187,8 @@ static int parse_unwrap(struct transform_chain *chain, const struct input *in, b
         (r = input_flag(in, "replace.null.with.default", true, &u->replace_null_with_default, err)) < 0 ||
         (r = parse_drop(u, in, err)) < 0)
         return r;
+    if (u->headers_count > UNWRAP_HEADERS_MAX)
+        return err_set(err, -EINVAL, "add.headers: %u names, and %d is the most", u->headers_count, UNWRAP_HEADERS_MAX);
     const char *route = input_get(in, "route.by.field");
     if (route && *route) u->route_by_field = xstrdup(route);
     u->routers_before = chain->routers_count;

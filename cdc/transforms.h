@@ -19,6 +19,8 @@ struct unwrap_deletes {
     bool keep_tombstone; /* t: passes; else dropped */
 };
 
+#define UNWRAP_HEADERS_MAX 48 /* of add.headers */
+
 struct unwrap_field {
     char *path; /* as configured: "op", "source.ts_ms" */
     char *name; /* of the field or header: prefix and path with _ for the dot, or the alias */

@@ -1,4 +1,5 @@
 /* Configuration: Connect's texts, the words of both vocabularies, filters. */
+#include "cdc/transforms.h"
 #include "tests/unit/cdc/encode_fixture.h"
 
 #include <errno.h>
@@ -197,5 +198,45 @@ Test(connector_config, every_row_is_whole)
         const struct connector_property *p = &connector_properties[i];
         cr_expect_eq(connector_property_find(p->name), p, "%s stands twice", p->name);
         cr_expect(p->doc && *p->doc && p->display_name && *p->display_name, "%s", p->name);
+    }
+}
+
+/* Names are the client's: a mask's may be of any length. */
+Test(connector_config, a_long_name_is_cut_in_the_complaint)
+{
+    char name[700] = "column.mask.";
+    struct {
+        struct cdc_problem problem;
+        char behind[600];
+    } one;
+
+    memset(name + strlen(name), 'x', sizeof(name) - strlen(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    memset(&one, 0x55, sizeof(one));
+    const struct cdc_pair pairs[] = {{"topic.prefix", "p"},
+                                     {"database.hostname", "h"},
+                                     {"database.user", "u"},
+                                     {"database.dbname", "d"},
+                                     {name, "1"}};
+    cr_assert_eq(connector_config_check(pairs, countof(pairs), &one.problem, 1), 1);
+    cr_expect_lt(strlen(one.problem.text), sizeof(one.problem.text));
+    for (size_t i = 0; i < sizeof(one.behind); i++) cr_assert_eq(one.behind[i], 0x55, "written behind the problem");
+}
+
+/* A record has places for so many: more than that would fail the task at its first row. */
+Test(connector_config, headers_that_no_record_holds_are_refused)
+{
+    for (int count = UNWRAP_HEADERS_MAX; count <= UNWRAP_HEADERS_MAX + 1; count++) {
+        char list[1000] = "op";
+        struct cdc_problem problems[20];
+        for (int i = 1; i < count; i++) sprintf(list + strlen(list), ",op:o%d", i);
+        const struct cdc_pair pairs[] = {{"topic.prefix", "p"},
+                                         {"database.hostname", "h"},
+                                         {"database.user", "u"},
+                                         {"database.dbname", "d"},
+                                         {"transforms", "u"},
+                                         {"transforms.u.type", "io.debezium.transforms.ExtractNewRecordState"},
+                                         {"transforms.u.add.headers", list}};
+        cr_expect_eq(check(pairs, countof(pairs), problems), count > UNWRAP_HEADERS_MAX ? 1 : 0);
     }
 }

@@ -148,6 +148,31 @@ Test(journal_store, a_snapshot_stays_alone_when_another_connector_is_recovered)
     pair_done(&p);
 }
 
+/* The list of partitions is looked at from the newest on: the private one comes before the one that is refused. */
+Test(journal_store, a_refused_snapshot_leaves_the_journal_as_it_was)
+{
+    struct pair p;
+    struct err err = ERR_NONE;
+    struct journal_topic *t;
+
+    pair_new(&p);
+    cr_assert_eq(broker_topic_create(p.s.broker, "private", 1, NULL, 0, &err), KAFKA_NONE, "%s", err.text);
+    shared_topic(&p, p.b);
+    const struct metadata *m = broker_metadata(p.s.broker);
+    cr_assert_eq(journal_topic_add(p.b->journal, metadata_topic(m, SLICE("private"))->id, SLICE("private"), 1, &t), 0);
+    metadata_unref(m);
+    shared_topic(&p, p.a);
+    cr_assert_eq(journal_snapshot_begin(p.a->journal), 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(journal_snapshot_begin(p.b->journal), -EAGAIN, "two snapshots into one partition");
+        cr_expect_eq(journal_snapshot_abort(p.b->journal), 0);
+        cr_expect_eq(journal_failed(p.b->journal), 0);
+    }
+    cr_assert_eq(journal_snapshot_abort(p.a->journal), 0);
+    cr_expect_eq(journal_snapshot_begin(p.b->journal), 0);
+    pair_done(&p);
+}
+
 /* -- a data log that cannot be read -- */
 
 static atomic_int shared_reads;
