@@ -244,8 +244,10 @@ struct metadata_topic *metadata_topic_copy(const struct metadata_topic *t)
     struct metadata_topic *copy = metadata_topic_new(slice_of(t->name), t->id);
 
     metadata_topic_grow(copy, t->partitions_count);
-    for (int32_t i = 0; i < t->partitions_count; i++)
-        if (t->partitions[i].log) copy->partitions[i].log = partition_log_ref(t->partitions[i].log);
+    for (int32_t i = 0; i < t->partitions_count; i++) {
+        copy->partitions[i] = t->partitions[i];
+        if (copy->partitions[i].log) partition_log_ref(copy->partitions[i].log);
+    }
     copy->config = config_list_copy(&t->config);
     copy->log_config = t->log_config;
     copy->min_insync_replicas = t->min_insync_replicas;

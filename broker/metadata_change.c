@@ -88,11 +88,16 @@ static void change_free(struct metadata_change *c)
     free(c);
 }
 
+static void change_end(struct metadata_change *c, enum kafka_error error)
+{
+    if (c->done) c->done(c->arg, error);
+    change_free(c);
+}
+
 static void change_fail(struct metadata_change *c, enum kafka_error error)
 {
     metadata_change_delete_opened(c, 0);
-    if (c->done) c->done(c->arg, error);
-    change_free(c);
+    change_end(c, error);
 }
 
 /* Logs obey a changed config; those of topics whose own config did not change may inherit from the broker's. */
@@ -152,8 +157,7 @@ static void change_publish(struct metadata_change *c)
         if (n->event == TOPIC_DELETED) delete_logs(b, n->topic);
     }
     metadata_log_published(b->metadata_log, b->metadata);
-    if (c->done) c->done(c->arg, KAFKA_NONE);
-    change_free(c);
+    change_end(c, KAFKA_NONE);
 }
 
 static void revert_head(struct broker *b)
@@ -169,15 +173,16 @@ static void drain(struct broker *b)
 
     while ((c = STAILQ_FIRST(&b->changes)) && c->synced) {
         STAILQ_REMOVE_HEAD(&b->changes, link);
-        if (c->sync_error == 0) {
-            change_publish(c);
-            continue;
+        if (c->sync_error && !b->metadata_failed) {
+            log_error("metadata", "the metadata log cannot be synced: changes are refused until a restart error=%s",
+                      strerror(-c->sync_error));
+            b->metadata_failed = true;
+            revert_head(b);
         }
-        log_error("metadata", "the metadata log cannot be synced: changes are refused until a restart error=%s",
-                  strerror(-c->sync_error));
-        b->metadata_failed = true;
-        revert_head(b);
-        change_fail(c, KAFKA_STORAGE_ERROR);
+        /* What was queued behind one that failed was made of it. */
+        if (b->metadata_failed) change_fail(c, KAFKA_STORAGE_ERROR);
+        else if (c->empty) change_end(c, KAFKA_NONE);
+        else change_publish(c);
     }
 }
 
@@ -214,10 +219,13 @@ void metadata_change_commit(struct metadata_change *c, void (*done)(void *arg, e
     b->changing = false;
     c->done = done;
     c->arg = arg;
-    if (c->records.records_count == 0) {
-        c->synced = true;
+    if (c->records.records_count == 0 && STAILQ_EMPTY(&b->changes)) {
+        change_end(c, KAFKA_NONE);
+        return;
+    }
+    if (c->records.records_count == 0) { /* what it was asked about waits for the disk: it ends in its turn */
+        c->synced = c->empty = true;
         STAILQ_INSERT_TAIL(&b->changes, c, link);
-        drain(b);
         return;
     }
     if (c->broker_config_changed) resolve_topics(c);

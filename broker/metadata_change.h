@@ -22,7 +22,9 @@ struct metadata_change {
     STAILQ_HEAD(, topic_note) notes;
     struct partition_log **opened; /* logs made for new partitions: deleted again on failure */
     uint32_t opened_count;
+    int32_t partitions_added; /* those that were only validated too */
     bool broker_config_changed;
+    bool empty; /* nothing was appended: there is nothing to publish */
     bool synced;
     int sync_error;
     void (*done)(void *arg, enum kafka_error error);

@@ -28,14 +28,21 @@ static void add_partition_record(struct metadata_change *c, struct uuid topic_id
     metadata_change_record(c, METADATA_PARTITION, &p);
 }
 
+/* Before anything is made, and also when nothing shall be: what is validated takes memory as well. */
+static enum kafka_error count_partitions(struct metadata_change *c, int32_t count, struct err *err)
+{
+    if (count > PARTITIONS_PER_CHANGE_MAX - c->partitions_added)
+        return err_set(err, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request.");
+    c->partitions_added += count;
+    return KAFKA_NONE;
+}
+
 /* Opens the logs of t from partition `first` on: before the record is written, so that a folder that cannot be read, or be set
  * aside, refuses the topic. */
 static enum kafka_error open_logs(struct metadata_change *c, struct metadata_topic *t, int32_t first, struct err *err)
 {
     uint32_t opened_before = c->opened_count;
 
-    if (opened_before + (uint32_t)(t->partitions_count - first) > PARTITIONS_PER_CHANGE_MAX)
-        return err_set(err, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request.");
     c->opened = xrealloc(c->opened, (opened_before + (size_t)(t->partitions_count - first)) * sizeof *c->opened);
     for (int32_t i = first; i < t->partitions_count; i++) {
         struct partition_log *log;
@@ -143,6 +150,8 @@ enum kafka_error metadata_change_create_topic(struct metadata_change *c, const s
     int32_t count = spec->partitions_count > 0 ? spec->partitions_count : (int32_t)c->next->config->num_partitions;
     if (spec->admit && !spec->admit(spec->admit_arg, count))
         return err_set(err, KAFKA_THROTTLING_QUOTA_EXCEEDED, "%s", kafka_error_text(KAFKA_THROTTLING_QUOTA_EXCEEDED));
+    error = count_partitions(c, count, err);
+    if (error != KAFKA_NONE) return error;
     struct metadata_topic *t = metadata_topic_new(spec->name, uuid_random());
     for (uint32_t i = 0; i < spec->config_count; i++)
         config_list_set(&t->config, spec->config[i].name, spec->config[i].value);
@@ -192,11 +201,13 @@ enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct sl
                        " cannot become more: what is stored would not be found any more.",
                        SLICE_ARG(name));
 
+    enum kafka_error error = count_partitions(c, count - now->partitions_count, err);
+    if (error != KAFKA_NONE) return error;
     struct metadata_topic *t = metadata_topic_copy(now);
     int32_t first = t->partitions_count;
     metadata_topic_grow(t, count);
     if (!validate_only) {
-        enum kafka_error error = open_logs(c, t, first, err);
+        error = open_logs(c, t, first, err);
         if (error != KAFKA_NONE) {
             metadata_topic_unref(t);
             return error;

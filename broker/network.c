@@ -109,6 +109,13 @@ static int bind_host(const char *host, int32_t port, struct err *err)
     return r < 0 ? err_set(err, r, "cannot listen on %s:%d: %s", host, port, strerror(-r)) : r;
 }
 
+/* A Kafka configuration of one node names the controller's listener too; nobody connects to it here. */
+static bool is_controllers(const struct broker_config *config, const char *listener)
+{
+    const char *controllers = config_list_get(&config->given, "controller.listener.names");
+    return controllers && option_list_has(controllers, listener);
+}
+
 static int bind_listener(struct network *n, struct slice text, struct err *err)
 {
     const struct broker_config *config = n->broker->config;
@@ -119,9 +126,7 @@ static int bind_listener(struct network *n, struct slice text, struct err *err)
     int r = parse_endpoint("listeners", text, l.name, host, &l.port, err);
 
     if (r < 0) return r;
-    /* A Kafka configuration of one node names the controller's listener too; nobody connects to it here. */
-    const char *controllers = config_list_get(&config->given, "controller.listener.names");
-    if (controllers && option_list_has(controllers, l.name)) return 0;
+    if (is_controllers(config, l.name)) return 0;
     if (!listener_protocol(config->listener_security_protocol_map, l.name, protocol, sizeof protocol))
         return err_set(err, -EINVAL, "listeners: %s is not in listener.security.protocol.map", l.name);
     if (strcmp(protocol, "PLAINTEXT") != 0)
@@ -152,6 +157,7 @@ static int set_advertised(struct network *n, struct slice text, struct err *err)
     int r = parse_endpoint("advertised.listeners", text, name, host, &port, err);
 
     if (r < 0) return r;
+    if (is_controllers(n->broker->config, name)) return 0;
     if (!*host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
         return err_set(err, -EINVAL, "advertised.listeners=" SLICE_FMT ": clients cannot connect to that address",
                        SLICE_ARG(text));

@@ -313,8 +313,8 @@ static void run(struct request *rq)
         request_charge_work(rq);
         rq->work_begin_us = 0;
     }
+    if (result != API_PENDING) finish(rq, result); /* the answer may point into the snapshot of the call */
     call_end(&c);
-    if (result != API_PENDING) finish(rq, result);
 }
 
 static void run_on_control(void *arg)

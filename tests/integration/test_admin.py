@@ -67,10 +67,20 @@ def test_a_topic_that_stands_twice_is_answered_once(client):
         ("x", 42, "Duplicate topic name."), (None, 42, "Duplicate topic id.")]
 
 
-def grow(c, *topics):
+def test_a_request_for_too_many_partitions_is_refused_before_they_take_memory(broker, client):
+    """All of the request's topics together, and also when they are only validated."""
+    answers = create(client, topic("a", 6000, 1), topic("b", 6000, 1), topic("c", 4000, 1), validate=True)
+    assert answers == [("a", 0, None), ("b", 44, "Excessively large number of partitions per request."), ("c", 0, None)]
+    before = broker.rss_kb()
+    assert {error for _, error, _ in create(client, *[topic("v%d" % i, 100000, 1) for i in range(500)], validate=True)} == {44}
+    assert broker.rss_kb() - before < 50000
+    assert grow(client, ("t", 50000, None), validate=True) == [("t", 44, "Excessively large number of partitions per request.")]
+
+
+def grow(c, *topics, validate=False):
     rows = [w.cstring(name) + w.i32(count) + w.carray(None if replicas is None else [w.carray([w.i32(b) for b in r]) + w.NO_TAGS for r in replicas]) +
             w.NO_TAGS for name, count, replicas in topics]
-    r = c.ask(CREATE_PARTITIONS, 3, w.carray(rows) + w.i32(5000) + w.i8(0) + w.NO_TAGS, flexible=True)
+    r = c.ask(CREATE_PARTITIONS, 3, w.carray(rows) + w.i32(5000) + w.i8(validate) + w.NO_TAGS, flexible=True)
     r.i32()
     return [x[:3] for x in r.carray(lambda: (r.cstring(), r.i16(), r.cstring(), r.tags()))]
 

@@ -107,6 +107,7 @@ def test_a_kafka_configuration_starts(tmp_path):
     with Ottla({"connect.listeners": "", "process.roles": "broker,controller", "controller.quorum.bootstrap.servers": "localhost:9093",
                 "controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "PLAINTEXT", "num.io.threads": "8",
                 "listeners": "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0",
+                "advertised.listeners": "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
                 "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"}) as o:
         assert "option has no effect here name=num.io.threads" in o.log()
 

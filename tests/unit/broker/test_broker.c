@@ -3,10 +3,13 @@
 
 #include "broker/state.h"
 #include "protocol/record.h"
+#include "storage/log_internal.h"
 #include "tests/lib/parked.h"
 #include "tests/lib/wait.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 static enum kafka_error create(struct broker *b, const char *name, int32_t partitions, struct err *err)
 {
@@ -266,4 +269,60 @@ Test(broker, producer_ids_of_the_brokers_own_writers_are_given_to_nobody)
     metadata_change_abort(c);
     broker_close(s.broker);
     nftw(s.path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* -- a metadata log that cannot be synced -- */
+
+static int no_fdatasync(int fd)
+{
+    char link[40], path[300];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[MAX(n, 0)] = '\0';
+    return strstr(path, "/__cluster_metadata-0/") ? -EIO : io_posix.fdatasync(fd);
+}
+
+struct two_changes {
+    struct scratch_broker s;
+    enum kafka_error created;
+    _Atomic int ends;
+    enum kafka_error errors[2];
+};
+
+static void change_ended(void *arg, enum kafka_error error)
+{
+    struct two_changes *two = arg;
+    two->errors[atomic_load(&two->ends)] = error;
+    atomic_fetch_add(&two->ends, 1);
+}
+
+static void commit_two(void *arg)
+{
+    struct two_changes *two = arg;
+    const struct topic_spec spec = {.name = SLICE("lost"), .partitions_count = 1, .replication_factor = 1};
+    struct metadata_change *c = metadata_change_begin(two->s.broker);
+    two->created = metadata_change_create_topic(c, &spec, false, NULL, NULL);
+    metadata_change_commit(c, change_ended, two);
+    /* Of which nothing came: as a request whose every topic exists already. */
+    metadata_change_commit(metadata_change_begin(two->s.broker), change_ended, two);
+}
+
+Test(broker, a_change_that_failed_is_not_published_by_an_empty_one_behind_it)
+{
+    static struct io_ops io;
+    struct two_changes two = {0};
+
+    scratch_broker_new(&two.s);
+    log_level_max = LOG_ERROR - 1;
+    io = io_posix;
+    io.fdatasync = no_fdatasync;
+    two.s.broker->dir->io = &io;
+    cr_assert(broker_control_post(two.s.broker, commit_two, &two));
+    cr_assert(WAIT_UNTIL(atomic_load(&two.ends) == 2));
+    cr_expect_eq(two.created, KAFKA_NONE);
+    for (int i = 0; i < 2; i++) cr_expect_eq(two.errors[i], KAFKA_STORAGE_ERROR, "change %d", i);
+    const struct metadata *m = broker_metadata(two.s.broker);
+    cr_expect(!metadata_topic(m, SLICE("lost")));
+    metadata_unref(m);
+    scratch_broker_done(&two.s);
 }

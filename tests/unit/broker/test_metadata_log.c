@@ -557,6 +557,22 @@ Test(metadata_log, epochs_that_the_logs_began_are_written_once)
     scratch_done(&s);
 }
 
+/* Also of a partition without a log: it is offline, and another program may have it later. */
+Test(metadata_log, a_changed_topic_keeps_its_leader_epochs)
+{
+    struct scratch s;
+    scratch_new(&s);
+    add_topic(&s, "a", 1);
+    place(&s, 1, 0, 1, (int32_t[]){1}, 1);
+    append(&s);
+    scratch_reopen(&s);
+    struct metadata_topic *copy = metadata_topic_copy(metadata_topic(s.state, SLICE("a")));
+    cr_expect_eq(copy->partitions[0].leader_epoch, 7);
+    metadata_topic_unref(copy);
+    scratch_close(&s);
+    scratch_done(&s);
+}
+
 static void check_place(const struct partition_places *all, const char *topic, int32_t partition, int32_t safe_count,
                         const char *brokers)
 {
