@@ -499,13 +499,20 @@ enum kafka_error broker_topic_delete(struct broker *b, const char *name, struct 
 enum kafka_error broker_append_record(struct broker *b, struct partition_log *log, struct slice key, struct slice value,
                                       int64_t *ret_offset)
 {
+    return broker_append_record_headers(b, log, key, value, NULL, 0, ret_offset);
+}
+
+enum kafka_error broker_append_record_headers(struct broker *b, struct partition_log *log, struct slice key,
+                                              struct slice value, const struct record_header *headers,
+                                              int32_t headers_count, int64_t *ret_offset)
+{
     struct batch_builder builder;
     struct batch_fields fields = BATCH_FIELDS_PLAIN;
     struct slice batch;
     enum kafka_error error = KAFKA_UNKNOWN_SERVER_ERROR; /* no memory */
 
     batch_builder_init(&builder);
-    batch_builder_append(&builder, clock_wall_ms(b->clock), key, value, NULL, 0);
+    batch_builder_append(&builder, clock_wall_ms(b->clock), key, value, headers, headers_count);
     if (batch_builder_finish(&builder, &fields, &batch) == 0) {
         struct log_append a = {
             .origin = APPEND_INTERNAL, .batches = (uint8_t *)(uintptr_t)batch.ptr, .size = batch.len};

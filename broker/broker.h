@@ -15,6 +15,7 @@
 
 struct broker;
 struct log_dir;
+struct record_header;
 
 /* -- life: main thread -- */
 
@@ -92,6 +93,10 @@ void broker_unwatch_topics(struct topic_watch *w);
  * returns. For whole batches: partition_log_append() with APPEND_INTERNAL. Any thread. */
 enum kafka_error broker_append_record(struct broker *b, struct partition_log *log, struct slice key, struct slice value,
                                       int64_t *ret_offset) WARN_UNUSED;
+/* .. with headers. */
+enum kafka_error broker_append_record_headers(struct broker *b, struct partition_log *log, struct slice key,
+                                              struct slice value, const struct record_header *headers,
+                                              int32_t headers_count, int64_t *ret_offset) WARN_UNUSED;
 
 /* Reads one partition from an offset on. One thread at a time. */
 struct broker_reader;

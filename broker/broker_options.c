@@ -274,6 +274,13 @@ const struct option broker_options[] = {
      "Address of Kafka Connect's REST interface; port 0 is any free one. Empty: none."},
     {"connect.debezium.version", OPTION_STRING, NULL, "3.7.0.Final", ANY, NULL, 0, FIELD(connect_debezium_version),
      "Version of Debezium whose events connectors write and that is reported; a connector may say its own."},
+    {"config.storage.topic", OPTION_STRING, NULL, "connect-configs", ANY, NULL, 0, FIELD(connect_config_topic),
+     "Topic of the configurations of ottla's own connectors. Not a topic of a Kafka Connect worker: see "
+     "docs/connect-rest.md."},
+    {"offset.storage.topic", OPTION_STRING, NULL, "connect-offsets", ANY, NULL, 0, FIELD(connect_offset_topic),
+     "Topic of their positions, for tools."},
+    {"status.storage.topic", OPTION_STRING, NULL, "connect-statuses", ANY, NULL, 0, FIELD(connect_status_topic),
+     "Topic of their statuses."},
 
 /* Options of Kafka that mean nothing here: accepted, so that a Kafka configuration starts, and reported. */
 #define UNUSED_FLAGS                            (OPTION_UNUSED | OPTION_HIDDEN)

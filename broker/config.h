@@ -171,6 +171,7 @@ struct broker_config {
     char *metrics_listeners;
     char *connect_listeners;
     char *connect_debezium_version;
+    char *connect_config_topic, *connect_offset_topic, *connect_status_topic;
 
     struct config_list given; /* what the file and --override said, as text */
 };

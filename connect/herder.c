@@ -126,6 +126,19 @@ static bool exists(struct herder *h, const char *name)
     return found;
 }
 
+/* What we would write there the worker would run, too. */
+static int worker_conflict(struct herder *h, struct err *err)
+{
+    const struct connect_store *store = h->options->store;
+
+    return err_set(
+        err, 409,
+        "A Kafka Connect worker uses the topic %s: create the connector there. For connectors of ottla beside "
+        "it, set config.storage.topic, offset.storage.topic and status.storage.topic in ottla.properties to "
+        "other topics and start ottla again",
+        store->name(h->options->store, CONNECT_CONFIGS));
+}
+
 int herder_create(struct herder *h, const char *name, const json_t *config, enum target_state target, struct err *err)
 {
     int r;
@@ -134,6 +147,8 @@ int herder_create(struct herder *h, const char *name, const json_t *config, enum
     struct known_offset *offset = herder_offset_read(h, name, config);
     if (exists(h, name)) {
         r = err_set(err, 409, "Connector %s already exists", name);
+    } else if (herder_worker_look(h)) {
+        r = worker_conflict(h, err);
     } else {
         /* The target first: a worker that reads the one without the other must not run what was to be stopped. */
         struct connect_record records[] = {record_of_target(name, target), record_of_connector(name, config)};
@@ -167,6 +182,8 @@ int herder_put(struct herder *h, const char *name, const json_t *config, const j
     pthread_mutex_unlock(&h->lock);
     if (conflict) {
         r = err_set(err, 409, "The configuration of connector %s was changed by another request", name);
+    } else if (created && herder_worker_look(h)) {
+        r = worker_conflict(h, err);
     } else if (!same) {
         struct connect_record records[] = {record_of_connector(name, config)};
         r = store_put(h, records, countof(records), err);
@@ -418,6 +435,7 @@ static void flush_job(void *arg)
     }
     pthread_mutex_unlock(&h->lock);
     herder_outbox_flush(h);
+    (void)herder_worker_look(h);
 }
 
 void herder_flush(struct herder *h)

@@ -1,6 +1,6 @@
 /* connect/herder_internal.h: the herder from the inside: shared by herder.c (what is wanted, life), herder_restore.c (what the
- * topics say at the start), herder_outbox.c (statuses and other records that nobody waits for), herder_reconcile.c (what runs) and
- * herder_read.c (JSON for reads).
+ * topics say at the start), herder_worker.c (a Kafka Connect worker beside us), herder_outbox.c (statuses and other records that nobody
+ * waits for), herder_reconcile.c (what runs) and herder_read.c (JSON for reads).
  *
  * Threads and locks: herder.h. */
 #ifndef OTTLA_HERDER_INTERNAL_H
@@ -11,6 +11,9 @@
 #include <pthread.h>
 #include <sys/queue.h>
 #include <uthash.h>
+
+/* Key in config.storage.topic that every Kafka Connect worker in distributed mode writes, and we never. */
+#define HERDER_SESSION_KEY "session-key"
 
 struct event;
 struct told_by;
@@ -35,6 +38,7 @@ struct connector {
 
     /* wanted. JSON values here are touched with the lock held only, references included: what goes out is a copy. */
     json_t *config;     /* never changed, only replaced; NULL: deleted, or never made */
+    bool own;           /* read at the start: an ottla has written its configuration */
     char *unreadable;   /* why the stored one cannot be read, for its trace; config then has the name only */
     bool target_stored; /* a target state was read: whoever made it made a configuration, too */
     enum target_state target;
@@ -77,6 +81,8 @@ struct herder {
     struct connector *connectors;
     STAILQ_HEAD(, outgoing) outbox; /* status and topic records, in the order of their making */
     bool started, closing;
+    bool worker_seen;   /* a Kafka Connect worker uses config.storage.topic: what is not ours there is its own */
+    int64_t looked_end; /* of that topic, when it was looked for */
 };
 
 /* -- herder.c: lock held -- */
@@ -90,6 +96,13 @@ void connector_topics_clear(struct connector *c);
 /* NULL: unknown. */
 const struct connector_class *connector_class_of(const struct herder *h, const json_t *config);
 const char *connector_version_of(const struct herder *h, const json_t *config);
+
+/* -- herder_worker.c: neither lock held, but for store_lock -- */
+
+/* Looks whether a Kafka Connect worker has come to use our topic; the first time it is told. Blocks. */
+bool herder_worker_look(struct herder *h);
+/* After the store was read: what is a worker's does not concern us. */
+void herder_worker_leave(struct herder *h);
 
 /* -- herder_outbox.c: lock held, but for herder_offset_read(), write and flush -- */
 

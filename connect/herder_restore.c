@@ -64,6 +64,7 @@ static void restore_record(void *arg, const struct stored_record *stored)
                                   (long long)stored->offset, stored->unreadable);
         return;
     }
+    if (r->topic == CONNECT_CONFIGS && slice_eq_text(stored->key, HERDER_SESSION_KEY)) r->herder->worker_seen = true;
     bool ok = connect_entry_parse(r->topic, stored->key, stored->value, &e, &cause);
     struct connector *c = e.name ? connector_get(r->herder, e.name) : NULL;
     if (!ok) {
@@ -74,6 +75,7 @@ static void restore_record(void *arg, const struct stored_record *stored)
                                             (long long)stored->offset, cause.text));
     } else if (e.type == ENTRY_CONNECTOR) {
         restore_connector(c, e.config, NULL);
+        c->own = stored->own;
     } else if (e.type == ENTRY_TARGET) {
         c->target = e.target;
         c->target_stored = stored->value.ptr != NULL;
@@ -101,6 +103,7 @@ int herder_restore(struct herder *h, struct err *err)
 
     int r = restore_from(h, CONNECT_CONFIGS, &configs_unreadable, err);
     if (r == 0) r = restore_from(h, CONNECT_STATUSES, &statuses_unreadable, err);
+    if (r == 0) herder_worker_leave(h);
     HASH_ITER(hh, h->connectors, c, next)
     {
         /* A target state without a configuration is a creation that a crash cut off; but not when a batch is lost. */

@@ -18,19 +18,17 @@
 #define LAST_RECORDS                                                                                                   \
     64 /* that are read first to find the last of a key: few keys share a partition of connect-offsets */
 
-static const struct {
-    const char *name;
-    int32_t partitions_count; /* Kafka Connect's defaults */
-} topics[CONNECT_TOPICS_COUNT] = {
-    [CONNECT_CONFIGS] = {"connect-configs", 1},
-    [CONNECT_OFFSETS] = {"connect-offsets", 25},
-    [CONNECT_STATUSES] = {"connect-statuses", 5},
-};
+/* Kafka Connect's defaults. */
+static const int32_t partitions_count[CONNECT_TOPICS_COUNT] = {
+    [CONNECT_CONFIGS] = 1, [CONNECT_OFFSETS] = 25, [CONNECT_STATUSES] = 5};
+
+static const struct record_header own_header = {.key = SLICE("worker"), .value = SLICE("ottla")};
 
 struct broker_store {
     struct connect_store store;
     struct broker *broker;
     struct {
+        const char *name; /* of the broker's configuration */
         struct partition_log **logs;
         int32_t count;
     } topic[CONNECT_TOPICS_COUNT];
@@ -50,7 +48,8 @@ static int store_put(struct connect_store *store, const struct connect_record *r
         struct slice key = slice_of(r->key);
         struct partition_log *log = s->topic[r->topic].logs[murmur2_partition(key, s->topic[r->topic].count)];
         int64_t offset;
-        enum kafka_error error = broker_append_record(s->broker, log, key, slice_of(r->value), &offset);
+        enum kafka_error error =
+            broker_append_record_headers(s->broker, log, key, slice_of(r->value), &own_header, 1, &offset);
         if (error != KAFKA_NONE)
             return err_set(err, -EIO, "%s could not be written: %s", partition_log_name(log), kafka_error_name(error));
         if (!durable) continue;
@@ -60,7 +59,7 @@ static int store_put(struct connect_store *store, const struct connect_record *r
     }
     if (!durable) return 0;
     int r = partition_log_sync(written, written_count);
-    return r < 0 ? err_set(err, r, "%s could not be synced", topics[records[0].topic].name) : 0;
+    return r < 0 ? err_set(err, r, "%s could not be synced", s->topic[records[0].topic].name) : 0;
 }
 
 /* -- reading -- */
@@ -72,6 +71,16 @@ struct replay {
     struct stored_record record;
     int64_t next_offset; /* records before it were visited, or do not count */
 };
+
+static bool is_own(const struct record *r)
+{
+    struct slice rest = r->headers;
+    struct record_header h;
+
+    while (record_header_next(&rest, &h))
+        if (slice_eq(h.key, own_header.key) && slice_eq(h.value, own_header.value)) return true;
+    return false;
+}
 
 /* NULL: all records were visited; else why the batch cannot be decoded. Those before the bad one were visited: Kafka
  * Connect's own consumer reads them, too. */
@@ -89,6 +98,7 @@ static const char *visit_batch(struct replay *p, const struct record_batch *batc
         p->record.offset = record.offset;
         p->record.key = record.key;
         p->record.value = record.value;
+        p->record.own = is_own(&record);
         p->visit(p->arg, &p->record);
     }
     switch (r) {
@@ -194,41 +204,65 @@ static char *store_last(struct connect_store *store, enum connect_topic topic, c
     return l.value;
 }
 
+static int64_t store_end(struct connect_store *store, enum connect_topic topic)
+{
+    struct broker_store *s = container_of(store, struct broker_store, store);
+    int64_t end = 0;
+
+    for (int32_t i = 0; i < s->topic[topic].count; i++) end += partition_log_marks(s->topic[topic].logs[i]).log_end;
+    return end;
+}
+
+static const char *store_name(struct connect_store *store, enum connect_topic topic)
+{
+    return container_of(store, struct broker_store, store)->topic[topic].name;
+}
+
 /* -- opening -- */
 
-static int topics_create(struct broker *broker, struct err *err)
+static int topics_create(struct broker_store *s, struct err *err)
 {
     static const struct config_entry compact[] = {{"cleanup.policy", "compact"}};
     struct broker_topic wanted[CONNECT_TOPICS_COUNT];
 
     for (int i = 0; i < CONNECT_TOPICS_COUNT; i++)
-        wanted[i] = (struct broker_topic){.name = topics[i].name,
-                                          .partitions_count = topics[i].partitions_count,
+        wanted[i] = (struct broker_topic){.name = s->topic[i].name,
+                                          .partitions_count = partitions_count[i],
                                           .config = compact,
                                           .config_count = countof(compact)};
-    enum kafka_error error = broker_topics_ensure(broker, wanted, CONNECT_TOPICS_COUNT, err);
+    enum kafka_error error = broker_topics_ensure(s->broker, wanted, CONNECT_TOPICS_COUNT, err);
     if (error == KAFKA_NONE) return 0;
     err_prefix(err, "the topics of Connect cannot be created");
     return -EIO;
 }
 
+static int names_check(const struct broker_store *s, struct err *err)
+{
+    const char *configs = s->topic[CONNECT_CONFIGS].name, *offsets = s->topic[CONNECT_OFFSETS].name,
+               *statuses = s->topic[CONNECT_STATUSES].name;
+
+    if (strcmp(configs, offsets) && strcmp(configs, statuses) && strcmp(offsets, statuses)) return 0;
+    return err_set(err, -EINVAL,
+                   "config.storage.topic, offset.storage.topic and status.storage.topic must be three topics");
+}
+
 static int logs_open(struct broker_store *s, enum connect_topic topic, struct err *err)
 {
     const struct metadata *m = broker_metadata(s->broker);
-    const struct metadata_topic *t = metadata_topic(m, slice_of(topics[topic].name));
+    const struct metadata_topic *t = metadata_topic(m, slice_of(s->topic[topic].name));
     int r = 0;
 
     if (!t) {
-        r = err_set(err, -ENOENT, "the topic %s does not exist", topics[topic].name);
+        r = err_set(err, -ENOENT, "the topic %s does not exist", s->topic[topic].name);
     } else if (topic == CONNECT_CONFIGS && t->partitions_count != 1) {
         /* Order between keys matters there; Kafka Connect refuses such a topic, too. */
-        r = err_set(err, -EINVAL, "the topic %s has %d partitions instead of 1", topics[topic].name,
+        r = err_set(err, -EINVAL, "the topic %s has %d partitions instead of 1", s->topic[topic].name,
                     t->partitions_count);
     } else {
         s->topic[topic].logs = xcalloc((size_t)t->partitions_count, sizeof(struct partition_log *));
         for (int32_t p = 0; p < t->partitions_count && r == 0; p++) {
             struct partition_log *log = t->partitions[p].log;
-            if (!log) r = err_set(err, -EIO, "%s-%d is offline", topics[topic].name, p);
+            if (!log) r = err_set(err, -EIO, "%s-%d is offline", s->topic[topic].name, p);
             else s->topic[topic].logs[s->topic[topic].count++] = partition_log_ref(log);
         }
     }
@@ -238,11 +272,17 @@ static int logs_open(struct broker_store *s, enum connect_topic topic, struct er
 
 int connect_store_open(struct broker *broker, struct connect_store **ret_store, struct err *err)
 {
+    const struct broker_config *config = broker_config(broker);
     struct broker_store *s = xcalloc(1, sizeof *s);
-    int r = topics_create(broker, err);
 
-    s->store = (struct connect_store){.put = store_put, .replay = store_replay, .last = store_last};
+    s->store = (struct connect_store){
+        .put = store_put, .replay = store_replay, .last = store_last, .end = store_end, .name = store_name};
     s->broker = broker;
+    s->topic[CONNECT_CONFIGS].name = config->connect_config_topic;
+    s->topic[CONNECT_OFFSETS].name = config->connect_offset_topic;
+    s->topic[CONNECT_STATUSES].name = config->connect_status_topic;
+    int r = names_check(s, err);
+    if (r == 0) r = topics_create(s, err);
     for (int i = 0; i < CONNECT_TOPICS_COUNT && r == 0; i++) r = logs_open(s, (enum connect_topic)i, err);
     if (r < 0) {
         connect_store_close(&s->store);

@@ -23,7 +23,7 @@ class Worker:
         self.log_file = os.path.join(folder, "worker.log")
         settings = {
             "bootstrap.servers": bootstrap, "group.id": "connect", "listeners": "http://127.0.0.1:%d" % self.port,
-            # Not the names of Kafka's example, connect-configs and so on: those topics are of ottla's own connectors.
+            # Not the names of Kafka's example, connect-configs and so on, so that ottla's own connectors can run beside: see the row "default topics".
             "config.storage.topic": "worker-configs", "offset.storage.topic": "worker-offsets", "status.storage.topic": "worker-status",
             "config.storage.replication.factor": "1", "offset.storage.replication.factor": "1", "status.storage.replication.factor": "1",
             "offset.storage.partitions": "2", "status.storage.partitions": "2", "offset.flush.interval.ms": "500",

@@ -222,9 +222,55 @@ def connect(exactly_once):
     return run
 
 
+def connect_default_topics(out):
+    """A worker whose topics have the names of ottla's own: its connectors are its own, over restarts of both."""
+    topics = {"config__storage__topic": "connect-configs", "offset__storage__topic": "connect-offsets", "status__storage__topic": "connect-statuses"}
+    if not binaries("15"):
+        raise clients.Missing("needs PostgreSQL 15")
+    with tempfile.TemporaryDirectory() as folder, Postgres() as postgres, Ottla(CONNECT_BROKER) as ottla:
+        source = Followed(folder)
+        with connect_worker.Worker(ottla.bootstrap, folder, value__converter__schemas__enable="false", **topics) as worker:
+            out.line("version " + worker.rest("GET", "/")[1]["version"])
+
+            def runs():
+                worker.make("source", connector__class="FileStreamSource", topic="lines", file=source.path)
+                source.append()
+                wait_lines(ottla.bootstrap, "lines", source, exact=True)
+
+            def left_to_it():
+                expect("ottla's connectors", ottla.rest("GET", "/connectors")[1], [])
+                status, body = ottla.rest("POST", "/connectors", {"name": "own", "config": {
+                    "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "database.hostname": postgres.host,
+                    "database.port": str(postgres.port), "database.user": "postgres", "database.password": "x", "database.dbname": "postgres",
+                    "topic.prefix": "own", "plugin.name": "pgoutput"}})
+                expect("ottla's own connector: %s" % body, status, 409)
+                expect("what to do about it", "config.storage.topic" in body["message"], True)
+
+            def restarts():
+                source.append()
+                ottla.kill()
+                ottla.start()
+                expect("ottla's connectors", ottla.rest("GET", "/connectors")[1], [])
+                expect("one line tells it", ottla.log(1 << 20).count("is a Kafka Connect worker's"), 2)
+                wait_lines(ottla.bootstrap, "lines", source, exact=False)
+                worker.kill()
+                source.append()
+                worker.start()
+                worker.wait_running("source")
+                expect("the worker's connectors", worker.rest("GET", "/connectors")[1], ["source"])
+                wait_lines(ottla.bootstrap, "lines", source, exact=False)
+
+            for feature, body in (("runs", runs), ("left_to_it", left_to_it), ("restarts", restarts)):
+                check(out, feature, body)
+            if any(word == "FAIL" for word, _ in out.results.values()):
+                out.text += worker.log().splitlines()
+        finish(out, ottla)
+
+
 CONNECT = "source_and_sink worker_killed broker_killed both_killed internal_topics"
 row("Kafka Connect 4.1, distributed", CONNECT)(connect(False))
 row("Kafka Connect 4.1, exactly.once.source.support", CONNECT)(connect(True))
+row("Kafka Connect 4.1, default topics", "runs left_to_it restarts")(connect_default_topics)
 
 
 # -- Debezium --

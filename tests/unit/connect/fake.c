@@ -20,6 +20,8 @@ static int memory_put(struct connect_store *s, const struct connect_record *reco
         r = err_set(err, -EIO, "the disk is broken");
     } else {
         m->records = xrealloc(m->records, (m->count + count) * sizeof *m->records);
+        m->own = xrealloc(m->own, (m->count + count) * sizeof *m->own);
+        memset(m->own + m->count, true, count);
         for (uint32_t i = 0; i < count; i++)
             m->records[m->count++] =
                 (struct connect_record){.topic = records[i].topic,
@@ -43,6 +45,7 @@ static int memory_replay(struct connect_store *s, enum connect_topic topic,
                                            .offset = i,
                                            .key = slice_of(r->key),
                                            .value = slice_of(r->value),
+                                           .own = m->own[i],
                                            .unreadable = r->key ? NULL : "the dog ate it"});
     }
     return 0;
@@ -53,10 +56,27 @@ static char *memory_last(struct connect_store *s, enum connect_topic topic, cons
     return memory_store_get(container_of(s, struct memory_store, store), key);
 }
 
+static int64_t memory_end(struct connect_store *s, enum connect_topic topic)
+{
+    struct memory_store *m = container_of(s, struct memory_store, store);
+
+    pthread_mutex_lock(&m->lock);
+    int64_t end = m->count;
+    pthread_mutex_unlock(&m->lock);
+    return end;
+}
+
+static const char *memory_name(struct connect_store *s, enum connect_topic topic)
+{
+    return "memory";
+}
+
 void memory_store_add(struct memory_store *m, enum connect_topic topic, const char *key, const char *value)
 {
     pthread_mutex_lock(&m->lock);
     m->records = xrealloc(m->records, (m->count + 1) * sizeof *m->records);
+    m->own = xrealloc(m->own, (m->count + 1) * sizeof *m->own);
+    m->own[m->count] = false;
     m->records[m->count++] = (struct connect_record){
         .topic = topic, .key = key ? xstrdup(key) : NULL, .value = value ? xstrdup(value) : NULL};
     pthread_mutex_unlock(&m->lock);
@@ -64,7 +84,9 @@ void memory_store_add(struct memory_store *m, enum connect_topic topic, const ch
 
 void memory_store_init(struct memory_store *m)
 {
-    *m = (struct memory_store){.store = {.put = memory_put, .replay = memory_replay, .last = memory_last}};
+    *m = (struct memory_store){
+        .store = {
+            .put = memory_put, .replay = memory_replay, .last = memory_last, .end = memory_end, .name = memory_name}};
     pthread_mutex_init(&m->lock, NULL);
 }
 
@@ -72,6 +94,7 @@ void memory_store_done(struct memory_store *m)
 {
     for (uint32_t i = 0; i < m->count; i++) connect_record_done(&m->records[i]);
     free(m->records);
+    free(m->own);
     pthread_mutex_destroy(&m->lock);
 }
 

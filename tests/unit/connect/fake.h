@@ -13,6 +13,7 @@ struct memory_store {
     struct connect_store store;
     pthread_mutex_t lock;
     struct connect_record *records;
+    bool *own; /* .. written by put */
     uint32_t count;
     uint32_t durable_count; /* records below it were put durably or before such a one */
     bool fails;             /* every put answers -EIO */

@@ -178,6 +178,63 @@ Test(herder, a_connector_whose_configuration_cannot_be_read_is_there_and_failed)
     fixture_stop(&f);
 }
 
+#define WORKERS_CONFIG "{\"properties\":{\"connector.class\":\"test.FakeConnector\",\"name\":\"theirs\"}}"
+
+/* The examples of Kafka Connect name its topics as ours are named by default. */
+Test(herder, connectors_of_a_worker_with_the_same_topics_are_left_to_it)
+{
+    struct fixture f = {0};
+    struct err err;
+    bool created;
+    json_t *config = config_of("late", "");
+
+    memory_store_init(&f.store);
+    memory_store_add(&f.store, CONNECT_CONFIGS, "session-key", "{\"key\":\"x\",\"algorithm\":\"HmacSHA256\"}");
+    memory_store_add(&f.store, CONNECT_CONFIGS, "connector-theirs", WORKERS_CONFIG);
+    memory_store_add(&f.store, CONNECT_CONFIGS, "connector-broken", "{\"properties\":");
+    fixture_run(&f);
+    cr_expect(state_becomes(&f, "theirs", "none"));
+    cr_expect(state_becomes(&f, "broken", "none"));
+    json_t *names = herder_names(f.herder);
+    cr_expect_eq(json_array_size(names), 0);
+    cr_expect_eq(create(&f, "late", "", TARGET_RUNNING), 409, "the worker would run it, too");
+    cr_expect_eq(herder_put(f.herder, "late", config, NULL, &created, &err), 409);
+    cr_expect(strstr(err.text, "config.storage.topic"), "%s", err.text);
+    cr_expect_eq(fake_starts(), 0);
+    cr_expect_eq(f.store.count, 3, "nothing is written there");
+    json_decref(names);
+    json_decref(config);
+    fixture_stop(&f);
+}
+
+Test(herder, our_own_connectors_go_on_when_a_worker_comes_to_the_same_topics)
+{
+    struct fixture f = {0};
+
+    fixture_start(&f);
+    cr_assert_eq(create(&f, "own", "", TARGET_RUNNING), 0);
+    cr_assert(state_becomes(&f, "own", "RUNNING/RUNNING"));
+    memory_store_add(&f.store, CONNECT_CONFIGS, "session-key", "{}");
+    memory_store_add(&f.store, CONNECT_CONFIGS, "connector-theirs", WORKERS_CONFIG);
+    cr_expect_eq(create(&f, "late", "", TARGET_RUNNING), 409);
+    fixture_restart(&f);
+    cr_assert(state_becomes(&f, "own", "RUNNING/RUNNING"));
+    cr_expect(state_becomes(&f, "theirs", "none"));
+    fixture_stop(&f);
+}
+
+/* Written by hand, or by an ottla of before: nobody else is there to run it. */
+Test(herder, what_stands_in_topics_without_a_worker_is_ours)
+{
+    struct fixture f = {0};
+
+    memory_store_init(&f.store);
+    memory_store_add(&f.store, CONNECT_CONFIGS, "connector-theirs", WORKERS_CONFIG);
+    fixture_run(&f);
+    cr_assert(state_becomes(&f, "theirs", "RUNNING/RUNNING"));
+    fixture_stop(&f);
+}
+
 Test(herder, a_connector_whose_configuration_was_in_a_damaged_batch_is_there_and_failed)
 {
     struct fixture f = {0};

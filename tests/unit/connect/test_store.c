@@ -131,6 +131,39 @@ Test(store, topics_and_partitions_are_those_of_kafka_connect)
     scratch_broker_done(&b);
 }
 
+static void visit_own(void *arg, const struct stored_record *r)
+{
+    AUTO_FREE char *key = slice_strdup(r->key);
+
+    json_object_set_new(arg, key, json_boolean(r->own));
+}
+
+/* A Kafka Connect worker may use the same topics. */
+Test(store, our_records_are_told_from_those_of_others)
+{
+    struct scratch_broker b;
+    struct connect_store *s;
+    struct err err = ERR_NONE;
+    json_t *config = json_pack("{s:s}", "a", "b"), *seen = json_object();
+
+    scratch_broker_new(&b);
+    cr_assert_eq(connect_store_open(b.broker, &s, &err), 0, "%s", err.text);
+    put(s, record_of_connector("ours", config), true);
+    int64_t end = s->end(s, CONNECT_CONFIGS);
+    struct partition_log *log = broker_partition(b.broker, "connect-configs", 0);
+    cr_assert_eq(broker_append_record(b.broker, log, SLICE("connector-theirs"), SLICE("{}"), NULL), KAFKA_NONE);
+    partition_log_unref(log);
+    cr_expect_gt(s->end(s, CONNECT_CONFIGS), end);
+    cr_expect_str_eq(s->name(s, CONNECT_STATUSES), "connect-statuses");
+    cr_assert_eq(s->replay(s, CONNECT_CONFIGS, visit_own, seen, &err), 0, "%s", err.text);
+    cr_expect(json_is_true(json_object_get(seen, "connector-ours")));
+    cr_expect(json_is_false(json_object_get(seen, "connector-theirs")));
+    connect_store_close(s);
+    json_decref(config);
+    json_decref(seen);
+    scratch_broker_done(&b);
+}
+
 /* Keys, and "!OFFSET" for a batch that cannot be decoded. */
 static void visit_all(void *arg, const struct stored_record *r)
 {
