@@ -141,6 +141,8 @@ class Wider:
         def run(side):
             self.own_topic(side)
             given = side.resolve(values, self.missing())
+            if given["member_epoch"] == 0 and side.values.get(("generation", member), 0) > 0:
+                return []  # it has joined: see README.md
             answer = side.ask("consumer_group_heartbeat", version, given)
             if answer is not CLOSED and answer["error_code"] == 0:
                 side.know("generation", member, max(answer["member_epoch"], 0))
