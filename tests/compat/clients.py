@@ -120,6 +120,28 @@ def node_runtime():
     return os.path.join(made("node-runtime-24", lambda path: npm_install(path, [package + "@24"])), "node_modules", package)
 
 
+NATIVE_BUILD_S = 600
+
+
+@functools.lru_cache(None)
+def confluent_javascript():
+    """A folder with @confluentinc/kafka-javascript below node_modules, compiled for node_runtime(). Its own build would compile
+    librdkafka with a job for each file: it is made before that, by one."""
+    need("node", "npm", "make", "g++", "timeout")
+    runtime = node_runtime()
+    more = {"PATH": os.path.join(runtime, "bin") + os.pathsep + os.environ["PATH"], "CKJS_LINKING": "dynamic"}
+
+    def make(path):
+        npm_install(path, ["@confluentinc/kafka-javascript"])
+        package = os.path.join(path, "node_modules", "@confluentinc", "kafka-javascript")
+        limited = ["timeout", str(NATIVE_BUILD_S), "nice"]
+        call(["node", "util/configure"], package, **more)
+        call(limited + ["make", "-j1", "-C", "deps/librdkafka", "libs"], package, **more)
+        call(limited + [os.path.join(path, "node_modules", ".bin", "node-pre-gyp"), "rebuild", "--build-from-source", "--nodedir=" + runtime, "--jobs=1"],
+             package, **more)
+    return made("node-confluent", make)
+
+
 @functools.lru_cache(None)
 def go(driver):
     """The program of go/DRIVER, built with the newest versions that go.mod allows."""

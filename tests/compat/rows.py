@@ -200,5 +200,13 @@ def platformatic(out):
     program = os.path.join(clients.node_runtime(), "bin", "node")
     drive(out, [program, os.path.join(HERE, "node", "platformatic.mjs")], folder=folder)
 
+
+@row("@confluentinc/kafka-javascript (librdkafka)", "records codecs groups consumer_protocol transactions admin", timeout_s=600)
+def confluent_javascript(out):
+    folder = clients.confluent_javascript()
+    program = os.path.join(clients.node_runtime(), "bin", "node")
+    drive(out, [program, os.path.join(HERE, "node", "confluent.mjs")], folder=folder)
+
+
 import java_rows  # noqa: E402, F401 (registers its rows; it uses what stands above)
 import interchange_rows  # noqa: E402, F401 (likewise)

@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 """The same seeded random requests to a real Kafka 4.1 and to ottla, on the wire; their answers are compared field by field.
 
-usage: tests/differential/run.py [--seeds N] [--first SEED] [--requests N] [--keep-going] [--traces FOLDER]
+usage: tests/differential/run.py [--seeds N] [--first SEED] [--requests N] [--jobs N] [--keep-going] [--traces FOLDER]
 
 A seed is one test. A difference is shown with the seed, the step, the request and both answers. Ends with 'N passed, N failed, N skipped'."""
 import argparse
+import concurrent.futures
 import os
 import random
 import re
 import signal
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -26,6 +28,7 @@ READS = {"metadata", "fetch", "list_offsets", "describe_configs", "describe_grou
          "describe_producers", "describe_cluster", "describe_topic_partitions", "describe_log_dirs", "offset_fetch", "describe_client_quotas",
          "offset_for_leader_epoch", "find_coordinator"}
 READ_AGAIN_S = 2
+ended = threading.Event()
 
 
 def versions_of(side):
@@ -55,13 +58,23 @@ def compared(pair, answers, prefix):
     return out
 
 
-def run_seed(seed, requests, apis, versions, ports, trace, going_on):
-    """(texts of the differences, number of requests); appends the lines of every step to trace."""
+def run_seed(seed, given, apis, versions, ports):
+    """(texts of the differences, number of requests)."""
+    trace = []
+    found, count = run_steps(seed, given, apis, versions, ports, trace)
+    if found and given.traces:
+        os.makedirs(given.traces, exist_ok=True)
+        with open(os.path.join(given.traces, "seed-%d" % seed), "w") as f:
+            f.write("\n".join(trace + found) + "\n")
+    return found, count
+
+
+def run_steps(seed, given, apis, versions, ports, trace):
     pair = [sides.Side(name, port, apis) for name, port in ports]
-    drawn = sequence.Sequence(seed, random.Random(seed), versions)
+    drawn = sequence.Sequence(seed, random.Random(seed), versions, given.jobs == 1)
     found_all, count, number = [], 0, 0
     try:
-        while count < requests:
+        while count < given.requests and not ended.is_set():
             number += 1
             name, step = drawn.next()
             answers = []
@@ -85,7 +98,7 @@ def run_seed(seed, requests, apis, versions, ports, trace, going_on):
             for api, version, request, path, theirs, ours in found:
                 found_all.append("seed %d, step %d (%s): %s v%d %s\n    request  %.600s\n    Kafka    %.400s\n    ottla    %.400s" % (
                     seed, number, name, api, version, path, request, theirs, ours))
-            if found and not going_on:
+            if found and not given.keep_going:
                 break  # what follows a difference may follow from it
     finally:
         for side in pair:
@@ -98,11 +111,12 @@ def main():
     arguments.add_argument("--seeds", type=int, default=20)
     arguments.add_argument("--first", type=int, default=1)
     arguments.add_argument("--requests", type=int, default=200)
+    arguments.add_argument("--jobs", type=int, default=1, help="as many seeds at the same time; more than one leave alone what is everybody's")
     arguments.add_argument("--traces", help="a folder for all steps of each seed that fails")
     arguments.add_argument("--keep-going", action="store_true", help="past the first difference of a seed; ends with each kind once")
     arguments.add_argument("--kafka", type=int, help="port of a Kafka that runs already")
     given = arguments.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that both brokers are stopped
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())  # what is done by then is told, and both brokers are stopped
     apis = codec.load()
     kafka = None
     try:
@@ -121,24 +135,25 @@ def main():
                 sides.wait_ready(side)
                 side.ask("update_features", 1, {"timeout_ms": 10000, "feature_updates": [{"feature": "share.version", "max_version_level": 1}]})
             versions = common_versions(apis, [versions_of(side) for side in ready])
-            for seed in range(given.first, given.first + given.seeds):
-                trace = []
-                found, count = run_seed(seed, given.requests, apis, versions, ports, trace, given.keep_going)
-                if found and given.traces:
-                    os.makedirs(given.traces, exist_ok=True)
-                    with open(os.path.join(given.traces, "seed-%d" % seed), "w") as f:
-                        f.write("\n".join(trace + found) + "\n")
-                total += count
-                passed, failed = passed + (not found), failed + bool(found)
-                for text in found if given.keep_going else found[:3]:
-                    kind = re.sub(r"^seed \d+, step \d+|\[\d+\]|\n.*request.*|d\d+-\d+-", "", text)
-                    kinds[kind] = kinds.get(kind, 0) + 1
-                    if kinds[kind] == 1:
-                        print(text)
-                if ottla.process.poll() is not None:
-                    print("seed %d: ottla ended: %s" % (seed, ottla.log()))
-                    break
-                sys.stdout.flush()
+            with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
+                running = {pool.submit(run_seed, seed, given, apis, versions, ports): seed
+                           for seed in range(given.first, given.first + given.seeds)}
+                for done in concurrent.futures.as_completed(running):
+                    found, count = done.result()
+                    if ended.is_set():
+                        continue  # it was cut short, or not begun
+                    total += count
+                    passed, failed = passed + (not found), failed + bool(found)
+                    for text in found if given.keep_going else found[:3]:
+                        kind = re.sub(r"^seed \d+, step \d+|\[\d+\]|\n.*request.*|d\d+-\d+-", "", text)
+                        kinds[kind] = kinds.get(kind, 0) + 1
+                        if kinds[kind] == 1:
+                            print(text)
+                    if ottla.process.poll() is not None:
+                        print("seed %d: ottla ended: %s" % (running[done], ottla.log()))
+                        failed += 1
+                        ended.set()
+                    sys.stdout.flush()
     finally:
         if kafka:
             kafka.stop()

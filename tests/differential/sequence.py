@@ -37,9 +37,10 @@ def errors(value):
 
 
 class Sequence(wider.Wider):
-    def __init__(self, seed, random, versions):
-        """versions: {api name: (low, high)} that both brokers serve."""
-        self.random, self.versions = random, versions
+    def __init__(self, seed, random, versions, alone=True):
+        """versions: {api name: (low, high)} that both brokers serve. alone: no other sequence runs at the same time; only then things
+        that belong to everybody are touched: the group "", all access rules."""
+        self.seed, self.random, self.versions, self.alone = seed, random, versions, alone
         self.prefix = "d%d-%d-" % (seed, os.getpid())  # a Kafka that runs already may have seen this seed before
         self.names = [self.prefix + "t%d" % i for i in range(4)]
         self.groups = [self.prefix + "g%d" % i for i in range(3)]
@@ -49,6 +50,7 @@ class Sequence(wider.Wider):
         self.new_members = {}    # group of KIP-848: the ids of its members
         self.members = {}        # group: slots of its members
         self.append_time = set()  # topics whose brokers set the times
+        self.timeless = set()     # topics that may have records without a time
         self.recompressed = set()  # topics whose brokers pack the records anew
         self.cut = set()          # topics whose first records were deleted
         self.ended = {}          # transactional id: the version of the last EndTxn
@@ -244,6 +246,7 @@ class Sequence(wider.Wider):
             elif kind == 9:
                 settings["attributes"] = self.pick(16, 32, 48, 5, 7, 64)
             elif kind == 10:
+                self.timeless.add(name)
                 settings["first_timestamp"] = self.pick(4102444800000, -1, -1 if name in self.recompressed else -2)  # 2100
             elif kind == 11:
                 made = [batch.record(0, b"k", bytes(700))]
@@ -363,7 +366,7 @@ class Sequence(wider.Wider):
     def list_offsets(self):
         version = self.version("list_offsets")
         name = self.rarely(self.topic(), self.there(), 12)
-        times = () if name in self.cut | self.append_time else (0, 1000, 3000, 10**12, 2 * 10**12, -3)  # see README.md
+        times = () if name in self.cut | self.append_time else (0, 1000, 3000, 10**12, 2 * 10**12, *([] if name in self.timeless else [-3]))  # see README.md
         return self.one("list_offsets", {"replica_id": -1, "isolation_level": self.pick(0, 1), "timeout_ms": 5000, "topics": [
             {"name": name, "partitions": [{"partition_index": self.partition(name), "timestamp": self.pick(-1, -2, -4, -5, -6, -7, *times),
                                            "current_leader_epoch": self.rarely(self.pick(0, 3), -1, 6)}]}]}, version)
@@ -386,7 +389,7 @@ class Sequence(wider.Wider):
     # -- groups --
 
     def group_of(self):
-        return self.rarely(self.pick("", self.prefix + "unknown"), self.random.choice(self.groups), 12)
+        return self.rarely(self.pick("" if self.alone else self.prefix + "unknown", self.prefix + "unknown"), self.random.choice(self.groups), 12)
 
     def join(self):
         """A new member joins a group; all members join again, the leader assigns, the others take what they get."""
@@ -662,6 +665,8 @@ class Sequence(wider.Wider):
         """Requests that ask for a whole picture, or for what is switched off."""
         name = self.there()
         part = self.partition(name)
+        everything = {"resource_type_filter": 1, "pattern_type_filter": 1, "operation": 1, "permission_type": 1}
+        everyone = {} if self.alone else {"resource_name_filter": self.prefix + "t"}
         api, values = self.pick(
             ("describe_cluster", {"include_cluster_authorized_operations": self.pick(True, False), "endpoint_type": self.pick(1, 1, 2, 7)}),
             ("describe_topic_partitions", {"topics": [{"name": n} for n in sorted({name, self.topic() or name})], "response_partition_limit": self.pick(1, 2000)}),
@@ -670,9 +675,9 @@ class Sequence(wider.Wider):
             ("list_partition_reassignments", {"topics": [{"name": name, "partition_indexes": [part]}], "timeout_ms": 1000}),
             ("alter_partition_reassignments", {"topics": [{"name": name, "partitions": [{"partition_index": part, "replicas": self.pick(None, [1], [9], [])}]}], "timeout_ms": 1000}),
             ("alter_replica_log_dirs", {"dirs": [{"path": "/nowhere", "topics": [{"name": name, "partitions": [part]}]}]}),
-            ("describe_acls", {"resource_type_filter": 1, "pattern_type_filter": 1, "operation": 1, "permission_type": 1}),
+            ("describe_acls", dict(everything, **everyone)),
             ("create_acls", {"creations": [{"resource_type": 2, "resource_name": self.prefix + "t", "resource_pattern_type": 3, "principal": "User:a", "host": "*", "operation": 3, "permission_type": 3}]}),
-            ("delete_acls", {"filters": [{"resource_type_filter": 1, "pattern_type_filter": 1, "operation": 1, "permission_type": 1}]}),
+            ("delete_acls", {"filters": [dict(everything, **everyone)]}),
             ("describe_client_quotas", {"components": [{"entity_type": "client-id", "match_type": 0, "match": self.prefix + "client"}], "strict": self.pick(True, False)}),
             ("alter_client_quotas", {"entries": [{"entity": [{"entity_type": self.pick("client-id", "nonsense"), "entity_name": self.prefix + "client"}], "ops": [
                 {"key": self.pick("producer_byte_rate", "nonsense"), "value": 1048576.0, "remove": self.pick(True, False)}]}], "validate_only": self.pick(True, False)}),

@@ -226,7 +226,8 @@ class Wider:
         kind = self.pick(2, 2, 3, 4, 5, 6, 7)
         name = "kafka-cluster" if kind == 4 else self.prefix + self.pick("a", "b")
         any_or = lambda value: self.rarely(None, value, 4) if filter else value   # noqa: E731
-        values = {"principal": any_or(self.rarely(self.pick("nobody", ""), "User:%s%d" % (self.prefix, self.random.randrange(3)))),
+        principal = self.rarely(self.pick("nobody", ""), "User:%s%d" % (self.prefix, self.random.randrange(3)))
+        values = {"principal": principal if kind == 4 else any_or(principal),  # rules of the cluster are everybody's
                   "host": any_or(self.pick("*", "10.0.0.1")), "operation": self.pick(2, 3, 4, 5, 7, 8),
                   "permission_type": self.pick(2, 3), "resource_type": kind, "resource_name": self.rarely("", name, 15)}
         pattern = self.pick(3, 3, 4)
@@ -251,7 +252,7 @@ class Wider:
         # No defaults (null): they are everybody's.
         client, user = ("client-id", self.prefix + "client"), ("user", self.prefix + "user")
         return [{"entity_type": t, "entity_name": n} for t, n in self.pick(
-            [client], [user], [client, user], [("ip", "127.1.2.%d" % self.random.randrange(9))], [client, ("ip", "127.1.2.3")], [("ip", "no.such.host.invalid")],
+            [client], [user], [client, user], [("ip", "127.%d.%d.%d" % (self.seed // 256 % 256, self.seed % 256, self.random.randrange(9)))], [client, ("ip", "127.0.0.9")], [("ip", "no.such.host.invalid")],
             [("nonsense", "x")], [], [("client-id", "")])]
 
     def quotas(self):

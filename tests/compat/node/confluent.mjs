@@ -109,7 +109,7 @@ async function administration() {
   const group = prefix + '-admin-group';
   equal('created', await admin.createTopics({ topics: [{ topic: name, numPartitions: 2, configEntries: [{ name: 'retention.ms', value: '3600000' }] }] }), true);
   equal('exists', await admin.createTopics({ topics: [{ topic: name }] }), false);
-  equal('partitions', (await admin.fetchTopicMetadata({ topics: [name] })).topics[0].partitions.length, 2);
+  equal('partitions', (await admin.fetchTopicMetadata({ topics: [name] }))[0].partitions.length, 2);
   await send(name, Array.from({ length: 10 }, () => ({ partition: 0, value: 'v', timestamp: String(Date.now()) })));
   equal('by time', (await admin.fetchTopicOffsetsByTimestamp(name, 500)).find((p) => p.partition === 0).offset, '0');
   await admin.deleteTopicRecords({ topic: name, partitions: [{ partition: 0, offset: '4' }] });
