@@ -1,9 +1,9 @@
 /* storage/clean_stop.c: what a clean stop leaves, and what the next start believes of it.
  *
- * The stop syncs all logs, brings each one's small files up to date, and writes ottla.partitions (clean_state.h) and
- * then the mark .kafka_cleanshutdown, which names that file by the stop's id. The start takes the mark away before it
- * changes anything: a start without it checks every log (recovery.c). With the mark alone, Kafka's say, the folders are
- * read and trusted.
+ * The stop, once all logs are synced, brings each one's small files up to date, and writes ottla.partitions
+ * (clean_state.h) and then the mark .kafka_cleanshutdown, which names that file by the stop's id. The start takes the
+ * mark away before it changes anything: a start without it checks every log (recovery.c). With the mark alone, Kafka's
+ * say, the folders are read and trusted.
  * Threads: the one that opens and closes the directory; marks are taken over by whoever opens a log. */
 #include "storage/log_internal.h"
 
@@ -61,22 +61,6 @@ bool clean_stop_open_log(struct partition_log *log, const char *topic)
 }
 
 /* -- the stop -- */
-
-int clean_stop_sync_logs(struct log_dir *dir)
-{
-    struct partition_log *log;
-    uint32_t count = 0;
-
-    pthread_mutex_lock(&dir->lock);
-    struct partition_log **dirty = xmalloc((dir->logs_count + 1) * sizeof *dirty);
-    LIST_FOREACH(log, &dir->logs, link)
-        if (atomic_load(&log->durable_end) < atomic_load(&log->log_end)) dirty[count++] = partition_log_ref(log);
-    pthread_mutex_unlock(&dir->lock);
-    int r = partition_log_sync(dirty, count);
-    for (uint32_t i = 0; i < count; i++) partition_log_unref(dirty[i]);
-    free(dirty);
-    return r;
-}
 
 /* After a clean stop an index of aborted transactions is believed, and cannot be told from one that a power cut has
  * emptied. The others can: they rise, or have a checksum. */

@@ -2,6 +2,7 @@
  * group by group what stays), its end. Which records stay: compact_batch.c; the new segments and their swap:
  * compact_output.c. Semantics: compact.h. */
 #include "storage/compact_pass.h"
+#include "storage/folder_files.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -273,18 +274,17 @@ static int64_t last_of_group(const struct pass *p, uint32_t first, uint32_t coun
 static int drop_snapshots(struct pass *p, int64_t end)
 {
     struct partition_log *log = p->log;
-    char path[SEGMENT_PATH_BYTES];
-    int r = 0;
+    struct folder f = {.live = true};
 
     pthread_mutex_lock(&log->lock);
-    for (uint32_t i = 0; i < log->segments_count && log->segments[i]->base_offset < end && !r; i++) {
-        int64_t offset = log->segments[i]->base_offset;
-        segment_path(log, offset, ".snapshot", path);
-        r = log->dir->io->unlinkat(log->dir->fd, path, 0);
-        if (r == -ENOENT) r = 0;
-        if (log->producers && log->producers->snapshot_offset == offset) log->producers->snapshot_offset = -1;
+    int r = log->closed ? -ECANCELED : folder_read(&f, log);
+    for (uint32_t i = 0; i < f.count && f.files[i].offset < end && !r; i++) {
+        if (f.files[i].kind != FILE_SNAPSHOT) continue;
+        r = folder_remove_file(&f, &f.files[i]);
+        if (log->producers->snapshot_offset == f.files[i].offset) log->producers->snapshot_offset = -1;
     }
     pthread_mutex_unlock(&log->lock);
+    free(f.files);
     return r;
 }
 

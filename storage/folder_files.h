@@ -25,7 +25,7 @@ struct folder {
     uint32_t count;
     uint32_t allocated;
     uint32_t swaps_count; /* of what compaction has not finished: they come last in files */
-    bool removed;         /* leftovers were */
+    bool removed;         /* some were, since the folder was synced */
     bool live;            /* the log is in use: only look */
 };
 
@@ -35,7 +35,7 @@ bool folder_file_is_left_over(const char *name);
  * f->files is the caller's to free. Returns 0 or -errno; -EMFILE: more files than are believed. */
 int folder_read(struct folder *f, struct partition_log *log) WARN_UNUSED;
 bool folder_has(const struct folder *f, int64_t offset, uint32_t kind);
-/* Removes one of its files; it may be gone already. The folder is to be synced (f->removed). Returns 0 or -errno. */
+/* Removes one of its files; it may be gone already. Notes it in f->removed. Returns 0 or -errno. */
 int folder_remove_file(struct folder *f, const struct folder_file *file) WARN_UNUSED;
 
 #endif

@@ -172,7 +172,7 @@ void log_dir_close(struct log_dir *dir)
     if (!dir) return;
     cleaner_stop(dir);
     housekeeper_stop(dir);
-    good = !clean_stop_sync_logs(dir);
+    good = !log_dir_sync_logs(dir, false);
     sync_service_stop(&dir->sync);
     LIST_FOREACH(log, &dir->logs, link) good &= clean_stop_finish_log(log);
     log_dir_remove_due(dir, true);

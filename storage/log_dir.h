@@ -69,6 +69,11 @@ bool log_dir_was_clean(const struct log_dir *dir); /* the last stop was */
  * answered for with KAFKA_STORAGE_ERROR. Other -errno: err says what to do. */
 int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, struct uuid topic_id,
                      const struct log_config *config, struct partition_log **ret_log, struct err *err) WARN_UNUSED;
+/* Waits until what recovery found in logs of strict durability is durable: before that their readers may see less than
+ * before the crash. The syncs were begun as the logs were opened; a log whose sync fails takes no writes (told in the
+ * log file).
+ * Returns 0 or the first -errno. Before log_dir_serve(). */
+int log_dir_sync_found(struct log_dir *dir) WARN_UNUSED;
 /* All logs that the metadata knows are open, or were tried: other partitions' folders (Kafka, or a deletion that was
  * cut short, left them) are renamed to <name>.<hex>-stray, as Kafka does: not served, not removed; each is told. Files
  * and other names are left alone. Returns 0 or -errno. Before log_dir_serve(). */

@@ -361,9 +361,7 @@ int log_dir_write_checkpoints(struct log_dir *dir) WARN_UNUSED;
 int clean_stop_take_mark(struct log_dir *dir, struct err *err) WARN_UNUSED;
 /* Gives the log the marks that a clean stop wrote; its files are read when it is first used. false: there are none. */
 bool clean_stop_open_log(struct partition_log *log, const char *topic);
-/* The next three in this order, of a directory that nobody uses any more. Returns 0 or -errno. */
-int clean_stop_sync_logs(struct log_dir *dir) WARN_UNUSED;
-/* Brings a log's small files up to date. Returns whether it is as a clean stop must leave it. */
+/* Brings the small files of a log that is synced up to date. Returns whether it is as a clean stop must leave it. */
 bool clean_stop_finish_log(struct partition_log *log) WARN_UNUSED;
 /* All is well: writes the marks of all logs, then that of the stop. Returns 0 or -errno. */
 int clean_stop_write_mark(struct log_dir *dir) WARN_UNUSED;
@@ -371,6 +369,9 @@ int clean_stop_write_mark(struct log_dir *dir) WARN_UNUSED;
 /* -- log_table.c -- */
 /* Keeps why for log_dir_failure(). */
 void log_dir_note_failure(struct log_dir *dir, const char *log_name, const struct err *why);
+/* Waits until all that the logs have is durable; strict_only: those in strict durability. Returns 0 or the first
+ * -errno. */
+int log_dir_sync_logs(struct log_dir *dir, bool strict_only) WARN_UNUSED;
 
 /* -- config_pool.c -- */
 /* A reference on the one copy of config. */

@@ -78,17 +78,13 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
 
     struct partition_log *log = log_new(dir, topic, partition, topic_id, config);
     int r = open_log(log, topic, err);
-    if (!r && atomic_load(&log->durable_end) < atomic_load(&log->log_end)) {
-        /* What recovery found was acknowledged: it must not be lost by a second accident. */
-        if (config->strict) r = partition_log_sync(&log, 1);
-        else log_sync_soon(log);
-        if (r) err_set(err, r, "cannot sync %s/%s: %s", dir->path, log->name, strerror(-r));
-    }
     if (r) {
         if (err) log_dir_note_failure(dir, log->name, err);
         partition_log_unref(log);
         return r;
     }
+    /* What recovery found was acknowledged: it must not be lost by a second accident. */
+    if (atomic_load(&log->durable_end) < atomic_load(&log->log_end)) log_sync_soon(log);
     if (log->loaded) {
         pthread_mutex_lock(&log->lock);
         log_publish(log);
@@ -102,6 +98,28 @@ int log_dir_open_log(struct log_dir *dir, const char *topic, int32_t partition, 
     log_dir_note_marks(dir);
     *ret_log = partition_log_ref(log);
     return 0;
+}
+
+int log_dir_sync_logs(struct log_dir *dir, bool strict_only)
+{
+    struct partition_log *log;
+    uint32_t count = 0;
+
+    pthread_mutex_lock(&dir->lock);
+    struct partition_log **behind = xmalloc((dir->logs_count + 1) * sizeof *behind);
+    LIST_FOREACH(log, &dir->logs, link)
+        if (atomic_load(&log->durable_end) < atomic_load(&log->log_end) && (!strict_only || log->config->config.strict))
+            behind[count++] = partition_log_ref(log);
+    pthread_mutex_unlock(&dir->lock);
+    int r = partition_log_sync(behind, count);
+    for (uint32_t i = 0; i < count; i++) partition_log_unref(behind[i]);
+    free(behind);
+    return r;
+}
+
+int log_dir_sync_found(struct log_dir *dir)
+{
+    return log_dir_sync_logs(dir, true);
 }
 
 int log_dir_delete_log(struct log_dir *dir, struct partition_log *log)

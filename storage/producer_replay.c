@@ -1,8 +1,11 @@
 /* storage/producer_replay.c: a log's producers (sequences, open transactions) and aborted transactions, from the newest
  * snapshot that can be believed and the batches behind it.
  *
- * Snapshots behind the log's end, or that name no segment, are removed: they are of an end that is no more. Threads:
- * under the log's lock. */
+ * Snapshots behind the log's end, or that name no segment, are removed: they are of an end that is no more. They may
+ * come back after a power cut as long as the durable end has not passed them (the folder is synced before it does): a
+ * start begins with none that lies beyond. The newest that it has passed stays, though no segment has its name: removing
+ * one for each of many partitions takes a start longer than all the rest.
+ * Threads: under the log's lock. */
 #include "storage/folder_files.h"
 #include "storage/producer_replay.h"
 
@@ -76,8 +79,8 @@ static int load_snapshot(struct partition_log *log, int64_t offset)
 int producer_replay(struct partition_log *log, struct folder *f, int64_t snapshot_max)
 {
     int64_t from = log->segments_count ? log->segments[0]->base_offset : atomic_load(&log->log_end);
-    int64_t end = atomic_load(&log->log_end);
-    bool found = false;
+    int64_t end = atomic_load(&log->log_end), durable = atomic_load(&log->durable_end);
+    bool found = false, newest = true;
 
     if (!log->producers) log->producers = xmalloc(sizeof *log->producers);
     else producer_state_done(log->producers);
@@ -96,7 +99,10 @@ int producer_replay(struct partition_log *log, struct folder *f, int64_t snapsho
                 found = keep = true;
                 from = MAX(from, offset);
             }
+        } else if (!found && begun && newest && offset <= durable) {
+            keep = true; /* the last stop's, of records that were durable then */
         }
+        if (offset <= durable) newest = false;
         if (keep) continue;
         /* Of an end that is no more, or of an earlier stop. */
         int r = folder_remove_file(f, &f->files[i - 1]);
@@ -115,6 +121,7 @@ int log_replay_producers(struct partition_log *log, int64_t snapshot_max)
     struct folder f = {.live = true}; /* the cleaner may be at work in it */
     int r = folder_read(&f, log);
     if (!r) r = producer_replay(log, &f, snapshot_max);
+    log->dir_unsynced |= f.removed;
     free(f.files);
     return r;
 }

@@ -281,6 +281,7 @@ static int remove_orphans(struct partition_log *log, struct folder *f)
         if (next < log->segments_count && log->segments[next]->base_offset == file->offset) continue;
         if (file->kind != FILE_OFFSETS && file->kind != FILE_TIMES && file->kind != FILE_ABORTED) continue;
         r = folder_remove_file(f, file);
+        log->dir_unsynced = true;
     }
     return r;
 }
@@ -320,6 +321,7 @@ static int load_folder(struct partition_log *log, const struct log_load *load, s
     if (r) return failed(log, r, err);
     atomic_store(&log->log_start, start);
     atomic_store(&log->log_end, end);
+    atomic_store(&log->durable_end, load->clean ? end : MIN(end, load->recovery_point));
     log->epochs_dirty |= leader_epochs_cut_end(&log->epochs, end + 1);
     for (uint32_t i = 0; i < log->segments_count; i++) {
         struct segment *s = log->segments[i];
@@ -358,24 +360,25 @@ int log_load(struct partition_log *log, const struct log_load *load, struct err 
     }
     r = load_folder(log, load, &f, err);
     free(f.files);
-    if (!r && (f.removed || log->dir_unsynced)) {
-        /* What was removed must not come back after newer data. */
+    if (!r && log->dir_unsynced) {
+        /* Segments and indexes that were removed must not come back after newer data. */
         r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
         if (r) r = failed(log, r, err);
     }
     if (r) return r;
 
-    int64_t end = atomic_load(&log->log_end);
-    int64_t durable = load->clean ? end : MIN(end, load->recovery_point);
+    int64_t durable = atomic_load(&log->durable_end);
     for (uint32_t i = 0; i < log->segments_count; i++)
         if (log->segments[i]->next_offset <= durable)
             atomic_store(&log->segments[i]->synced_size, atomic_load(&log->segments[i]->size));
-    atomic_store(&log->durable_end, durable);
     int32_t epoch = leader_epochs_latest(&log->epochs);
     if (!load->clean && epoch >= 0) epoch++; /* readers may have seen records that are lost */
     if (epoch > atomic_load(&log->leader_epoch)) atomic_store(&log->leader_epoch, epoch);
     /* A process that was killed left names that no sync had made durable, and nobody else will. */
     if (!load->clean) log->dir_unsynced = log->new_folder = log->epochs_unsynced = true;
+    /* Unfinished files may come back at any time: each start removes them. Snapshots of producers may until the durable end
+     * passes them, and the folder is synced before it does: no start believes one that lies beyond. */
+    log->dir_unsynced |= f.removed;
     log->loaded = true;
     log_publish(log);
     return 0;

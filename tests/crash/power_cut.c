@@ -127,6 +127,8 @@ static bool open_all(struct world *w)
         log_model_fail(&w->models[0], "opens", "the directory: %s", err.text);
     }
     for (int i = 0; i < LOGS && !sim_disk_is_dead(); i++) open_one(w, i);
+    r = sim_disk_is_dead() ? 0 : log_dir_sync_found(w->dir);
+    if (r && !sim_disk_is_dead()) log_model_fail(&w->models[STRICT], "syncs what it found", "%d", r);
     return !sim_disk_is_dead();
 }
 

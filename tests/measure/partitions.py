@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Start and idle memory with many partitions: after a clean stop, after kill -9, with and without records in every partition.
-Usage: OTTLA_BUILD=build tests/measure/partitions.py [--partitions 10000] [--topics 20]. Prints one row per state; see docs/benchmarks.md."""
+Usage: OTTLA_BUILD=build tests/measure/partitions.py [--partitions 10000] [--topics 20] [--durability strict]. Prints one row per state; see docs/benchmarks.md."""
 import argparse
 import os
 import re
@@ -54,10 +54,11 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--partitions", type=int, default=10000)
     arguments.add_argument("--topics", type=int, default=20)
+    arguments.add_argument("--durability", default="bounded")
     given = arguments.parse_args()
     folder = tempfile.mkdtemp(prefix="ottla-measure-", dir="/var/tmp")
     try:
-        with Ottla({"connect.listeners": ""}, folder=folder) as ottla:
+        with Ottla({"connect.listeners": "", "ottla.durability": given.durability}, folder=folder) as ottla:
             each = given.partitions // given.topics
             create(ottla, given.topics, each)
             ottla.stop(600)

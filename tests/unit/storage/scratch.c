@@ -42,7 +42,7 @@ int scratch_try_open(struct scratch *s, struct err *err)
     int r = log_dir_open(&s->options, &s->dir, err);
     if (r) return r;
     r = log_dir_open_log(s->dir, "t", 0, s->topic_id, &s->config, &s->log, err);
-    return r;
+    return r ? r : log_dir_sync_found(s->dir);
 }
 
 void scratch_open(struct scratch *s)

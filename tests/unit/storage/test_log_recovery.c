@@ -305,6 +305,68 @@ Test(log_recovery, a_topic_made_anew_under_its_name_starts_empty)
     scratch_done(&s);
 }
 
+static atomic_int folder_syncs;
+
+static int counting_fsync(int fd)
+{
+    atomic_fetch_add(&folder_syncs, 1);
+    return io_posix.fsync(fd);
+}
+
+/* One after the other took 25 s with ten thousand of them. */
+Test(log_recovery, many_partitions_without_news_are_opened_without_a_sync_or_a_removal_for_each)
+{
+    struct scratch s;
+    struct io_ops io = io_posix;
+    struct partition_log *logs[50];
+    struct err err = ERR_NONE;
+    char path[200];
+
+    io.fsync = counting_fsync;
+    scratch_init(&s);
+    s.options.io = &io;
+    for (int start = 0; start < 4; start++) {
+        cr_assert_eq(log_dir_open(&s.options, &s.dir, &err), 0);
+        atomic_store(&folder_syncs, 0);
+        for (int i = 0; i < (int)countof(logs); i++) {
+            cr_assert_eq(log_dir_open_log(s.dir, "many", i, s.topic_id, &s.config, &logs[i], &err), 0);
+            if (start == 0) scratch_fill(logs[i], 1, 100, 1000);
+        }
+        if (start > 1) cr_assert_eq(atomic_load(&folder_syncs), 0, "start %d", start);
+        for (int i = 0; i < (int)countof(logs); i++) partition_log_unref(logs[i]);
+        if (start == 0) log_dir_close(s.dir);
+        else log_dir_abandon(s.dir);
+    }
+    snprintf(path, sizeof path, "%s/many-0/00000000000000000001.snapshot", s.path);
+    cr_assert_eq(access(path, F_OK), 0, "the clean stop's is left alone");
+    scratch_remove_tree(s.path);
+}
+
+/* Readers see no less than before the crash; the syncs of many logs go on beside each other. */
+Test(log_recovery, what_strict_logs_had_is_durable_before_readers_are_let_in)
+{
+    struct scratch s;
+    struct partition_log *logs[20];
+    struct err err = ERR_NONE;
+
+    scratch_init(&s);
+    s.config.strict = true;
+    for (int start = 0; start < 2; start++) {
+        cr_assert_eq(log_dir_open(&s.options, &s.dir, &err), 0);
+        for (int i = 0; i < (int)countof(logs); i++) {
+            cr_assert_eq(log_dir_open_log(s.dir, "strict", i, s.topic_id, &s.config, &logs[i], &err), 0);
+            if (start == 0) scratch_fill(logs[i], 3, 100, 1000);
+        }
+        cr_assert_eq(log_dir_sync_found(s.dir), 0);
+        for (int i = 0; i < (int)countof(logs); i++) {
+            cr_assert_eq(partition_log_marks(logs[i]).high_watermark, 3);
+            partition_log_unref(logs[i]);
+        }
+        log_dir_abandon(s.dir);
+    }
+    scratch_remove_tree(s.path);
+}
+
 static int longest_name(const char *path, const char *ending)
 {
     DIR *d = opendir(path);
