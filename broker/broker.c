@@ -88,8 +88,7 @@ static int open_metadata(struct broker *b, struct err *err)
         log_warn("metadata", "the leader epochs of this start cannot be written");
     r = log_dir_sync_found(b->dir);
     if (r)
-        log_error("metadata", "not all that was found could be synced: %s path=%s", strerror(-r),
-                  log_dir_path(b->dir));
+        log_error("metadata", "not all that was found could be synced: %s path=%s", strerror(-r), log_dir_path(b->dir));
     r = log_dir_set_strays_aside(b->dir);
     if (r)
         log_error("metadata", "folders of no topic cannot be set aside: %s path=%s", strerror(-r),
