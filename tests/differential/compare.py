@@ -54,8 +54,11 @@ def unpacked(data):
         return data
 
 
+BESIDE_OTHERS = "Kafka asks its coordinator for several at once, and answers all in the words of the version of the first of them"
 SAME = [  # api, path, Kafka's, ottla's, reason
     ("produce", r".*error_code", -1, 76, "an unknown codec: Kafka's is an exception that nobody caught, ottla names the cause"),
+    ("produce|txn_offset_commit", r".*error_code", 48, 120, BESIDE_OTHERS),
+    ("produce|txn_offset_commit", r".*error_code", 120, 48, BESIDE_OTHERS),
     ("produce", r".*record_errors", None, None, "Kafka names all records that are wrong, ottla the first four"),
 ]
 

@@ -157,7 +157,7 @@ def main():
     finally:
         if kafka:
             kafka.stop()
-    print("%d requests compared" % total)
+    print("%d sequences, %d requests compared" % (passed + failed, total))
     print("%d passed, %d failed, 0 skipped" % (passed, failed))
     return 1 if failed else 0
 

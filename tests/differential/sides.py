@@ -135,6 +135,7 @@ class Kafka:
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users": "User:ANONYMOUS",
             "log.dirs": data or os.path.join(self.folder, "data"), "log.cleaner.dedupe.buffer.size": "4000000",
             "share.coordinator.state.topic.replication.factor": "1", "share.coordinator.state.topic.min.isr": "1",
+            "share.coordinator.state.topic.num.partitions": "5",
             "log.initial.task.delay.ms": "86400000",  # or it looks once, 30 s after its start
         })
         file = os.path.join(self.folder, "server.properties")

@@ -8,7 +8,7 @@ from compare import NOBODY
 from sides import CLOSED, Ref
 from lib.wait import until
 
-SETTLE_TIMEOUT_S = 20
+SETTLE_TIMEOUT_S = 60
 
 GROUP_ASSIGNORS = (None, None, "uniform", "range", "nonsense", "")
 GROUP, CLIENT_METRICS = 32, 16

@@ -327,13 +327,13 @@ def part_compat(run):
 def part_differential(run):
     """The same random requests to a real Kafka 4.1 and to ottla, their answers compared field by field."""
     seeds = 1000 if run.long else 20
-    text = run.counting("%d sequences of 200 requests" % seeds,
+    text = run.counting("sequences of 200 requests",
                         ["/usr/bin/python3", "tests/differential/run.py", "--seeds", str(seeds), "--jobs", "4",
                          "--traces", "build/differential"],
                         14400)
     for line in text.splitlines():
         if line.endswith("requests compared"):
-            run.figure("%d sequences: %s" % (seeds, line))
+            run.figure(line)
 
 
 def part_compaction(run):
