@@ -28,6 +28,8 @@ def need(*programs):
 def call(arguments, folder=None, **more):
     done = subprocess.run(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                           timeout=FETCH_TIMEOUT_S, stdin=subprocess.DEVNULL, env=dict(os.environ, **more))
+    if done.returncode == 124 and arguments[0] == "timeout":
+        raise Missing("%s: not within %s s" % (arguments[3], arguments[1]))
     if done.returncode:
         lines = [line for line in done.stdout.strip().splitlines() if line.strip()]
         raise Missing("%s: %s" % (" ".join(arguments[:3]), (lines or ["exit status %d" % done.returncode])[-1][:200]))

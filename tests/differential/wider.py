@@ -120,7 +120,8 @@ class Wider:
         version = self.version("consumer_group_heartbeat")
         kind = self.random.randrange(12)
         names = self.rarely(self.pick([], None, [self.prefix + "none"]), [self.prefix + "own"], 6)
-        values = {"group_id": self.rarely("", group, 40), "member_id": self.rarely("", member, 30)}
+        # (In version 0 the broker would name who joins without an id.)
+        values = {"group_id": self.rarely("", group, 40), "member_id": self.rarely("" if version > 0 or kind > 2 else member, member, 30)}
         if kind <= 2:
             values.update(member_epoch=0, rebalance_timeout_ms=self.rarely(-1, 30000, 12), subscribed_topic_names=names,
                           topic_partitions=self.rarely(None, [], 12), server_assignor=self.rarely(self.random.choice(GROUP_ASSIGNORS), None, 3),
