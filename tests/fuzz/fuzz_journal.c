@@ -9,6 +9,8 @@
 #define PRODUCER   7
 #define INDEX_LOGS 8 /* partitions that have a log */
 
+#define UNIT_VERSION_FORMER 1
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* -- the logs: what they hold follows from the topic's id -- */
@@ -142,7 +144,9 @@ static int record_take(struct slice key, struct slice value, FILE *nowhere)
     journal_record_print(nowhere, key, value);
     bool known = journal_key_read(key, &k);
     bool readable = known && rewrite(k.type, value, &again);
-    if (readable) assert(slice_eq(value, bytes_slice(&again)));
+    bool former =
+        readable && k.type == JOURNAL_UNIT && value.ptr[0] == UNIT_VERSION_FORMER; /* it is written as a new one */
+    if (readable && !former) assert(slice_eq(value, bytes_slice(&again)));
     int r = journal_load(journal, written++, key, value);
     assert((r == 0) == (readable && k.connector == CONNECTOR));
     bytes_done(&again);
