@@ -20,6 +20,7 @@
 #include "storage/log_dir.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 /* -- opening -- */
 
@@ -54,6 +55,7 @@ static int open_log_dir(struct broker *b, struct err *err)
     o.recovery_point_interval_ms = b->config->log_flush_offset_checkpoint_interval_ms;
     o.producer_id_expiration_ms = b->config->producer_id_expiration_ms;
     o.cleaner = broker_cleaner_config(b->config);
+    o.scrub_bytes_per_second = b->config->ottla_scrub_bytes_per_second;
     return log_dir_open(&o, &b->dir, err);
 }
 
@@ -254,7 +256,17 @@ void broker_close(struct broker *b)
 
 void broker_write_metrics(struct broker *b, struct bytes *out)
 {
+    uint64_t scrubbed, damages;
+
     telemetry_write(b->telemetry, clock_mono_ms(b->clock), out);
+    log_dir_scrub_counts(b->dir, &scrubbed, &damages);
+    AUTO_FREE char *text =
+        xasprintf("# HELP ottla_scrub_bytes_total Bytes of segments that were read to find damage.\n"
+                  "# TYPE ottla_scrub_bytes_total counter\nottla_scrub_bytes_total %" PRIu64 "\n"
+                  "# HELP ottla_scrub_damages_total Damages that this found, told in the log with file and position.\n"
+                  "# TYPE ottla_scrub_damages_total counter\nottla_scrub_damages_total %" PRIu64 "\n",
+                  scrubbed, damages);
+    bytes_append(out, text, strlen(text));
 }
 
 const char *broker_address(const struct broker *b)

@@ -155,6 +155,9 @@ const struct option broker_options[] = {
      FIELD(metadata_log_max_snapshot_interval_ms), "With the first change after this time a snapshot is written too."},
     {"log.flush.offset.checkpoint.interval.ms", OPTION_INT, "ms", "5000", 0, INT_MAX_BOUND, NULL, 0,
      FIELD(log_flush_offset_checkpoint_interval_ms), "How often recovery points are written (Kafka: 60000)."},
+    {"ottla.scrub.bytes.per.second", OPTION_LONG, "bytes/s", "1048576", 0, 1e12, NULL, 0,
+     FIELD(ottla_scrub_bytes_per_second),
+     "Most that is read to find damage in the files of the logs (a round a day at most); 0: none is looked for."},
     {"ottla.durability", OPTION_STRING, NULL, "bounded", ANY, "bounded,strict", OPTION_LIVE, FIELD(ottla_durability),
      "bounded: an acknowledged record is on disk within log.flush.interval.ms. strict: before it is acknowledged or "
      "read."},

@@ -107,6 +107,7 @@ struct broker_config {
     int64_t log_cleaner_dedupe_buffer_size;
     double log_cleaner_io_buffer_load_factor;
     double log_cleaner_io_max_bytes_per_second;
+    int64_t ottla_scrub_bytes_per_second;
     char *compression_type;
     int64_t compression_gzip_level;
     int64_t compression_lz4_level;

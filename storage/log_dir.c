@@ -65,6 +65,7 @@ static void free_dir(struct log_dir *dir)
     pthread_mutex_destroy(&dir->checkpoint_lock);
     pthread_cond_destroy(&dir->housekeeper_wake);
     pthread_cond_destroy(&dir->cleaner_wake);
+    pthread_cond_destroy(&dir->scrub.wake);
     open_files_done(&dir->files);
     free(dir->path);
     free(dir);
@@ -99,6 +100,7 @@ static struct log_dir *new_dir(const struct log_dir_options *o)
     pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
     pthread_cond_init(&dir->housekeeper_wake, &cond);
     pthread_cond_init(&dir->cleaner_wake, &cond);
+    pthread_cond_init(&dir->scrub.wake, &cond);
     pthread_condattr_destroy(&cond);
     LIST_INIT(&dir->logs);
     LIST_INIT(&dir->configs);
@@ -118,6 +120,10 @@ int log_dir_open(const struct log_dir_options *o, struct log_dir **ret_dir, stru
         r = sync_service_init(&dir->sync);
         if (!r) r = housekeeper_start(dir);
         if (!r && (r = cleaner_start(dir))) housekeeper_stop(dir);
+        if (!r && (r = scrubber_start(dir))) {
+            cleaner_stop(dir);
+            housekeeper_stop(dir);
+        }
         if (r) err_set(err, r, "cannot start a thread: %s", strerror(-r));
         if (r) sync_service_stop(&dir->sync);
     }
@@ -170,6 +176,7 @@ void log_dir_close(struct log_dir *dir)
     bool good;
 
     if (!dir) return;
+    scrubber_stop(dir);
     cleaner_stop(dir);
     housekeeper_stop(dir);
     good = !log_dir_sync_logs(dir, false);

@@ -4,7 +4,7 @@
  * recovery-point-offset-checkpoint, log-start-offset-checkpoint, cleaner-offset-checkpoint, .kafka_cleanshutdown, and
  * ours: ottla.format (version).
  * Threads: open, close on the main thread; create, delete, get from any. Owns the sync threads, the housekeeping thread
- * (retention, checkpoints, delayed deletion) and the cleaner (compaction). */
+ * (retention, checkpoints, delayed deletion), the cleaner (compaction) and the scrub (damage). */
 #ifndef OTTLA_LOG_DIR_H
 #define OTTLA_LOG_DIR_H
 
@@ -34,7 +34,8 @@ struct log_dir_options {
     int64_t recovery_point_interval_ms;
     int64_t producer_id_expiration_ms;
     struct log_cleaner_config cleaner;
-    uint32_t open_files_max; /* least recently used segments are closed beyond it */
+    int64_t scrub_bytes_per_second; /* ottla.scrub.bytes.per.second: files are read for damage; 0: never */
+    uint32_t open_files_max;        /* least recently used segments are closed beyond it */
 };
 void log_dir_options_default(struct log_dir_options *o);
 
@@ -81,6 +82,9 @@ int log_dir_set_strays_aside(struct log_dir *dir) WARN_UNUSED;
 /* Why the log of topic-partition could not be opened or read since the start: the text that log_dir_open_log() gave, or
  * an empty one. */
 void log_dir_failure(struct log_dir *dir, const char *topic, int32_t partition, struct err *ret_why);
+/* What the scrub has read of segments since the start [bytes], and how many damages it has told of, each once. Any
+ * thread. */
+void log_dir_scrub_counts(struct log_dir *dir, uint64_t *ret_bytes, uint64_t *ret_damages);
 /* Renames the folder to <name>.<hex>-delete at once, removes files after file.delete.delay.ms; waiters are woken, later
  * calls on the log answer NOT_LEADER_OR_FOLLOWER. -ESTALE: it is deleted already. Other -errno: it could not be
  * renamed, or it is away, and a power cut may bring it back. */

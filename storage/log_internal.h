@@ -149,6 +149,17 @@ struct checkpoint_wait {
     void *arg;
 };
 
+struct scrub {
+    pthread_t thread;
+    bool started;
+    pthread_cond_t wake;       /* with log_dir.lock */
+    struct partition_log *log; /* that is read; the thread's own, as the next three */
+    double debt_ms;            /* what the pace is behind */
+    uint64_t *told;            /* hashes of the damages that were told */
+    uint32_t told_count;
+    _Atomic uint64_t bytes, damages;
+};
+
 struct log_dir {
     struct log_dir_options options;
     char *path;
@@ -188,7 +199,8 @@ struct log_dir {
     pthread_cond_t housekeeper_wake; /* with lock */
     pthread_t cleaner;
     pthread_cond_t cleaner_wake; /* with lock */
-    atomic_bool cleaned;         /* clean ends moved since their checkpoint was written */
+    struct scrub scrub;
+    atomic_bool cleaned; /* clean ends moved since their checkpoint was written */
 };
 
 /* -- partition_log.c -- */
@@ -328,6 +340,12 @@ int cleaner_start(struct log_dir *dir) WARN_UNUSED;
 void cleaner_stop(struct log_dir *dir);
 /* Compacts until no log needs it. Returns how many passes there were. Tests call it. */
 uint32_t log_dir_clean(struct log_dir *dir);
+
+/* -- scrub.c -- */
+int scrubber_start(struct log_dir *dir) WARN_UNUSED;
+void scrubber_stop(struct log_dir *dir);
+/* One round. Tests call it. */
+void log_dir_scrub(struct log_dir *dir);
 
 /* -- dir_identity.c -- */
 /* What of the identity the directory lacks: its meta.properties, its version. */

@@ -345,7 +345,8 @@ static void read_folder(struct verify *v, const char *folder)
         return;
     }
     l.recovery_point = MAX(marks_get(&v->recovery_points, folder), 0);
-    l.compacted = v->clean_ends.damaged || marks_get(&v->clean_ends, folder) >= 0;
+    l.compacted = v->clean_ends.damaged || marks_get(&v->clean_ends, folder) >= 0 ||
+                  (v->compacted && v->compacted(v->arg)); /* the checkpoint may follow some seconds later */
     producer_state_init(&l.producers);
     AUTO_FREE int64_t *bases = xmalloc(((size_t)count + 1) * sizeof *bases);
     for (int i = 0; i < count; i++) {
@@ -361,36 +362,13 @@ static void read_folder(struct verify *v, const char *folder)
     free(entries);
     if (segments) qsort(bases, segments, sizeof *bases, compare_offsets);
     l.producers_known = !l.compacted && segments && bases[0] == 0;
-    for (uint32_t i = 0; i < segments; i++) verify_segment(&l, bases[i], i + 1 < segments ? bases[i + 1] : -1);
-    check_epochs(&l);
+    for (uint32_t i = 0; i < segments && !v->stopped; i++)
+        verify_segment(&l, bases[i], i + 1 < segments ? bases[i + 1] : -1);
+    if (!v->stopped) check_epochs(&l);
     if (l.next_offset >= 0 && l.next_offset < l.recovery_point && !v->running)
         verify_found(v, folder, VERIFY_WHOLE_FILE, "the log ends at offset %" PRId64 ", and was durable up to %" PRId64,
                      l.next_offset, l.recovery_point);
     verify_log_done(&l);
-}
-
-static void check_folder(struct verify *v, const char *folder)
-{
-    struct verify_findings first;
-
-    read_folder(v, folder);
-    if (!v->running || !v->found.count) {
-        tell(v, NULL);
-        return;
-    }
-    first = v->found;
-    v->found = (struct verify_findings){0};
-    read_folder(v, folder);
-    tell(v, &first);
-    findings_done(&first);
-}
-
-/* -- the directory -- */
-
-/* <topic>-<partition>, also as a stray. What is to be deleted is not looked at. */
-static bool is_partition(const char *name)
-{
-    return partition_folder_is(name) || text_ends_with(name, "-stray");
 }
 
 /* Whether a broker has the directory's lock. */
@@ -402,14 +380,54 @@ static bool is_running(const char *directory)
     return fd >= 0 && !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 }
 
-static void look_around(struct verify *v, const char *directory)
+void verify_end(struct verify *v)
+{
+    marks_done(&v->recovery_points);
+    marks_done(&v->log_starts);
+    marks_done(&v->clean_ends);
+    v->directory = NULL;
+}
+
+void verify_begin(struct verify *v, const char *directory)
 {
     AUTO_FREE char *mark = xasprintf("%s/" CLEAN_FILE, directory);
+    verify_end(v);
+    v->directory = directory;
     v->running = is_running(directory);
     v->clean = !v->running && !access(mark, F_OK);
     marks_load(&v->recovery_points, directory, RECOVERY_POINT_FILE);
     marks_load(&v->log_starts, directory, LOG_START_FILE);
     marks_load(&v->clean_ends, directory, CLEANER_FILE);
+}
+
+void verify_folder(struct verify *v, const char *folder)
+{
+    struct verify_findings first;
+
+    read_folder(v, folder);
+    if (v->stopped) {
+        findings_done(&v->found);
+        return;
+    }
+    if (!v->running || !v->found.count) {
+        tell(v, NULL);
+        return;
+    }
+    first = v->found;
+    v->found = (struct verify_findings){0};
+    verify_begin(v, v->directory); /* what was compacted or deleted since is no damage */
+    read_folder(v, folder);
+    if (!v->stopped) tell(v, &first);
+    findings_done(&v->found);
+    findings_done(&first);
+}
+
+/* -- the directory -- */
+
+/* <topic>-<partition>, also as a stray. What is to be deleted is not looked at. */
+static bool is_partition(const char *name)
+{
+    return partition_folder_is(name) || text_ends_with(name, "-stray");
 }
 
 static int check_directory(struct verify *v, const char *directory)
@@ -424,7 +442,7 @@ static int check_directory(struct verify *v, const char *directory)
         AUTO_FREE char *path = xasprintf("%s/%s", directory, name);
         const struct kind *kind = kind_of(name);
         if (!stat(path, &st) && S_ISDIR(st.st_mode)) {
-            if (is_partition(name)) check_folder(v, path);
+            if (is_partition(name)) verify_folder(v, path);
         } else if (kind && !kind->by_segment) {
             kind->check(v, path);
             tell(v, NULL);
@@ -458,11 +476,9 @@ int verify_path(struct verify *v, const char *path)
     if (!S_ISDIR(st.st_mode)) return verify_file(v, path, name);
     bool partition = is_partition(name);
     AUTO_FREE char *directory = partition ? xasprintf("%s/..", path) : xstrdup(path);
-    look_around(v, directory);
-    if (partition) check_folder(v, path);
+    verify_begin(v, directory);
+    if (partition) verify_folder(v, path);
     else r = check_directory(v, path);
-    marks_done(&v->recovery_points);
-    marks_done(&v->log_starts);
-    marks_done(&v->clean_ends);
+    verify_end(v);
     return r;
 }

@@ -40,12 +40,17 @@ struct verify {
     /* in */
     void (*damage)(void *arg, const struct verify_finding *f);
     void (*note)(void *arg, const struct verify_finding *f); /* worth a line, and no damage */
+    /* NULL, or called before so many bytes of a segment are read; may wait. false: the folder is left, and not judged. */
+    bool (*pace)(void *arg, uint64_t bytes);
+    bool (*compacted)(void *arg); /* NULL, or whether the folder's log may lack offsets, whatever the checkpoint says */
     void *arg;
     /* out */
     uint64_t files, bytes, batches, records, damages;
     /* what is known of the directory around */
+    const char *directory;
     bool running; /* a broker has its lock */
     bool clean;   /* the last stop was */
+    bool stopped; /* by pace */
     bool alone;   /* one file was named: nothing is known around it */
     struct verify_marks recovery_points, log_starts, clean_ends;
     struct verify_findings found;
@@ -54,6 +59,12 @@ struct verify {
 /* Checks the file or folder, with all that is in it. Returns 0, or -errno when path cannot be read at all; damage is
  * counted. */
 int verify_path(struct verify *v, const char *path) WARN_UNUSED;
+
+/* The same in steps, for many folders of one directory: what is around them is read once (directory is borrowed until
+ * the end), and again for a folder in which something is found. */
+void verify_begin(struct verify *v, const char *directory);
+void verify_folder(struct verify *v, const char *folder);
+void verify_end(struct verify *v);
 
 /* -- shared by verify.c and verify_segment.c -- */
 

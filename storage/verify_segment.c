@@ -21,6 +21,7 @@
 /* -- reading a file forward -- */
 
 struct window {
+    struct verify *v;
     int fd;
     uint64_t size; /* of the file, when it was opened */
     uint64_t from;
@@ -34,8 +35,12 @@ static const uint8_t *window_at(struct window *w, uint64_t position, uint32_t co
         uint64_t left = w->size > position ? w->size - position : 0;
         bytes_reset(&w->bytes);
         w->from = position;
-        if (count > left) return NULL;
+        if (count > left || w->v->stopped) return NULL;
         uint32_t size = (uint32_t)MIN(left, (uint64_t)MAX(count, (uint32_t)WINDOW_BYTES));
+        if (w->v->pace && !w->v->pace(w->v->arg, size)) {
+            w->v->stopped = true;
+            return NULL;
+        }
         uint8_t *room = bytes_room(&w->bytes, size);
         ssize_t n = room ? io_pread_all(&io_posix, w->fd, room, size, position) : -ENOMEM;
         if (n < (ssize_t)count) return NULL;
@@ -337,6 +342,7 @@ static void walk_file(struct walk *w)
         uint32_t head = (uint32_t)MIN(w->window.size - w->position, (uint64_t)RECORD_BATCH_HEADER_BYTES), size = 0;
         const uint8_t *at = window_at(&w->window, w->position, head);
         enum record_batch_result result = RECORD_BATCH_PARTIAL;
+        if (w->v->stopped) return;
         if (!at) {
             verify_found(w->v, w->path, (int64_t)w->position, "the file cannot be read here: %s", strerror(errno));
             return;
@@ -351,6 +357,7 @@ static void walk_file(struct walk *w)
             w->position += size;
             continue;
         }
+        if (w->v->stopped) return;
         see_tail(w, result);
         w->damaged = true;
         if (w->l) w->l->producers_known = false;
@@ -361,6 +368,7 @@ static void walk_file(struct walk *w)
 static bool walk_open(struct walk *w)
 {
     struct stat st;
+    w->window.v = w->v;
     w->window.fd = open(w->path, O_RDONLY | O_CLOEXEC);
     if (w->window.fd < 0 || fstat(w->window.fd, &st) < 0) {
         if (errno != ENOENT || !w->v->running)
@@ -410,7 +418,7 @@ void verify_segment(struct verify_log *l, int64_t base_offset, int64_t next_base
                      l->next_offset, base_offset - 1);
     if (walk_open(&w)) {
         walk_file(&w);
-        if (!w.damaged) indexes_end(&w);
+        if (!w.damaged && !v->stopped) indexes_end(&w);
         l->next_offset = w.next_offset;
     }
     index_close(&w.offsets);

@@ -346,6 +346,7 @@ void log_model_check(struct log_model *m)
 void log_dir_abandon(struct log_dir *dir)
 {
     struct partition_log *log;
+    scrubber_stop(dir);
     cleaner_stop(dir);
     housekeeper_stop(dir);
     sync_service_stop(&dir->sync);

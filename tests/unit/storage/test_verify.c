@@ -1,6 +1,7 @@
 /* verify: what is whole is told to be whole, what is damaged is found and named; in a directory of a real Kafka 4.1.1 and in one of
  * ours. A bit is turned in each byte of each file. */
 #include "storage/verify.h"
+#include "tests/lib/wait.h"
 #include "tests/unit/storage/scratch.h"
 
 #include <criterion/criterion.h>
@@ -283,4 +284,176 @@ Test(verify, what_is_no_file_of_ours_is_refused)
     struct verify v = {.damage = damage};
     cr_assert_eq(verify_path(&v, "/nowhere"), -ENOENT);
     cr_assert_eq(verify_path(&v, "/etc/passwd"), -EINVAL);
+}
+
+/* Everything that is written to standard error while this runs. */
+static char *stderr_of(void (*run)(struct log_dir *), struct log_dir *dir)
+{
+    static char text[20000];
+    FILE *file = tmpfile();
+    int before = dup(STDERR_FILENO);
+
+    cr_assert(file && before >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+    run(dir);
+    cr_assert_geq(dup2(before, STDERR_FILENO), 0);
+    close(before);
+    ssize_t n = pread(fileno(file), text, sizeof text - 1, 0);
+    cr_assert_geq(n, 0);
+    text[n] = '\0';
+    fclose(file);
+    return text;
+}
+
+Test(verify, the_scrub_tells_damage_once_and_what_lies_around_it_is_served)
+{
+    struct scratch s;
+    struct log_read r;
+    uint64_t bytes, damages;
+    char where[300];
+
+    ours(&s, false);
+    log_dir_scrub(s.dir);
+    log_dir_scrub_counts(s.dir, &bytes, &damages);
+    cr_assert_eq(damages, 0);
+    cr_assert_geq(bytes, partition_log_size(s.log));
+    cr_assert_geq(s.log->segments_count, 3);
+    int64_t hurt = s.log->segments[1]->base_offset;
+    flip(scratch_file(&s, hurt, ".log"), 100, 2); /* in the second batch: the first is a marker of 78 bytes */
+    snprintf(where, sizeof where, "file=%s position=78 ", scratch_file(&s, hurt, ".log"));
+    const char *text = stderr_of(log_dir_scrub, s.dir);
+    cr_assert(strstr(text, where), "%s", text);
+    cr_assert_str_empty(stderr_of(log_dir_scrub, s.dir), "it is told once");
+    log_dir_scrub_counts(s.dir, &bytes, &damages);
+    cr_assert_eq(damages, 1);
+    for (uint32_t i = 0; i < s.log->segments_count; i++) {
+        int64_t offset = s.log->segments[i]->base_offset;
+        cr_assert_eq(partition_log_read(s.log, offset, 1, true, READ_LOG_END, &r), KAFKA_NONE);
+        cr_assert_eq(r.base_offset, offset);
+        log_read_done(&r);
+    }
+    scratch_fill(s.log, 1, 100, 5000);
+    scratch_done(&s);
+}
+
+Test(verify, the_scrub_reads_no_faster_than_it_may)
+{
+    struct scratch s;
+    uint64_t bytes, damages;
+
+    ours(&s, true);
+    s.options.scrub_bytes_per_second = 200000;
+    scratch_open(&s);
+    int64_t begin_ms = clock_mono_ms(&clock_system);
+    log_dir_scrub(s.dir);
+    int64_t ms = clock_mono_ms(&clock_system) - begin_ms;
+    log_dir_scrub_counts(s.dir, &bytes, &damages);
+    cr_assert_gt(bytes, 0);
+    cr_assert_geq(ms + 2, (int64_t)(bytes * 1000 / 200000), "%lld ms for %llu bytes", (long long)ms,
+                  (unsigned long long)bytes);
+    scratch_done(&s);
+}
+
+static void *scrub_in_thread(void *arg)
+{
+    log_dir_scrub(arg);
+    return NULL;
+}
+
+/* A round of years has begun: nobody waits for it. */
+Test(verify, appends_reads_and_the_stop_do_not_wait_for_the_scrub, .timeout = 60)
+{
+    struct scratch s;
+    struct log_read r;
+    uint64_t bytes, damages;
+    pthread_t thread;
+
+    ours(&s, true);
+    s.options.scrub_bytes_per_second = 1;
+    scratch_open(&s);
+    cr_assert_eq(pthread_create(&thread, NULL, scrub_in_thread, s.dir), 0);
+    cr_assert(WAIT_UNTIL((log_dir_scrub_counts(s.dir, &bytes, &damages), bytes > 0)));
+    int64_t end = partition_log_marks(s.log).log_end;
+    scratch_fill(s.log, 50, 100, 5000);
+    cr_assert_eq(partition_log_read(s.log, end, 1, true, READ_LOG_END, &r), KAFKA_NONE);
+    log_read_done(&r);
+    cr_assert_eq(log_dir_write_checkpoints(s.dir), 0);
+    scrubber_stop(s.dir);
+    pthread_join(thread, NULL);
+    scratch_done(&s);
+}
+
+struct rounds {
+    struct log_dir *dir;
+    atomic_bool stop;
+    uint32_t count;
+};
+
+static void *scrub_rounds(void *arg)
+{
+    struct rounds *r = arg;
+    for (; !atomic_load(&r->stop); r->count++) log_dir_scrub(r->dir);
+    return NULL;
+}
+
+/* What is written, rolled, compacted and deleted under its eyes is no damage. */
+Test(verify, the_scrub_of_a_busy_log_tells_nothing, .timeout = 120)
+{
+    for (int compacted = 0; compacted < 2; compacted++) {
+        struct scratch s;
+        uint64_t bytes, damages;
+        pthread_t thread;
+
+        scratch_init(&s);
+        s.config.segment_bytes = 20000;
+        s.config.index_interval_bytes = 300;
+        s.config.cleanup_compact = compacted;
+        s.config.cleanup_delete = !compacted;
+        s.config.min_cleanable_ratio = 0;
+        s.config.retention_bytes = compacted ? -1 : 60000;
+        s.config.file_delete_delay_ms = 0;
+        scratch_open(&s);
+        log_dir_serve(s.dir);
+        struct rounds r = {.dir = s.dir};
+        cr_assert_eq(pthread_create(&thread, NULL, scrub_rounds, &r), 0);
+        for (int i = 0; i < 60; i++) {
+            scratch_fill(s.log, 60, 100, 1000 + i);
+            if (i % 4 == 0) log_dir_clean(s.dir);
+            log_dir_check_retention(s.dir);
+            if (i % 8 == 0) cr_assert_eq(log_dir_write_checkpoints(s.dir), 0);
+        }
+        atomic_store(&r.stop, true);
+        pthread_join(thread, NULL);
+        log_dir_scrub_counts(s.dir, &bytes, &damages);
+        cr_assert_gt(r.count, 3);
+        cr_assert_eq(damages, 0, "%d: %llu in %u rounds", compacted, (unsigned long long)damages, r.count);
+        scratch_done(&s);
+    }
+}
+
+/* Kafka's answer too: the batch whose length cannot be believed is CORRUPT_MESSAGE; the ones before it are served, as are
+ * those from the next entry of the index on. */
+Test(verify, a_batch_without_a_length_takes_no_other_with_it)
+{
+    struct scratch s;
+    struct log_read r;
+    struct log_append a;
+    int64_t position[6], served = 0, corrupt = 0;
+    scratch_init(&s);
+    s.config.index_interval_bytes = 1;
+    scratch_open(&s);
+    for (int i = 0; i < 6; i++) {
+        position[i] = (int64_t)partition_log_size(s.log);
+        cr_assert_eq(
+            scratch_append(s.log, APPEND_CLIENT, &(struct batch_spec){.timestamp_ms = 1000, .value_bytes = 100}, &a),
+            KAFKA_NONE);
+    }
+    flip(scratch_file(&s, 0, ".log"), position[3] + RECORD_BATCH_AT_LENGTH, 7); /* negative */
+    for (int i = 0; i < 6; i++) {
+        enum kafka_error error = partition_log_read(s.log, i, 300, true, READ_LOG_END, &r);
+        cr_assert_eq(error, i == 3 ? KAFKA_CORRUPT_MESSAGE : KAFKA_NONE, "offset %d: %s", i, kafka_error_text(error));
+        if (error == KAFKA_NONE) served++, log_read_done(&r);
+        else corrupt++;
+    }
+    cr_assert(served == 5 && corrupt == 1);
+    scratch_done(&s);
 }
