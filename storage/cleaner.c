@@ -100,6 +100,19 @@ static struct partition_log *choose(struct log_dir *dir, int64_t now_ms)
     return chosen;
 }
 
+/* Whoever reads the files must know that offsets may be missing before they are: before a log's first pass it gets its
+ * line in the checkpoint. Returns 0 or -errno. */
+static int announce(struct log_dir *dir, struct partition_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    bool first = atomic_load(&log->clean_end) < 0;
+    if (first) atomic_store(&log->clean_end, atomic_load(&log->log_start));
+    pthread_mutex_unlock(&log->lock);
+    if (!first) return 0;
+    atomic_store(&dir->cleaned, true);
+    return log_dir_write_checkpoints(dir);
+}
+
 static void clean_one(struct log_dir *dir, struct partition_log *log, const struct log_cleaner_config *config)
 {
     struct compact_limits limits = {.map_bytes = (uint64_t)config->dedupe_buffer_bytes,
@@ -110,7 +123,9 @@ static void clean_one(struct log_dir *dir, struct partition_log *log, const stru
     struct err err = ERR_NONE;
     int64_t begin_ms = clock_mono_ms(dir->clock);
 
-    int r = compact_log(log, &limits, clock_wall_ms(dir->clock), &result, &err);
+    int r = announce(dir, log);
+    if (r) err_set(&err, r, "cannot write checkpoints: %s", strerror(-r));
+    else r = compact_log(log, &limits, clock_wall_ms(dir->clock), &result, &err);
     if (r == -ECANCELED || log->closed) return;
     if (r) {
         bool passes = r == -ENOSPC || r == -EDQUOT || r == -ENOMEM || r == -EMFILE || r == -ENFILE;

@@ -119,7 +119,7 @@ int log_dir_write_checkpoints(struct log_dir *dir)
         log->start_writing = start;
         if (start > 0) checkpoint_add(&starts, name, log->partition, start);
         int64_t clean = atomic_load(&log->clean_end);
-        if (clean > 0) checkpoint_add(&cleans, name, log->partition, clean);
+        if (clean >= 0) checkpoint_add(&cleans, name, log->partition, clean);
         name += log->topic_len + 1;
     }
     add_unopened(&points, &dir->recovery_points);

@@ -152,10 +152,9 @@ struct checkpoint_wait {
 struct scrub {
     pthread_t thread;
     bool started;
-    pthread_cond_t wake;       /* with log_dir.lock */
-    struct partition_log *log; /* that is read; the thread's own, as the next three */
-    double debt_ms;            /* what the pace is behind */
-    uint64_t *told;            /* hashes of the damages that were told */
+    pthread_cond_t wake; /* with log_dir.lock */
+    double debt_ms;      /* what the pace is behind; the thread's own, as the next two */
+    uint64_t *told;      /* hashes of the damages that were told */
     uint32_t told_count;
     _Atomic uint64_t bytes, damages;
 };

@@ -72,16 +72,6 @@ static void tell(void *arg, const struct verify_finding *f)
               f->path, f->position, f->what);
 }
 
-/* Is the log that the round has come to one that compaction takes records from? */
-static bool compacted(void *arg)
-{
-    struct partition_log *log = ((struct log_dir *)arg)->scrub.log;
-    pthread_mutex_lock(&log->lock);
-    bool it_is = log->config->config.cleanup_compact || atomic_load(&log->clean_end) >= 0;
-    pthread_mutex_unlock(&log->lock);
-    return it_is;
-}
-
 /* Logs that have records, each with a reference, malloc'd. */
 static struct partition_log **logs_of(struct log_dir *dir, uint32_t *ret_count)
 {
@@ -101,11 +91,10 @@ void log_dir_scrub(struct log_dir *dir)
 {
     uint32_t count;
     struct partition_log **logs = logs_of(dir, &count);
-    struct verify v = {.damage = tell, .pace = pace, .compacted = compacted, .arg = dir};
+    struct verify v = {.damage = tell, .pace = pace, .arg = dir};
 
     verify_begin(&v, dir->path);
     for (uint32_t i = 0; i < count; i++) {
-        dir->scrub.log = logs[i];
         if (!v.stopped && !atomic_load(&logs[i]->closed)) {
             AUTO_FREE char *folder = xasprintf("%s/%s", dir->path, logs[i]->name);
             verify_folder(&v, folder);

@@ -345,8 +345,7 @@ static void read_folder(struct verify *v, const char *folder)
         return;
     }
     l.recovery_point = MAX(marks_get(&v->recovery_points, folder), 0);
-    l.compacted = v->clean_ends.damaged || marks_get(&v->clean_ends, folder) >= 0 ||
-                  (v->compacted && v->compacted(v->arg)); /* the checkpoint may follow some seconds later */
+    l.compacted = v->clean_ends.damaged || marks_get(&v->clean_ends, folder) >= 0;
     producer_state_init(&l.producers);
     AUTO_FREE int64_t *bases = xmalloc(((size_t)count + 1) * sizeof *bases);
     for (int i = 0; i < count; i++) {

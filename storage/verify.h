@@ -42,7 +42,6 @@ struct verify {
     void (*note)(void *arg, const struct verify_finding *f); /* worth a line, and no damage */
     /* NULL, or called before so many bytes of a segment are read; may wait. false: the folder is left, and not judged. */
     bool (*pace)(void *arg, uint64_t bytes);
-    bool (*compacted)(void *arg); /* NULL, or whether the folder's log may lack offsets, whatever the checkpoint says */
     void *arg;
     /* out */
     uint64_t files, bytes, batches, records, damages;

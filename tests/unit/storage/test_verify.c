@@ -430,6 +430,28 @@ Test(verify, the_scrub_of_a_busy_log_tells_nothing, .timeout = 120)
     }
 }
 
+/* The checkpoints that follow a pass come some seconds later. */
+Test(verify, a_compacted_log_is_whole_when_the_process_is_killed_after_its_first_pass)
+{
+    struct scratch s;
+
+    scratch_init(&s);
+    s.config.segment_bytes = 2000;
+    s.config.cleanup_compact = true;
+    s.config.cleanup_delete = false;
+    s.config.min_cleanable_ratio = 0;
+    s.config.file_delete_delay_ms = 0;
+    scratch_open(&s);
+    for (int i = 0; i < 20; i++) scratch_fill(s.log, 5, 100, 1000 + i);
+    uint64_t size = partition_log_size(s.log);
+    cr_assert_gt(log_dir_clean(s.dir), 0);
+    cr_assert_lt(partition_log_size(s.log), size);
+    assert_whole(s.path);
+    scratch_kill(&s);
+    assert_whole(s.path);
+    scratch_remove_tree(s.path);
+}
+
 /* Kafka's answer too: the batch whose length cannot be believed is CORRUPT_MESSAGE; the ones before it are served, as are
  * those from the next entry of the index on. */
 Test(verify, a_batch_without_a_length_takes_no_other_with_it)
