@@ -109,8 +109,9 @@ void request_complete(struct request *rq, enum api_result result);
  * posted, as it may be gone. */
 void request_post(struct request *rq, void (*fn)(struct request *rq));
 
-/* Client quotas (quota.h). A Fetch charges the bytes of its answer before it gives them away: true when the client has to
- * wait, and gets nothing; nothing was counted then. The bytes that one answer may have at most: INT64_MAX, no limit. */
+/* Client quotas (quota.h). A Fetch charges the bytes of its answer before it gives them away: true when the client has
+ * to wait, and gets nothing; nothing was counted then. The bytes that one answer may have at most: INT64_MAX, no
+ * limit. */
 bool request_throttle_fetch(struct request *rq, int64_t bytes);
 int64_t request_fetch_bytes_max(struct request *rq);
 /* A ShareFetch gives its bytes away, as its records are acquired, and the client waits afterwards. */
@@ -124,8 +125,8 @@ struct mailbox *request_mailbox(const struct request *rq);
 
 /* Who is told when a connection is gone. */
 enum connection_watcher { WATCHER_SHARE, WATCHER_TELEMETRY, CONNECTION_WATCHERS };
-/* From now on broker.connection_gone[who] is called on the control thread when the request's connection is gone; returns
- * its id. */
+/* From now on broker.connection_gone[who] is called on the control thread when the request's connection is gone;
+ * returns its id. */
 uint64_t request_watch_connection(struct request *rq, enum connection_watcher who);
 
 /* What the client said of its library (ApiVersions); null: nothing. Network thread. */
@@ -167,8 +168,8 @@ bool request_authorize_cluster(const struct request *rq, enum acl_operation oper
 /* NONE, or what an answer says of a resource of this type that the principal may not use so. */
 enum kafka_error request_refusal(const struct request *rq, enum acl_operation operation, enum resource_type type,
                                  struct slice name);
-/* NONE, or CLUSTER_AUTHORIZATION_FAILED: what the schema's `authorize` asks for, the principal may not. A handler with such
- * a schema must ask before it does anything; it is checked that it did. */
+/* NONE, or CLUSTER_AUTHORIZATION_FAILED: what the schema's `authorize` asks for, the principal may not. A handler with
+ * such a schema must ask before it does anything; it is checked that it did. */
 enum kafka_error request_refused(struct request *rq);
 
 #endif

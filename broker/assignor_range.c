@@ -1,8 +1,8 @@
 /* broker/assignor_range.c: the assignor "range", see assignor.h.
  *
  * Each topic by itself: its subscribers stand in a row, static members by instance id before dynamic ones by member id,
- * and get neighbouring partitions, the first ones one more where it does not come out even. Nothing is sticky beyond the
- * order of the ids. */
+ * and get neighbouring partitions, the first ones one more where it does not come out even. Nothing is sticky beyond
+ * the order of the ids. */
 #include "broker/assignor.h"
 
 static int member_order(const void *a, const void *b, void *arg)

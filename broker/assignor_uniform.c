@@ -1,9 +1,9 @@
 /* broker/assignor_uniform.c: the assignor "uniform", see assignor.h.
  *
- * Balance comes first, then stickiness; racks are not looked at. When all members subscribe the same topics a quota says
- * how many partitions each has, and one pass gives the result. Otherwise members keep what they have, free partitions go to
- * the least loaded subscriber, topics with the most partitions per subscriber first, and then partitions move within each
- * topic from the most to the least loaded subscriber until no topic can be improved. */
+ * Balance comes first, then stickiness; racks are not looked at. When all members subscribe the same topics a quota
+ * says how many partitions each has, and one pass gives the result. Otherwise members keep what they have, free
+ * partitions go to the least loaded subscriber, topics with the most partitions per subscriber first, and then
+ * partitions move within each topic from the most to the least loaded subscriber until no topic can be improved. */
 #include "broker/assignor.h"
 
 /* -- all members subscribe the same topics -- */
@@ -129,8 +129,8 @@ static int load_order(const void *a, const void *b, void *arg)
     return (ma > mb) - (ma < mb);
 }
 
-/* The subscribers of a topic as a row by load, filled from its low end and drained from its high end like water: members
- * of the low end that already stand at the level take turns, and so do those of the high end. */
+/* The subscribers of a topic as a row by load, filled from its low end and drained from its high end like water:
+ * members of the low end that already stand at the level take turns, and so do those of the high end. */
 struct level {
     const struct ownership *o;
     uint32_t *row;

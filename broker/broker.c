@@ -1,6 +1,7 @@
 /* broker/broker.c: the broker's life, its control thread, and topics for the rooms above. See broker.h.
  *
- * Threads: opened and closed by main; broker_control_post() is how all others reach the control thread, which runs here. */
+ * Threads: opened and closed by main; broker_control_post() is how all others reach the control thread, which runs
+ * here. */
 #include "broker/broker.h"
 
 #include "base/log.h"
@@ -242,7 +243,8 @@ void broker_close(struct broker *b)
 {
     struct quiesce q = {.broker = b, .deadline_ms = clock_mono_ms(b->clock) + STOP_WAIT_MS};
 
-    /* A loop ends when its requests are done, and the control thread does those that wait for the disk or for others. */
+    /* A loop ends when its requests are done, and the control thread does those that wait for the disk or for
+     * others. */
     mailbox_post(&b->control, stop_groups, b);
     bool loops_ended = network_wait(b->network);
     mailbox_post(&b->control, quiesce_begin, &q);

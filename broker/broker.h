@@ -71,8 +71,8 @@ struct broker_topic {
 };
 enum kafka_error broker_topics_ensure(struct broker *b, const struct broker_topic *topics, uint32_t topics_count,
                                       struct err *err) WARN_UNUSED;
-/* broker_topic_create() without waiting: done(arg, error, text) runs on the control thread. Any thread. The arguments are copied.
- * An existing topic is TOPIC_ALREADY_EXISTS. */
+/* broker_topic_create() without waiting: done(arg, error, text) runs on the control thread. Any thread. The arguments
+ * are copied. An existing topic is TOPIC_ALREADY_EXISTS. */
 void broker_topic_create_async(struct broker *b, const char *name, int32_t partitions_count,
                                const struct config_entry *config, uint32_t config_count,
                                void (*done)(void *arg, enum kafka_error error, const char *text), void *arg);

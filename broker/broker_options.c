@@ -1,5 +1,5 @@
-/* broker/broker_options.c: the rows of the broker's options. Names, types, units, defaults and bounds are Kafka 4.1's where Kafka has the option;
- * where our default differs, the text says so. */
+/* broker/broker_options.c: the rows of the broker's options. Names, types, units, defaults and bounds are Kafka 4.1's
+ * where Kafka has the option; where our default differs, the text says so. */
 #include "broker/config.h"
 
 #define FIELD(name)    offsetof(struct broker_config, name)

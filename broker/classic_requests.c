@@ -1,5 +1,5 @@
-/* broker/classic_requests.c: JoinGroup, SyncGroup, Heartbeat and LeaveGroup of the classic protocol: who asks, whether it
- * may, and what it brings. When a generation ends and the next begins is classic_rebalance.c's.
+/* broker/classic_requests.c: JoinGroup, SyncGroup, Heartbeat and LeaveGroup of the classic protocol: who asks, whether
+ * it may, and what it brings. When a generation ends and the next begins is classic_rebalance.c's.
  *
  * Threads: the control thread only. Sources: see group_classic.h. */
 #include "broker/classic_rebalance.h"

@@ -1,3 +1,9 @@
+/* broker/client_metrics.c: see client_metrics.h.
+ *
+ * client ── by_key: its series (family's name and labels) ── family ── list of its series, as they are written.
+ * Clients stand in the order of their last push: the longest silent one is swept first.
+ * Invariants: a series belongs to one client and one family; a family without series is gone; `bytes` is all of
+ * them. */
 #include "broker/client_metrics.h"
 
 #include "broker/limits.h"

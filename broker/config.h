@@ -1,4 +1,5 @@
-/* broker/config.h: the options of the broker and of topics: Kafka's names, one row each (broker_options.c, topic_options.c).
+/* broker/config.h: the options of the broker and of topics: Kafka's names, one row each (broker_options.c,
+ * topic_options.c).
  *
  * Precedence of a broker option: dynamic value of this broker, dynamic default of all brokers, the file or --override,
  * default. Of a topic option: the topic's own, else its broker synonym in that order (log.retention.ms before .minutes
@@ -184,8 +185,8 @@ extern const size_t broker_options_count;
 struct broker_config *broker_config_new(void);
 struct broker_config *broker_config_copy(const struct broker_config *c);
 void broker_config_free(struct broker_config *c);
-/* Sets one option from text. Unknown or malformed: -EINVAL and err names it. Kafka options without meaning here are checked
- * for their type, kept as given, and reported once by broker_config_report(). broker.id is taken as node.id. */
+/* Sets one option from text. Unknown or malformed: -EINVAL and err names it. Kafka options without meaning here are
+ * checked for their type, kept as given, and reported once by broker_config_report(). broker.id is taken as node.id. */
 int broker_config_set(struct broker_config *c, const char *name, const char *value, struct err *err) WARN_UNUSED;
 int broker_config_read(struct broker_config *c, const char *path, struct err *err) WARN_UNUSED;
 /* Whether text is a value of the option, by its row and by what rows cannot say. */
@@ -242,8 +243,8 @@ struct config_value {
     uint32_t synonyms_count; /* in order of precedence; the first one is the value in force */
     struct config_synonym *synonyms;
 };
-/* All values of a topic (of this broker; of the default of all brokers: only what is set there), in the order of the rows.
- * Returns how many, -1 when the arena is full. */
+/* All values of a topic (of this broker; of the default of all brokers: only what is set there), in the order of the
+ * rows. Returns how many, -1 when the arena is full. */
 int32_t config_describe_topic(const struct metadata *m, const struct metadata_topic *t, struct arena *a,
                               struct config_value **ret);
 int32_t config_describe_broker(struct broker *b, const struct metadata *m, struct arena *a, struct config_value **ret);

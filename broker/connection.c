@@ -338,8 +338,8 @@ void connection_reply(struct connection *c, struct request *rq)
 
 /* -- the sweep -- */
 
-/* A connection that is not read, as its request waits or a quota holds it, would not show that its client is gone. What the
- * client sent before it went is worked on first: nothing of it is given up. */
+/* A connection that is not read, as its request waits or a quota holds it, would not show that its client is gone. What
+ * the client sent before it went is worked on first: nothing of it is given up. */
 static bool is_left(const struct connection *c)
 {
     uint8_t byte;

@@ -2,12 +2,12 @@
  * while they live (KIP-848, "Upgrade and Downgrade"; group.consumer.migration.policy).
  *
  *   classic group ── ConsumerGroupHeartbeat of a new member ──> consumer group     consumer_upgrade()
- *   consumer group ── the last member of the consumer protocol goes, classic ones stay ──> classic group, which rebalances
+ *   consumer group ── the last consumer member goes, classic ones stay ──> classic group, which rebalances
  *                                                                                   consumer_downgrade()
  *
  * In a consumer group a classic member is led by the same epochs as the others: its generation is its member epoch,
- * JoinGroup takes the step that a heartbeat takes for others, SyncGroup hands out what is assigned to it, Heartbeat says
- * REBALANCE_IN_PROGRESS when it shall join again. It never leads.
+ * JoinGroup takes the step that a heartbeat takes for others, SyncGroup hands out what is assigned to it, Heartbeat
+ * says REBALANCE_IN_PROGRESS when it shall join again. It never leads.
  * Threads: the control thread only. Source: Kafka 4.1. */
 #ifndef OTTLA_CONSUMER_CLASSIC_H
 #define OTTLA_CONSUMER_CLASSIC_H

@@ -1,5 +1,5 @@
-/* broker/consumer_heartbeat.c: one ConsumerGroupHeartbeat: is it right, who speaks, and what it asks: to join, to stay, to
- * leave. What follows for the group is group_consumer.c's.
+/* broker/consumer_heartbeat.c: one ConsumerGroupHeartbeat: is it right, who speaks, and what it asks: to join, to stay,
+ * to leave. What follows for the group is group_consumer.c's.
  *
  * Threads: the control thread only. Source: KIP-848; error codes as Kafka 4.1. */
 #include "broker/group_consumer.h"

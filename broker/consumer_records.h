@@ -1,5 +1,5 @@
-/* broker/consumer_records.h: changes of consumer groups as records of `__consumer_offsets`: ConsumerGroup*, keys 3 to 8 and
- * 16, in Kafka's formats (docs/groups.md). For group_records.c.
+/* broker/consumer_records.h: changes of consumer groups as records of `__consumer_offsets`: ConsumerGroup*, keys 3 to 8
+ * and 16, in Kafka's formats (docs/groups.md). For group_records.c.
  * Threads: any; nothing is kept. */
 #ifndef OTTLA_CONSUMER_RECORDS_H
 #define OTTLA_CONSUMER_RECORDS_H

@@ -1,4 +1,5 @@
-/* broker/coordinator_log.h: the log of a coordinator: an internal, compacted topic whose fold is the coordinator's state.
+/* broker/coordinator_log.h: the log of a coordinator: an internal, compacted topic whose fold is the coordinator's
+ * state.
  *
  * Groups (`__consumer_offsets`), transactions (`__transaction_state`) and share groups (`__share_group_state`) are such
  * folds. This file knows when the topic is there, reads its partitions at start, appends and makes the topic when
@@ -10,11 +11,12 @@
  *      ^                          \------- damaged ---> FAILED                NOT_AVAILABLE
  *      +------- deleted ---------------------------------/           per partition; loading goes in their order
  *
- * A failed partition answers COORDINATOR_NOT_AVAILABLE rather than "nothing there", which would make clients begin anew.
- * What has an id (a group, a transactional id, "group:topicId:partition") lives in partition coordinator_partition(id).
+ * A failed partition answers COORDINATOR_NOT_AVAILABLE rather than "nothing there", which would make clients begin
+ * anew. What has an id (a group, a transactional id, "group:topicId:partition") lives in partition
+ * coordinator_partition(id).
  *
- * Contract for coordinators: append first, and only what was appended changes the state ("what cannot be appended did not
- * happen"); answer when coordinator_log_when_durable() says so. A record must restore what its key names alone, as
+ * Contract for coordinators: append first, and only what was appended changes the state ("what cannot be appended did
+ * not happen"); answer when coordinator_log_when_durable() says so. A record must restore what its key names alone, as
  * compaction keeps the last one of each key. apply() of rows writes nothing.
  * Limits: limits.h, COORDINATOR_*; the fold is bounded by the coordinator (GROUPS_BYTES_MAX, TXNS_BYTES_MAX).
  * Threads: open and close while the control thread does not run; all else on the control thread. Loading is done there
@@ -92,16 +94,16 @@ static inline bool coordinator_log_is_loaded(const struct coordinator_log *l)
     return l->loading == l->parts_count;
 }
 
-/* Begins a change: coordinator_put() its records into the writer, then append. fields: BATCH_FIELDS_PLAIN, or those of a
- * transaction's producer. */
+/* Begins a change: coordinator_put() its records into the writer, then append. fields: BATCH_FIELDS_PLAIN, or those of
+ * a transaction's producer. */
 struct coordinator_writer *coordinator_log_begin(struct coordinator_log *l, const struct batch_fields *fields);
-/* Appends the change to the partition of id, all or nothing; in the page cache when it returns. ret_offset: of the first
- * record, the others follow it; may be NULL, not set when nothing was put (NONE).
+/* Appends the change to the partition of id, all or nothing; in the page cache when it returns. ret_offset: of the
+ * first record, the others follow it; may be NULL, not set when nothing was put (NONE).
  * Errors, which are logged: COORDINATOR_NOT_AVAILABLE (no log, offline), MESSAGE_TOO_LARGE (a record cannot be
  * encoded), those of partition_log_append(). */
 enum kafka_error coordinator_log_append(struct coordinator_log *l, struct slice id, int64_t *ret_offset) WARN_UNUSED;
-/* Calls done(arg, error) when what was appended for id so far is as durable as promised; maybe before it returns. waits,
- * error: durable.h. */
+/* Calls done(arg, error) when what was appended for id so far is as durable as promised; maybe before it returns.
+ * waits, error: durable.h. */
 void coordinator_log_when_durable(struct coordinator_log *l, struct slice id, struct durable_waits *waits,
                                   void (*done)(void *arg, enum kafka_error error), void *arg);
 /* The log of id's partition; NULL: none, or offline. Borrowed. */

@@ -1,8 +1,8 @@
 /* broker/coordinator_records.h: records of a coordinator's log, read by rows and written by type.
  *
- * Format: the key is an int16 type and the schema's key of that type; the value an int16 version and the schema's value,
- * or null, a tombstone. Which messages belong to a type say the schemas in protocol/schema/record ("key NAME type N topic
- * T"), so a record is put and applied as the schemas' structs and no coordinator encodes bytes.
+ * Format: the key is an int16 type and the schema's key of that type; the value an int16 version and the schema's
+ * value, or null, a tombstone. Which messages belong to a type say the schemas in protocol/schema/record ("key NAME
+ * type N topic T"), so a record is put and applied as the schemas' structs and no coordinator encodes bytes.
  * Keys say what a record replaces: compaction keeps the last record of a key, and that alone must restore it.
  * Invariant: what puts and rows take as `const void *` is the struct of the schema's key or value of that type.
  * Threads: one at a time. */
@@ -15,7 +15,8 @@
 
 #define COORDINATOR_TYPES_MAX 32 /* Kafka 4.1 has types up to 21 */
 
-/* The partition of the log that an id lives in, as Kafka spreads them: Java's String.hashCode, positive, modulo count. */
+/* The partition of the log that an id lives in, as Kafka spreads them: Java's String.hashCode, positive, modulo
+ * count. */
 int32_t coordinator_partition(struct slice id, int32_t partitions_count);
 
 /* A record that was read. */

@@ -1,4 +1,5 @@
-/* broker/feature_levels.h: the cluster's features (KIP-584) whose finalized levels mean something here, and their bounds. */
+/* broker/feature_levels.h: the cluster's features (KIP-584) whose finalized levels mean something here, and their
+ * bounds. */
 #ifndef OTTLA_FEATURE_LEVELS_H
 #define OTTLA_FEATURE_LEVELS_H
 

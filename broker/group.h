@@ -233,7 +233,8 @@ struct offset_commit {
  * simple group). missing: the error for a group that does not exist, ILLEGAL_GENERATION or (v9+) GROUP_ID_NOT_FOUND. */
 enum kafka_error groups_check_commit(struct groups *gs, struct slice id, const struct group_caller *caller,
                                      enum kafka_error missing, struct group **ret_group);
-/* Appends the commits without an error and applies them; OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE are set. Promised only when group_host.when_durable says so. */
+/* Appends the commits without an error and applies them; OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE are set.
+ * Promised only when group_host.when_durable says so. */
 void group_commit(struct group *g, struct offset_commit *commits, uint32_t count);
 /* The same in a transaction: they wait for its marker. */
 void group_commit_in_txn(struct group *g, int64_t producer_id, int16_t epoch, struct offset_commit *commits,

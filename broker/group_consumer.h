@@ -9,7 +9,8 @@
  *         STABLE ── something to give up ──> UNREVOKED ──> (next) ──────────────────────────> UNRELEASED
  *            ^                          says that it gave up │                                    │ with each heartbeat
  *            └───────────────────────────────────────────────┴────── all of the target ───────────┘
- *   transitions: consumer_reconcile(). Who does not give up in its rebalance timeout, or whose session expires, is removed.
+ *   transitions: consumer_reconcile(). Who does not give up in its rebalance timeout, or whose session expires, is
+ *   removed.
  *
  * State of the group: no members Empty; group epoch above assignment epoch Assigning; some member not at the assignment
  * epoch Reconciling; else Stable.
@@ -147,8 +148,8 @@ struct consumer_answer {
     const struct partition_set *assignment; /* borrowed until the group changes */
 };
 
-/* One ConsumerGroupHeartbeat. err gets what a person must know. What it changed is promised when group_host.when_durable
- * says so. */
+/* One ConsumerGroupHeartbeat. err gets what a person must know. What it changed is promised when
+ * group_host.when_durable says so. */
 enum kafka_error consumer_heartbeat(struct groups *gs, const struct consumer_heartbeat *in,
                                     struct consumer_answer *ret_answer, struct err *err);
 

@@ -1,4 +1,5 @@
-/* broker/group_share.h: share groups (KIP-932): members get partitions, several of them the same, without reconciliation.
+/* broker/group_share.h: share groups (KIP-932): members get partitions, several of them the same, without
+ * reconciliation.
  *
  *          first member joins              the last one leaves, or its session ends
  *   (none) ────────────────> Stable ──────────────────────────────────────────────> Empty ── DeleteGroups ──> (none)
@@ -6,8 +7,8 @@
  *
  * A member's heartbeat brings it to the newest target assignment in one step. The group's epoch rises when members,
  * subscriptions or topics change and when share partitions become initialized; only those are assigned. A partition is
- * initialized when its state is in `__share_group_state` (share_store.h): the heartbeat that first sees it asks the host,
- * which answers by share_group_initialized().
+ * initialized when its state is in `__share_group_state` (share_store.h): the heartbeat that first sees it asks the
+ * host, which answers by share_group_initialized().
  *
  * What happens is a list of changes, one per record of `__consumer_offsets`: appended, then applied; a restart applies
  * the same records again (share_members.h). Source: KIP-932; Kafka 4.1 GroupMetadataManager, ShareGroup.

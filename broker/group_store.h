@@ -12,7 +12,8 @@
 
 /* Sets b->groups and begins to read the log; the metadata is there. */
 void groups_open(struct broker *b);
-/* On the control thread, before the loops end: answers parked requests with COORDINATOR_NOT_AVAILABLE, parks no more. */
+/* On the control thread, before the loops end: answers parked requests with COORDINATOR_NOT_AVAILABLE, parks no
+ * more. */
 void groups_stop(struct broker *b);
 /* Frees all. */
 void groups_close(struct broker *b);

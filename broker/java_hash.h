@@ -1,4 +1,5 @@
-/* broker/java_hash.h: Java's String.hashCode, which decides where Kafka keeps the state of a group or a transactional id.
+/* broker/java_hash.h: Java's String.hashCode, which decides where Kafka keeps the state of a group or a transactional
+ * id.
  *
  * Java hashes UTF-16 code units; our texts are UTF-8. Ill-formed bytes count as they are: any fixed choice will do.
  * Threads: any. */

@@ -32,21 +32,23 @@
 /* Partitions that all fetch sessions hold together: about 160 bytes each. */
 #define FETCH_SESSION_PARTITIONS_MAX (1 << 18)
 
-/* A fetch session that was not used for so long, or a small one that is so old, may be evicted for a new one (Kafka's). */
+/* A fetch session that was not used for so long, or a small one that is so old, may be evicted for a new one
+ * (Kafka's). */
 #define FETCH_SESSION_EVICT_MS 120000
 
-/* What client quotas remember of who used how much: about 400 bytes per user and client id. The longest unused go first. */
+/* What client quotas remember of who used how much: about 400 bytes per user and client id. The longest unused go
+ * first. */
 #define QUOTA_USAGE_BYTES_MAX ((size_t)16 << 20)
 
-/* Addresses of clients that are remembered for max.connections.per.ip and connection_creation_rate beside those that are
- * connected: about 500 bytes each when they have a rate. */
+/* Addresses of clients that are remembered for max.connections.per.ip and connection_creation_rate beside those that
+ * are connected: about 500 bytes each when they have a rate. */
 #define CONNECTION_ADDRESSES_MAX 10000
 
 /* Connections that came too fast and are held until they are closed; beyond, they are closed at once. */
 #define DELAYED_CLOSES_MAX 1000
 
-/* Descriptors that connections leave to segments (512 open ones), their reads, connectors and the REST interface; half of all
- * where there are few. */
+/* Descriptors that connections leave to segments (512 open ones), their reads, connectors and the REST interface; half
+ * of all where there are few. */
 #define FILES_RESERVED 1024
 
 /* After so long without use they forget it, as Kafka does. */
@@ -70,9 +72,9 @@
  * the control thread. Of more it is not known, and none counts as not subscribed. */
 #define GROUP_TOPICS_MAX (1 << 18)
 
-/* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and offsets
- * of further partitions are refused, and members and assignments that do not fit, so that clients cannot grow the broker
- * without bound. Holds about 2 million offsets. */
+/* Of all groups together: ids, members, their metadata and assignments, offsets [bytes]. Beyond it newcomers and
+ * offsets of further partitions are refused, and members and assignments that do not fit, so that clients cannot grow
+ * the broker without bound. Holds about 2 million offsets. */
 #define GROUPS_BYTES_MAX ((size_t)256 << 20)
 
 /* Records of one change of a coordinator are split into batches of about this size: below the max.message.bytes that

@@ -1,8 +1,8 @@
 /* broker/metadata.h: what the cluster consists of: topics, their partitions and configurations, as immutable snapshots.
  *
  * The state is a fold over the log __cluster_metadata-0 (docs/format-metadata.md). The control thread builds the next
- * snapshot in a metadata_change; commit appends its records as one batch, waits for the disk, and only then publishes the
- * snapshot. Snapshots share the topics that did not change.
+ * snapshot in a metadata_change; commit appends its records as one batch, waits for the disk, and only then publishes
+ * the snapshot. Snapshots share the topics that did not change.
  * Invariants: a published snapshot never changes; topics are sorted by name (bytewise); what is published is durable.
  * Threads: snapshots may be read by any thread that holds a reference; changes are made on the control thread only. */
 #ifndef OTTLA_METADATA_H
@@ -100,8 +100,8 @@ enum kafka_error topic_name_check(struct slice name, struct err *err);
 /* To clients, internal is what Kafka calls so, and what is reserved. */
 bool topic_name_is_internal(struct slice name);
 /* Topics of ottla's own have names that begin so. They can be read; who does anything else to them is refused, with
- * INVALID_TOPIC_EXCEPTION throughout: clients do not try that again, and hand its text on. Handlers ask, after the ACLs; the
- * rooms that own such topics go by broker_topic_ensure() and the logs. */
+ * INVALID_TOPIC_EXCEPTION throughout: clients do not try that again, and hand its text on. Handlers ask, after the
+ * ACLs; the rooms that own such topics go by broker_topic_ensure() and the logs. */
 #define TOPICS_RESERVED "__ottla_"
 bool topic_name_is_reserved(struct slice name);
 /* KAFKA_NONE: it is not. */
@@ -131,8 +131,8 @@ const struct metadata *metadata_change_view(const struct metadata_change *c);
 enum kafka_error metadata_change_check_topic(const struct metadata_change *c, const struct topic_spec *spec,
                                              struct err *err) WARN_UNUSED;
 /* TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION (bad, or collides in '.' and '_'), INVALID_PARTITIONS,
- * INVALID_REPLICATION_FACTOR, INVALID_CONFIG, KAFKA_STORAGE_ERROR. ret_topic (may be NULL) is borrowed until the end of the
- * change. validate_only: says what would happen; *ret_topic is set, nothing is added but to the view. */
+ * INVALID_REPLICATION_FACTOR, INVALID_CONFIG, KAFKA_STORAGE_ERROR. ret_topic (may be NULL) is borrowed until the end of
+ * the change. validate_only: says what would happen; *ret_topic is set, nothing is added but to the view. */
 enum kafka_error metadata_change_create_topic(struct metadata_change *c, const struct topic_spec *spec,
                                               bool validate_only, const struct metadata_topic **ret_topic,
                                               struct err *err) WARN_UNUSED;
@@ -141,7 +141,8 @@ enum kafka_error metadata_change_grow_topic(struct metadata_change *c, struct sl
                                             bool validate_only, struct err *err) WARN_UNUSED;
 enum kafka_error metadata_change_delete_topic(struct metadata_change *c, struct uuid id, struct err *err) WARN_UNUSED;
 /* Sets one name of a resource, or removes it (value NULL). type: config_resource_type; names of topics and brokers are
- * checked against their rows; an unchanged value adds nothing. INVALID_CONFIG, UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST. */
+ * checked against their rows; an unchanged value adds nothing. INVALID_CONFIG, UNKNOWN_TOPIC_OR_PARTITION,
+ * INVALID_REQUEST. */
 enum kafka_error metadata_change_set_config(struct metadata_change *c, int8_t type, struct slice resource,
                                             const char *name, const char *value, bool validate_only,
                                             struct err *err) WARN_UNUSED;

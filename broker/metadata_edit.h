@@ -1,5 +1,5 @@
-/* broker/metadata_edit.h: building a snapshot before it is published. For the files of changes, metadata_replay.c and the
- * stores whose state is part of a snapshot (quota_store).
+/* broker/metadata_edit.h: building a snapshot before it is published. For the files of changes, metadata_replay.c and
+ * the stores whose state is part of a snapshot (quota_store).
  *
  * A snapshot under construction has one reference; so have topics that were made for it, until they are put into it. */
 #ifndef OTTLA_METADATA_EDIT_H
@@ -32,7 +32,8 @@ void metadata_set_security(struct metadata *m, const struct security *s);
 /* value NULL removes. Not for topics. */
 void metadata_set_resource_config(struct metadata *m, int8_t type, struct slice name, const char *key,
                                   const char *value);
-/* Applies the broker's dynamic options: config from the file's options; topics' log_config are the caller's business. */
+/* Applies the broker's dynamic options: config from the file's options; topics' log_config are the caller's
+ * business. */
 void metadata_apply_broker_config(struct metadata *m, const struct broker_config *file);
 
 /* The finalized level of a feature; false: too many features, or too long a name. */

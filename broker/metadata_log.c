@@ -337,9 +337,9 @@ void metadata_log_published(struct metadata_log *ml, const struct metadata *m)
 
 /* -- opening -- */
 
-/* Every life of the broker is a raft epoch, so that a Kafka that takes the folder over, or comes back, sees it grow. The
- * first batch of a new log makes the quorum too. Nobody waits for it to be on disk, and a power cut may leave it alone:
- * the records that follow it in a new log are written when they are missing. */
+/* Every life of the broker is a raft epoch, so that a Kafka that takes the folder over, or comes back, sees it grow.
+ * The first batch of a new log makes the quorum too. Nobody waits for it to be on disk, and a power cut may leave it
+ * alone: the records that follow it in a new log are written when they are missing. */
 static int begin_epoch(struct metadata_log *ml, struct err *err)
 {
     bool is_new = partition_log_marks(ml->log).log_end == 0;

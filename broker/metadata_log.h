@@ -1,10 +1,10 @@
 /* broker/metadata_log.h: the log __cluster_metadata-0: KRaft metadata records, as Kafka's controller writes them.
  *
- * Format: docs/format-metadata.md. Each record value is a frame: uvarint 1, uvarint record type, uvarint version, message.
- * One operation is one batch. The first batch of a new log holds the control records of a quorum of one (leader change,
- * kraft.version, voters), the second the level of metadata.version, without which Kafka does not load a log. Each open
- * begins a raft epoch with a leader change. After every so many bytes a snapshot is written in the background
- * (metadata_snapshot.h) and the log before it removed.
+ * Format: docs/format-metadata.md. Each record value is a frame: uvarint 1, uvarint record type, uvarint version,
+ * message. One operation is one batch. The first batch of a new log holds the control records of a quorum of one
+ * (leader change, kraft.version, voters), the second the level of metadata.version, without which Kafka does not load a
+ * log. Each open begins a raft epoch with a leader change. After every so many bytes a snapshot is written in the
+ * background (metadata_snapshot.h) and the log before it removed.
  * Invariant: the log begins at offset 0, or at or before the end of a durable snapshot.
  * Threads: open and close on the main thread while the control thread does not run; the rest on the control thread; a
  * snapshot is written on a thread of its own, one at a time. */

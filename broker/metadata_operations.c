@@ -1,9 +1,9 @@
-/* broker/metadata_operations.c: what a change of the metadata can do: topics, partitions, configs, access rules, credentials,
- * features, blocks of producer ids (metadata.h). Each checks against the snapshot that is built, changes it and adds the
- * records that say so; nothing is written here.
+/* broker/metadata_operations.c: what a change of the metadata can do: topics, partitions, configs, access rules,
+ * credentials, features, blocks of producer ids (metadata.h). Each checks against the snapshot that is built, changes
+ * it and adds the records that say so; nothing is written here.
  *
- * Threads: the control thread. Sources: Kafka's ReplicationControlManager, ConfigurationControlManager for what is refused
- * and in which words. */
+ * Threads: the control thread. Sources: Kafka's ReplicationControlManager, ConfigurationControlManager for what is
+ * refused and in which words. */
 #include "broker/metadata_change.h"
 
 #include "base/log.h"
@@ -37,8 +37,8 @@ static enum kafka_error count_partitions(struct metadata_change *c, int32_t coun
     return KAFKA_NONE;
 }
 
-/* Opens the logs of t from partition `first` on: before the record is written, so that a folder that cannot be read, or be set
- * aside, refuses the topic. */
+/* Opens the logs of t from partition `first` on: before the record is written, so that a folder that cannot be read, or
+ * be set aside, refuses the topic. */
 static enum kafka_error open_logs(struct metadata_change *c, struct metadata_topic *t, int32_t first, struct err *err)
 {
     uint32_t opened_before = c->opened_count;

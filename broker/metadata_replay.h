@@ -1,7 +1,7 @@
 /* broker/metadata_replay.h: batches of metadata records, from the log or a snapshot, folded into a state.
  *
- * Format: docs/format-metadata.md. Each record value is a frame: uvarint 1, uvarint record type, uvarint version, message.
- * Records between the begin and the end of a metadata transaction are held back until its end.
+ * Format: docs/format-metadata.md. Each record value is a frame: uvarint 1, uvarint record type, uvarint version,
+ * message. Records between the begin and the end of a metadata transaction are held back until its end.
  * What cannot be understood stops the replay with a line that names the offset: nothing is skipped.
  * Threads: the caller's. */
 #ifndef OTTLA_METADATA_REPLAY_H

@@ -1,8 +1,8 @@
 /* broker/metadata_snapshot.h: the state of the metadata as a file, so that the log before it may go.
  *
- * Format: docs/format-metadata.md, "Snapshots": Kafka's, `END_OFFSET-EPOCH.checkpoint` in the log's folder. Batches with
- * offsets of their own: a control batch (SnapshotHeader, KRaftVersion, Voters), the records whose fold is the state, a
- * control batch (SnapshotFooter).
+ * Format: docs/format-metadata.md, "Snapshots": Kafka's, `END_OFFSET-EPOCH.checkpoint` in the log's folder. Batches
+ * with offsets of their own: a control batch (SnapshotHeader, KRaftVersion, Voters), the records whose fold is the
+ * state, a control batch (SnapshotFooter).
  * Threads: any; a metadata snapshot is immutable. */
 #ifndef OTTLA_METADATA_SNAPSHOT_H
 #define OTTLA_METADATA_SNAPSHOT_H
@@ -23,7 +23,8 @@ void metadata_snapshot_name(struct metadata_snapshot_id id, char ret_name[METADA
 /* false: not the name of a finished snapshot. */
 bool metadata_snapshot_parse(const char *name, struct metadata_snapshot_id *ret_id);
 
-/* Appends the whole file to *to. node_id, directory_id: the only voter, and where its partitions are. False: no memory. */
+/* Appends the whole file to *to. node_id, directory_id: the only voter, and where its partitions are. False: no
+ * memory. */
 bool metadata_snapshot_write(const struct metadata *m, int32_t node_id, struct uuid directory_id, int32_t epoch,
                              int64_t now_ms, struct bytes *to) WARN_UNUSED;
 

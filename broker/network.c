@@ -218,8 +218,8 @@ struct accepted {
     struct connection_address *address;
 };
 
-/* A connection that came too fast: its client learns so when it is closed, and not at once, so that it does not come again
- * at once. */
+/* A connection that came too fast: its client learns so when it is closed, and not at once, so that it does not come
+ * again at once. */
 struct delayed_close {
     struct network *network;
     int fd;

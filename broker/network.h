@@ -5,8 +5,8 @@
  * for those that let the next one pass (Produce that only waits for the disk); answers go out in the order of the
  * requests. What the client sent meanwhile stays in its backlog, at most one read's worth, and the socket.
  * Invariants: an idle connection has no buffer; a frame's memory grows with the bytes that arrived; `request_bytes` is
- * the memory of all frames, and above `request_bytes_max` no connection begins a new one, and only `grows_beyond` goes on
- * with a begun one; so memory is bounded by request_bytes_max and one longest request.
+ * the memory of all frames, and above `request_bytes_max` no connection begins a new one, and only `grows_beyond` goes
+ * on with a begun one; so memory is bounded by request_bytes_max and one longest request.
  * Threads: listeners are constant; a connection and the loop's lists are touched on the loop's thread only. */
 #ifndef OTTLA_NETWORK_H
 #define OTTLA_NETWORK_H

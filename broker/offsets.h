@@ -1,8 +1,9 @@
 /* broker/offsets.h: what one group has committed: per topic and partition an offset with its text and times.
  *
  * A commit inside a transaction waits as *pending* under its producer id until the transaction's marker comes: a commit
- * marker makes it the committed one, an abort marker drops it (KIP-98). Of two commits the later one counts, not the one
- * whose transaction ends later: what was committed after a pending one supersedes it. Members are no part of this: see group.h.
+ * marker makes it the committed one, an abort marker drops it (KIP-98). Of two commits the later one counts, not the
+ * one whose transaction ends later: what was committed after a pending one supersedes it. Members are no part of this:
+ * see group.h.
  * Invariants: entries of a topic are sorted by partition; a topic without entries is dropped.
  * Threads: the control thread. */
 #ifndef OTTLA_OFFSETS_H
@@ -67,7 +68,8 @@ const struct offset_topic *offsets_topic(const struct offsets *o, struct slice t
 const struct offset_value *offsets_get(const struct offsets *o, struct slice topic, int32_t partition);
 /* Copies value and its metadata. */
 void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const struct offset_value *value);
-/* With it goes what open transactions committed for the partition. False: there was neither. topic may lie in either. */
+/* With it goes what open transactions committed for the partition. False: there was neither. topic may lie in
+ * either. */
 bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition);
 
 /* A commit of producer_id's open transaction; a later one for the same partition replaces it. */

@@ -1,7 +1,7 @@
 /* broker/partition_set.h: a set of partitions of topics by id: what members of a group own, give up or shall own.
  *
- * Invariants: items are sorted by topic id (bytewise), then partition, without doubles; a zeroed struct is the empty set.
- * So topics lie together, and union, difference and intersection are one pass over both.
+ * Invariants: items are sorted by topic id (bytewise), then partition, without doubles; a zeroed struct is the empty
+ * set. So topics lie together, and union, difference and intersection are one pass over both.
  * Threads: one at a time. */
 #ifndef OTTLA_PARTITION_SET_H
 #define OTTLA_PARTITION_SET_H

@@ -7,8 +7,8 @@
  * What is awaited may never come, it comes piecemeal, and whoever waits may lose interest: hence the deadline, the
  * rearming and the freeing, which other steps of a handler do not have. For the request the whole of it is one step of
  * api/wait.h.
- * Limits: as many logs as the request names partitions; the deadline is the client's (max_wait_ms), and its leaving ends
- * the wait (request.cancel).
+ * Limits: as many logs as the request names partitions; the deadline is the client's (max_wait_ms), and its leaving
+ * ends the wait (request.cancel).
  * Threads: made, rearmed and freed on the loop's thread. */
 #ifndef OTTLA_PURGATORY_H
 #define OTTLA_PURGATORY_H

@@ -39,7 +39,8 @@ void quotas_publish(struct quotas *q, const struct shared_set *set);
 /* Whether anybody has a limit for the key. */
 bool quotas_has(const struct quotas *q, enum quota_key key);
 
-/* Counts an amount and returns how long the client is to wait [ms], 0: not at all. Without a limit nothing is counted. */
+/* Counts an amount and returns how long the client is to wait [ms], 0: not at all. Without a limit nothing is
+ * counted. */
 int64_t quotas_charge(struct quotas *q, const struct shared_set *set, enum quota_key key,
                       const struct quota_client *client, double amount, int64_t now_ms);
 /* Takes back what was charged at the same time. */

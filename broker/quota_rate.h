@@ -1,8 +1,9 @@
 /* broker/quota_rate.h: how fast something is used, and how long who is too fast has to wait. Arithmetic only.
  *
- * A rate is what was used within the last `windows.count` windows of `windows.size_ms`, the begun one included, divided by
- * the time since the oldest of them began, but by no less than count - 1 whole windows: so a burst counts no more at the
- * start than later. A bucket holds what may be used at once, at most `count` windows' worth, and fills at the limit.
+ * A rate is what was used within the last `windows.count` windows of `windows.size_ms`, the begun one included, divided
+ * by the time since the oldest of them began, but by no less than count - 1 whole windows: so a burst counts no more at
+ * the start than later. A bucket holds what may be used at once, at most `count` windows' worth, and fills at the
+ * limit.
  * Source: Kafka documentation "Quotas"; KIP-13, KIP-124, KIP-599 (buckets).
  * Times are monotonic [ms]; limits and amounts have the same unit, limits per second.
  * Threads: one at a time. */

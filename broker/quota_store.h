@@ -1,8 +1,8 @@
 /* broker/quota_store.h: client quotas: entities, keys, which of them a filter means, and their records.
  *
  * An entity is a user, a client id, both together, or an address; a name of null stands for "every one without its own"
- * (the default). The quotas are part of the metadata snapshot (metadata->quotas), folded from the records ClientQuota of
- * the metadata log. Semantics: KIP-546. In force by quota.h.
+ * (the default). The quotas are part of the metadata snapshot (metadata->quotas), folded from the records ClientQuota
+ * of the metadata log. Semantics: KIP-546. In force by quota.h.
  * Threads: as snapshots; changes on the control thread. */
 #ifndef OTTLA_QUOTA_STORE_H
 #define OTTLA_QUOTA_STORE_H

@@ -1,7 +1,7 @@
 /* broker/regex.c: see regex.h.
  *
- * Text -> tree (regex_parse.c) -> program of small instructions -> run in all states at once (Thompson). Repetitions are
- * written out in the program. */
+ * Text -> tree (regex_parse.c) -> program of small instructions -> run in all states at once (Thompson). Repetitions
+ * are written out in the program. */
 #include "broker/regex.h"
 
 #include "broker/regex_tree.h"

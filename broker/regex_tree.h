@@ -1,5 +1,5 @@
-/* broker/regex_tree.h: the tree of a regular expression: what the parser makes and the program is made of. For regex.c and
- * regex_parse.c only. */
+/* broker/regex_tree.h: the tree of a regular expression: what the parser makes and the program is made of. For regex.c
+ * and regex_parse.c only. */
 #ifndef OTTLA_REGEX_TREE_H
 #define OTTLA_REGEX_TREE_H
 

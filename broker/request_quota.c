@@ -1,4 +1,5 @@
-/* broker/request_quota.c: what a request costs its client by the quotas in force: work, bytes, changes of topics (api.h).
+/* broker/request_quota.c: what a request costs its client by the quotas in force: work, bytes, changes of topics
+ * (api.h).
  *
  * The longest wait of all that apply is the throttle time of the answer, and for so long the connection is not read.
  * Threads: the request's. Sources: KIP-13, KIP-124, KIP-219, KIP-599. */

@@ -237,7 +237,8 @@ enum kafka_error resource_option_check(const struct broker_config *file, enum co
     return group ? check_group_option(file, name, value, err) : check_client_metrics_option(name, value, err);
 }
 
-/* A value that was set has that as its only synonym; a group's default has itself, a subscription's none, as in Kafka. */
+/* A value that was set has that as its only synonym; a group's default has itself, a subscription's none, as in
+ * Kafka. */
 static bool fill_value(struct arena *a, struct config_value *v, enum config_resource_type type,
                        const struct option *row, const char *own, const char *fallback)
 {

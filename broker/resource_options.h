@@ -1,8 +1,9 @@
-/* broker/resource_options.h: the options of resources that are neither topics nor brokers: groups (KIP-848, KIP-932) and
- * subscriptions of client metrics (KIP-714). Names, types, defaults and bounds are Kafka 4.1's.
+/* broker/resource_options.h: the options of resources that are neither topics nor brokers: groups (KIP-848, KIP-932)
+ * and subscriptions of client metrics (KIP-714). Names, types, defaults and bounds are Kafka 4.1's.
  *
  * A group's option has the broker's option of the same meaning as default (group.consumer.session.timeout.ms of
- * consumer.session.timeout.ms), and its bounds in two others. A group or a subscription needs not exist to have options.
+ * consumer.session.timeout.ms), and its bounds in two others. A group or a subscription needs not exist to have
+ * options.
  * Threads: constant rows; values as snapshots. */
 #ifndef OTTLA_RESOURCE_OPTIONS_H
 #define OTTLA_RESOURCE_OPTIONS_H
@@ -31,8 +32,8 @@ int client_match_find(struct slice pattern, struct slice *ret_expression);
 /* Rows of a resource type; NULL: not one of this file's. */
 const struct option *resource_option_find(enum config_resource_type type, const char *name);
 
-/* The name of a resource and of one of its options, with its value (NULL: it is removed). file: the options given at start.
- * INVALID_REQUEST, INVALID_CONFIG with Kafka's text. */
+/* The name of a resource and of one of its options, with its value (NULL: it is removed). file: the options given at
+ * start. INVALID_REQUEST, INVALID_CONFIG with Kafka's text. */
 enum kafka_error resource_option_check(const struct broker_config *file, enum config_resource_type type,
                                        struct slice resource, const char *name, const char *value, struct err *err);
 

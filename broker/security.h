@@ -82,8 +82,8 @@ void security_unref(const struct security *s);
 const struct security *security_add(const struct security *s, struct uuid id, const struct acl_fields *fields);
 const struct security *security_remove(const struct security *s, struct uuid id);
 
-/* The same for a holder that builds the next state: in place when nobody else holds *s, so that ten thousand rules do not
- * make ten thousand copies. */
+/* The same for a holder that builds the next state: in place when nobody else holds *s, so that ten thousand rules do
+ * not make ten thousand copies. */
 void security_add_to(const struct security **s, struct uuid id, const struct acl_fields *fields);
 void security_remove_from(const struct security **s, struct uuid id);
 

@@ -1,5 +1,5 @@
-/* broker/share_members.h: share groups as a fold of the records of `__consumer_offsets`: what is applied, and how records
- * are made. The protocol stands in group_share.h.
+/* broker/share_members.h: share groups as a fold of the records of `__consumer_offsets`: what is applied, and how
+ * records are made. The protocol stands in group_share.h.
  *
  * Invariant: share_group_apply() writes nothing, and the state is what the records say; timers are not part of it.
  * Threads: the control thread. */

@@ -15,8 +15,8 @@
  * of the log are acquired whole.
  *
  * Durability: a change that must outlive the broker is handed to share_store_fn before it is applied, and does not
- * happen when that fails (but a lock that expired is gone in any case). That a record is acquired is not stored: after a
- * restart it is Available again, and this delivery is not counted.
+ * happen when that fails (but a lock that expired is gone in any case). That a record is acquired is not stored: after
+ * a restart it is Available again, and this delivery is not counted.
  * Invariants: runs are sorted, not empty, without gaps from start to end; neighbours differ; only Acquired runs have a
  * member and a lock. Every operation is one pass over the runs. Threads: the owner's. */
 #ifndef OTTLA_SHARE_PARTITION_H
@@ -125,7 +125,8 @@ struct share_ack {
     const int8_t *types;
     int32_t types_count;
 };
-/* Whether acknowledgements are well formed: NONE, or INVALID_REQUEST. They must be for share_partition_acknowledge(). */
+/* Whether acknowledgements are well formed: NONE, or INVALID_REQUEST. They must be for
+ * share_partition_acknowledge(). */
 enum kafka_error share_acks_check(const struct share_ack *acks, uint32_t count);
 /* All or nothing. Offsets below the start are skipped. INVALID_RECORD_STATE: not acquired, or by another member;
  * INVALID_REQUEST: beyond what was ever acquired; or what store returns. */

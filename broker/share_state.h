@@ -1,12 +1,12 @@
 /* broker/share_state.h: the durable state of share partitions, as records of `__share_group_state` make it.
  *
- * A snapshot is the whole state of one (group, topic id, partition), an update changes what its batches name; a snapshot
- * without value forgets it. What a share partition stores becomes an update, or after updates_max of them, or with a new
- * state epoch, a snapshot. The record is appended first and then applied exactly as when the log is read.
+ * A snapshot is the whole state of one (group, topic id, partition), an update changes what its batches name; a
+ * snapshot without value forgets it. What a share partition stores becomes an update, or after updates_max of them, or
+ * with a new state epoch, a snapshot. The record is appended first and then applied exactly as when the log is read.
  * Batches are stored with the start before the change, as Kafka does: whoever reads them moves the start over what is
  * final. Sources: KIP-932 ("Share coordinator"); Kafka 4.1 ShareCoordinatorShard.
- * Invariants: batches of a state ascend, do not overlap, end at or behind its start, and neighbours differ; the state is
- * counted in share_states.bytes. Threads: the owner's. */
+ * Invariants: batches of a state ascend, do not overlap, end at or behind its start, and neighbours differ; the state
+ * is counted in share_states.bytes. Threads: the owner's. */
 #ifndef OTTLA_SHARE_STATE_H
 #define OTTLA_SHARE_STATE_H
 

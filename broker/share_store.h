@@ -1,10 +1,10 @@
-/* broker/share_store.h: the share coordinator of this broker: state of share partitions in `__share_group_state`, and the
- * share partitions that are being fetched.
+/* broker/share_store.h: the share coordinator of this broker: state of share partitions in `__share_group_state`, and
+ * the share partitions that are being fetched.
  *
- * State is the fold of the log (coordinator_log.h, share_state.h; docs/share-groups.md), keyed "group:topicId:partition"
- * as Kafka spreads it. A share partition comes to life with the first fetch: from its state, or where
- * share.auto.offset.reset says when it has no start yet. The log's head goes when all states have newer snapshots; states
- * that hold back much of it get one.
+ * State is the fold of the log (coordinator_log.h, share_state.h; docs/share-groups.md), keyed
+ * "group:topicId:partition" as Kafka spreads it. A share partition comes to life with the first fetch: from its state,
+ * or where share.auto.offset.reset says when it has no start yet. The log's head goes when all states have newer
+ * snapshots; states that hold back much of it get one.
  * A change wakes the fetches of the group that wait for something to acquire.
  * Threads: open and close while the control thread does not run; the rest on the control thread. */
 #ifndef OTTLA_SHARE_STORE_H

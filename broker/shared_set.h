@@ -1,5 +1,5 @@
-/* broker/shared_set.h: a sorted set of immutable entries that snapshots of the metadata share: access rules, credentials,
- * quotas.
+/* broker/shared_set.h: a sorted set of immutable entries that snapshots of the metadata share: access rules,
+ * credentials, quotas.
  *
  * A snapshot holds one reference to a set. Who builds the next snapshot makes the set its own first (a copy that shares
  * all entries, unless nobody else holds it) and then changes it.

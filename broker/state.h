@@ -1,7 +1,7 @@
 /* broker/state.h: struct broker, for the files of this room only (other rooms: broker.h).
  *
- * Threads: config, dir, listeners are constant after broker_open(); what is marked control is touched on the control thread
- * only; the rest guards itself. */
+ * Threads: config, dir, listeners are constant after broker_open(); what is marked control is touched on the control
+ * thread only; the rest guards itself. */
 #ifndef OTTLA_BROKER_STATE_H
 #define OTTLA_BROKER_STATE_H
 

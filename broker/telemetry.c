@@ -1,3 +1,8 @@
+/* broker/telemetry.c: see telemetry.h.
+ *
+ * Subscriptions are compiled anew when the texts of their configurations changed, which gives them a new version; what
+ * a client instance was told belongs to a version. Instances stand in the order in which they were last heard of.
+ * Invariants: an instance is in by_connection while no other came through its connection; `bytes` is all of them. */
 #include "broker/telemetry.h"
 
 #include "base/crc32c.h"

@@ -1,8 +1,8 @@
 /* broker/telemetry.h: which metrics a client shall push, and when it may (KIP-714); what it pushed is kept by
  * client_metrics.h.
  *
- * Subscriptions are configurations of the resource type CLIENT_METRICS (resource_options.h). A client that asks gets the
- * metrics of all subscriptions that match it, the shortest of their intervals (300 s at most), and an id of that
+ * Subscriptions are configurations of the resource type CLIENT_METRICS (resource_options.h). A client that asks gets
+ * the metrics of all subscriptions that match it, the shortest of their intervals (300 s at most), and an id of that
  * choice, which its pushes name. Kafka's rules, of ClientMetricsManager and ClientMetricsInstance:
  *   - it may ask again when an interval has passed since it asked or pushed, or after a push that was refused for its
  *     subscription id or codec; it may push once after it asked, then once in each interval, and when it terminates;
@@ -11,7 +11,8 @@
  *   - when any subscription changed, it begins anew: it may ask and push at once
  *   - it is forgotten when its connection is gone, when it was silent for a minute and three intervals, or when
  *     too many others came after it (TELEMETRY_CLIENTS_MAX, TELEMETRY_BYTES_MAX).
- * Threads: any; one mutex, a leaf. A reader of the metrics holds it while it copies them (up to CLIENT_METRICS_BYTES_MAX). */
+ * Threads: any; one mutex, a leaf. A reader of the metrics holds it while it copies them (up to
+ * CLIENT_METRICS_BYTES_MAX). */
 #ifndef OTTLA_TELEMETRY_H
 #define OTTLA_TELEMETRY_H
 

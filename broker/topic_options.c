@@ -1,5 +1,5 @@
-/* broker/topic_options.c: the rows of topic options (Kafka 4.1's 34, and ottla.durability) and how a topic's values follow
- * from the broker's. */
+/* broker/topic_options.c: the rows of topic options (Kafka 4.1's 34, and ottla.durability) and how a topic's values
+ * follow from the broker's. */
 #include "broker/config.h"
 
 #define INT_MAX_BOUND  2147483647.0

@@ -247,9 +247,9 @@ static void abort_by_us(struct txn *t)
     prepare(t, data);
 }
 
-/* Aborts what nobody may take over by that: the time is over, or a producer asks for a higher epoch than the one it names
- * (KIP-360). As from Kafka, the producer goes on with the epoch of the abort when it asks for it, or repeats an abort of
- * version 2; a commit is refused. At the last epochs it is fenced. */
+/* Aborts what nobody may take over by that: the time is over, or a producer asks for a higher epoch than the one it
+ * names (KIP-360). As from Kafka, the producer goes on with the epoch of the abort when it asks for it, or repeats an
+ * abort of version 2; a commit is refused. At the last epochs it is fenced. */
 static void abort_for_producer(struct txn *t)
 {
     if (t->data.epoch >= TXN_EPOCH_LAST) {

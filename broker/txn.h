@@ -13,7 +13,8 @@
  *
  * Each arrow is one record of `__transaction_state`, appended before the state moves: what cannot be appended did not
  * happen. PREPARE_* is the decision: once it is durable the markers follow, after a crash too. While a step waits for
- * the disk or for a producer id the transaction is busy, and requests get CONCURRENT_TRANSACTIONS; adds alone may overlap.
+ * the disk or for a producer id the transaction is busy, and requests get CONCURRENT_TRANSACTIONS; adds alone may
+ * overlap.
  *
  * Protocol versions: version 2 of transactions (KIP-890) bumps the epoch at every end, so that late batches of an ended
  * transaction are refused; versions 0 and 1 keep it. The version is the client's, request by request.

@@ -15,8 +15,8 @@
 void txns_open(struct broker *b);
 void txns_close(struct broker *b);
 
-/* The coordinator of id for a handler. NULL, and *ret_error set: the caller may not, the id's partition is being read or
- * cannot be, or there is no log yet (NOT_COORDINATOR). */
+/* The coordinator of id for a handler. NULL, and *ret_error set: the caller may not, the id's partition is being read
+ * or cannot be, or there is no log yet (NOT_COORDINATOR). */
 struct txns *txns_for(struct request *rq, struct slice id, enum acl_operation operation, enum kafka_error *ret_error);
 /* For lists of all; no log means no transactions. */
 struct txns *txns_for_all(struct request *rq, enum kafka_error *ret_error);
@@ -24,8 +24,8 @@ struct txns *txns_for_all(struct request *rq, enum kafka_error *ret_error);
 /* Makes sure that the log exists; done(arg, error) on the control thread, maybe before it returns. */
 void txns_log_ensure(struct broker *b, void (*done)(void *arg, enum kafka_error error), void *arg);
 
-/* Appends a marker to a partition and tells the groups of their log. Errors: UNKNOWN_TOPIC_OR_PARTITION and those of the
- * log. */
+/* Appends a marker to a partition and tells the groups of their log. Errors: UNKNOWN_TOPIC_OR_PARTITION and those of
+ * the log. */
 enum kafka_error txn_marker_write(struct broker *b, const struct txn_marker *marker, int32_t coordinator_epoch,
                                   struct slice topic, int32_t partition) WARN_UNUSED;
 

@@ -1,5 +1,5 @@
-/* http/json.c: see json.h. What a body nests is counted before the parser sees it: jansson recurses, and the threads' stacks
- * are small. Texts of errors never quote the body: it may hold a password, and the text goes to the log.
+/* http/json.c: see json.h. What a body nests is counted before the parser sees it: jansson recurses, and the threads'
+ * stacks are small. Texts of errors never quote the body: it may hold a password, and the text goes to the log.
  * Threads: no state. */
 #include "http/json.h"
 

@@ -1,5 +1,6 @@
-/* http/listener.c: see listener.h and server.h: addresses of listeners: their text, their sockets, and which Host headers name
- * the loopback interface. A Host is compared by its text and never resolved: an attacker's name may resolve to 127.0.0.1.
+/* http/listener.c: see listener.h and server.h: addresses of listeners: their text, their sockets, and which Host
+ * headers name the loopback interface. A Host is compared by its text and never resolved: an attacker's name may
+ * resolve to 127.0.0.1.
  * Threads: no state. */
 #include "http/server.h"
 

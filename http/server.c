@@ -3,10 +3,11 @@
  *   on_request: headers ─> body ─> exchange_dispatch ─┬─ exchange_handle on the listener's thread ──> exchange_reply
  *                                                     └─ suspended, exchange_handle on a worker, resumed ─^
  * It is freed by on_completed, which the library calls for every exchange that was begun, however it ends.
- * Invariants: while a connection is suspended only the worker touches its exchange; a connection is resumed exactly once, also
- * when the server stops (the worker then answers 503 instead of calling the handler); the listener's thread never waits.
- * Threads: on_request, on_completed: the listener's (the library's, one per address); exchange_handle: that or a worker; the
- * rest on the owner's. The lock guards the number of exchanges only. Library: libmicrohttpd 0.9.75. */
+ * Invariants: while a connection is suspended only the worker touches its exchange; a connection is resumed exactly
+ * once, also when the server stops (the worker then answers 503 instead of calling the handler); the listener's thread
+ * never waits.
+ * Threads: on_request, on_completed: the listener's (the library's, one per address); exchange_handle: that or a
+ * worker; the rest on the owner's. The lock guards the number of exchanges only. Library: libmicrohttpd 0.9.75. */
 #include "http/server.h"
 
 #include "base/log.h"

@@ -1,9 +1,9 @@
 /* http/workers.c: see workers.h.
  *
- * A thread is started when there are more jobs than threads that wait for one, and ends by itself after idle_ms without one.
- * Threads are detached; workers_free() counts them out, so that none outlives the structure.
- * Invariants: jobs are begun in the order of posting; every job that was taken runs, also while closing; a job is never run
- * with the lock held. */
+ * A thread is started when there are more jobs than threads that wait for one, and ends by itself after idle_ms without
+ * one. Threads are detached; workers_free() counts them out, so that none outlives the structure.
+ * Invariants: jobs are begun in the order of posting; every job that was taken runs, also while closing; a job is never
+ * run with the lock held. */
 #include "http/workers.h"
 
 #include "base/thread.h"

@@ -1,3 +1,5 @@
+/* protocol/batch_builder.c: see batch_builder.h. Records are written behind room for the header, which is filled in
+ * last. */
 #include "protocol/batch_builder.h"
 
 #include "base/varint.h"

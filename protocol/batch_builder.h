@@ -52,7 +52,8 @@ void batch_builder_append(struct batch_builder *b, int64_t timestamp_ms, struct 
 /* The same at a later offset than the next one, as compaction leaves them. offset_delta > last_offset_delta. */
 void batch_builder_append_at(struct batch_builder *b, int32_t offset_delta, int64_t timestamp_ms, struct slice key,
                              struct slice value, const struct record_header *headers, int32_t headers_count);
-/* Before the first record: what the header says as base timestamp, instead of the first record's: a delete horizon (KIP-534). */
+/* Before the first record: what the header says as base timestamp, instead of the first record's: a delete horizon
+ * (KIP-534). */
 void batch_builder_set_base(struct batch_builder *b, int64_t base_timestamp_ms);
 /* Copies a record that was read, headers and all. */
 void batch_builder_copy(struct batch_builder *b, int32_t offset_delta, const struct record *record);

@@ -1,3 +1,5 @@
+/* protocol/compress.c: see compress.h: one pair of functions for each codec, then the table. What a frame claims as its
+ * length is a hint: room grows with what was produced. */
 #include "protocol/compress.h"
 
 #define ZSTD_STATIC_LINKING_ONLY /* ZSTD_decompressBound() */

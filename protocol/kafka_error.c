@@ -1,3 +1,4 @@
+/* protocol/kafka_error.c: see kafka_error.h: the rows as a table, found by number. */
 #include "protocol/kafka_error.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* protocol/message.c: see message.h: how the generated tables are searched. */
 #include "protocol/message.h"
 
 #include "protocol/messages.h"

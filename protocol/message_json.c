@@ -1,3 +1,4 @@
+/* protocol/message_json.c: see message_json.h: a walk over the tables of message.h; no message is named here. */
 #include "protocol/message_json.h"
 
 #include <inttypes.h>

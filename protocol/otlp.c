@@ -1,3 +1,5 @@
+/* protocol/otlp.c: see otlp.h: protobuf's fields, then one function for each level of the format, each called with the
+ * bytes of its level alone. */
 #include "protocol/otlp.h"
 
 #include "base/varint.h"

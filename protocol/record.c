@@ -1,3 +1,5 @@
+/* protocol/record.c: see record.h. Every length is checked against the bytes of its record, and that against the
+ * batch. */
 #include "protocol/record.h"
 
 #include "base/varint.h"

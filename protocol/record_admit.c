@@ -1,3 +1,5 @@
+/* protocol/record_admit.c: see record_admit.h: the header, then the records if a rule has to see them, then what is
+ * stored. */
 #include "protocol/record_admit.h"
 
 #include <errno.h>

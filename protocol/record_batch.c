@@ -1,3 +1,4 @@
+/* protocol/record_batch.c: see record_batch.h. */
 #include "protocol/record_batch.h"
 
 #include "base/crc32c.h"

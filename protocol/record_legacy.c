@@ -1,3 +1,4 @@
+/* protocol/record_legacy.c: see record_legacy.h: one message, then the messages inside a compressed one. */
 #include "protocol/record_legacy.h"
 
 #include <errno.h>

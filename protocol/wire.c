@@ -1,3 +1,5 @@
+/* protocol/wire.c: see wire.h. The writer fills a window of the chain's last part: a message of many small fields is
+ * one part, and what is large enough is taken in as a slice instead of copied. */
 #include "protocol/wire.h"
 
 #define WINDOW_BYTES     256 /* first window; a typical answer fits one or two */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The include-order test: a room includes itself and the rooms below it, nothing else; every room's README says what the
-room is for and names every .c file in it; a file begins with a head that names it.
+room is for and names every .c file in it; a file begins with a head that names it; no line is longer than 120 columns.
 
 usage: check_includes.py [ROOT]      exit status 1 and a line per offence; 'check_includes.py --self-test' proves that it can fail."""
 import os
@@ -22,8 +22,11 @@ FREE = ["tools", "tests"]
 GENERATED = {"messages.h": "protocol", "api_handlers.h": "protocol"}
 # Not asked for: the handlers, which are named by the API that they serve.
 UNNAMED = ["broker/api"]
-# Rooms whose files begin with "/* room/file.c: what it is for".
-HEADED = ["cdc", "http", "connect", "tools"]
+# Rooms whose files begin with "/* room/file.c: what it is for"; handlers begin with the name of their API.
+HEADED = ["broker", "protocol", "cdc", "http", "connect", "tools"]
+# Rooms whose comments are looked at too: clang-format breaks code, not comments.
+NARROW = ["broker", "http", "protocol"]
+COLUMNS_MAX = 120
 WORD = re.compile(r"[A-Za-z0-9_]+")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
@@ -44,11 +47,18 @@ def offences(root):
                 shown = os.path.relpath(path, root)
                 with open(path, encoding="utf-8") as f:
                     for number, line in enumerate(f, 1):
-                        if number == 1 and room in HEADED and not line.startswith("/* %s: " % shown):
+                        if number == 1 and room in HEADED and not line.startswith(head_of(where, root, shown)):
                             yield '%s: does not begin with its head, "/* %s: what it is for"' % (shown, shown)
+                        if room in NARROW and len(line.rstrip("\n")) > COLUMNS_MAX:
+                            yield "%s:%d: longer than %d columns" % (shown, number, COLUMNS_MAX)
                         match = INCLUDE.match(line)
                         if match:
                             yield from check(root, room, shown, number, match.group(1))
+
+
+def head_of(where, root, shown):
+    handler = shown.endswith(".c") and os.path.relpath(where, root) in UNNAMED
+    return "/* " if handler else "/* %s: " % shown
 
 
 def check_readmes(root, room_folder):
@@ -96,14 +106,15 @@ def self_test():
         open(os.path.join(root, "base", "nameless.c"), "w").close()
         with open(os.path.join(root, "http", "README.md"), "w") as f:
             f.write("| `a`, `b` | what |\n")
-        for name, first in (("a", "/* http/a.c: what it is for. */\n"), ("b", "int x;\n")):
+        for name, first in (("a", "/* http/a.c: what it is for. */\n"), ("b", "int x;\n/* %s */\n" % ("x" * COLUMNS_MAX))):
             with open(os.path.join(root, "http", name + ".c"), "w") as f:
                 f.write(first)
         with open(os.path.join(root, "tests", "y.c"), "w") as f:
             f.write('#include "connect/rest.h"\n')
         os.unlink(os.path.join(root, "cdc", "README.md"))
         found = list(offences(root))
-        assert len(found) == 5, found
+        assert len(found) == 6, found
+        assert [o for o in found if "columns" in o] == ["http/b.c:2: longer than 120 columns"], found
         assert [o for o in found if "head" in o] == ['http/b.c: does not begin with its head, "/* http/b.c: what it is for"'], found
         assert [o for o in found if "not named" in o] == [os.path.join("base", "nameless.c: not named in base", "README.md")], found
     print("self-test ok")

@@ -1,5 +1,5 @@
-/* AddOffsetsToTxn, key 25. Control thread (owns transactions). Adds the partition of `__consumer_offsets` that keeps the
- * group; the log is made if there is none. */
+/* AddOffsetsToTxn, key 25. Control thread (owns transactions). Adds the partition of `__consumer_offsets` that keeps
+ * the group; the log is made if there is none. */
 #include "broker/api/wait.h"
 #include "broker/group_store.h"
 #include "broker/txn_store.h"

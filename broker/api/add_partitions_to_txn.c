@@ -1,6 +1,6 @@
-/* AddPartitionsToTxn, key 24. Control thread (owns transactions). All partitions of a transaction are added, or none: when
- * one of them is not allowed or does not exist, the others are OPERATION_NOT_ATTEMPTED. v4+ has several transactions,
- * which may be only verified; it is meant for brokers, and served to whoever may do what brokers do. */
+/* AddPartitionsToTxn, key 24. Control thread (owns transactions). All partitions of a transaction are added, or none:
+ * when one of them is not allowed or does not exist, the others are OPERATION_NOT_ATTEMPTED. v4+ has several
+ * transactions, which may be only verified; it is meant for brokers, and served to whoever may do what brokers do. */
 #include "broker/api/wait.h"
 #include "broker/partition.h"
 #include "broker/txn_store.h"

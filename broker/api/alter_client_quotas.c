@@ -1,5 +1,5 @@
-/* AlterClientQuotas, key 49 (KIP-546). Control thread (owns the metadata). Each entity has its own answer and changes whole
- * or not at all. */
+/* AlterClientQuotas, key 49 (KIP-546). Control thread (owns the metadata). Each entity has its own answer and changes
+ * whole or not at all. */
 #include "broker/api/wait.h"
 #include "broker/metadata.h"
 #include "broker/quota_store.h"

@@ -1,5 +1,5 @@
-/* AlterPartitionReassignments, key 45 (KIP-455). Control thread. One broker: a partition may be "moved" onto the broker on
- * which it is, which is done at once; a move that could be cancelled is never under way. */
+/* AlterPartitionReassignments, key 45 (KIP-455). Control thread. One broker: a partition may be "moved" onto the broker
+ * on which it is, which is done at once; a move that could be cancelled is never under way. */
 #include "broker/api.h"
 #include "broker/api/replicas.h"
 #include "broker/broker.h"

@@ -1,5 +1,5 @@
-/* AlterReplicaLogDirs, key 34 (KIP-113). Control thread. There is one log directory: a move into it is done, any other names
- * a directory that does not exist. */
+/* AlterReplicaLogDirs, key 34 (KIP-113). Control thread. There is one log directory: a move into it is done, any other
+ * names a directory that does not exist. */
 #include "broker/api.h"
 #include "broker/broker.h"
 #include "protocol/api_handlers.h"

@@ -1,5 +1,6 @@
 /* AlterShareGroupOffsets, key 91 (KIP-932): share partitions of a group without members begin anew at given offsets.
- * Control thread. Kafka 4.1.1 answers without doing anything (a defect, mended later): here it does what KIP-932 says. */
+ * Control thread. Kafka 4.1.1 answers without doing anything (a defect, mended later): here it does what KIP-932
+ * says. */
 #include "broker/api/share_acks.h"
 #include "broker/api/wait.h"
 #include "broker/group_share.h"

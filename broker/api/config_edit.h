@@ -40,15 +40,16 @@ struct config_alter *config_alter_new(struct request *rq, int32_t count, config_
 /* At most `count` times. */
 void config_alter_add(struct config_alter *a, int8_t type, struct slice name, const void *asked, int16_t *error_code,
                       struct slice *error_message);
-/* Refuses resources that the principal may not change or that are named twice, plans and applies the rest, and answers when
- * that is durable. */
+/* Refuses resources that the principal may not change or that are named twice, plans and applies the rest, and answers
+ * when that is durable. */
 enum api_result config_alter_run(struct config_alter *a, bool validate_only);
 
 /* -- for plan() -- */
 
 /* What is set on the resource now; NULL: nothing. */
 const struct config_list *config_edits_list(struct request *rq, const struct config_edits *e);
-/* Room for the edits of `count` names and `more`; sorts the names and returns which of them stand twice. NULL: no memory, err says so. */
+/* Room for the edits of `count` names and `more`; sorts the names and returns which of them stand twice. NULL: no
+ * memory, err says so. */
 const uint8_t *config_edits_begin(struct request *rq, struct config_edits *e, struct doubles_key *names, int32_t count,
                                   size_t more);
 /* One more edit; value null: remove. NULL: no memory, err says so. */

@@ -1,5 +1,5 @@
-/* ConsumerGroupDescribe, key 69 (KIP-848). Control thread (owns groups). A group that shows a topic which the caller may
- * not see is not shown at all. */
+/* ConsumerGroupDescribe, key 69 (KIP-848). Control thread (owns groups). A group that shows a topic which the caller
+ * may not see is not shown at all. */
 #include "broker/api/authorized.h"
 #include "broker/group_consumer.h"
 #include "broker/group_store.h"

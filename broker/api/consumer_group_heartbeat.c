@@ -1,5 +1,5 @@
-/* ConsumerGroupHeartbeat, key 68 (KIP-848). Control thread (owns groups). What it changed is appended first; answered as
- * durability promises. */
+/* ConsumerGroupHeartbeat, key 68 (KIP-848). Control thread (owns groups). What it changed is appended first; answered
+ * as durability promises. */
 #include "broker/api/wait.h"
 #include "broker/group_consumer.h"
 #include "broker/group_store.h"

@@ -1,5 +1,5 @@
-/* DeleteRecords, key 21: raises the log start offset. Control thread, which owns configs; segments go later. Answered when
- * the new log starts are durable: Kafka answers before, and its deleted records may come back after a crash. */
+/* DeleteRecords, key 21: raises the log start offset. Control thread, which owns configs; segments go later. Answered
+ * when the new log starts are durable: Kafka answers before, and its deleted records may come back after a crash. */
 #include "broker/api/wait.h"
 #include "broker/broker.h"
 #include "broker/partition.h"

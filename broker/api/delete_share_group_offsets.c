@@ -1,5 +1,5 @@
-/* DeleteShareGroupOffsets, key 92 (KIP-932): forgets what a group without members has of whole topics. Control thread. The
- * group marks the topics, their state goes, then the marks: whatever fails in between may be asked for again. */
+/* DeleteShareGroupOffsets, key 92 (KIP-932): forgets what a group without members has of whole topics. Control thread.
+ * The group marks the topics, their state goes, then the marks: whatever fails in between may be asked for again. */
 #include "broker/api/share_acks.h"
 #include "broker/api/wait.h"
 #include "broker/group_share.h"

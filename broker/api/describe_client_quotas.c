@@ -1,5 +1,5 @@
-/* DescribeClientQuotas, key 48 (KIP-546). Control thread. The quotas whose entities match all components of the filter. The
- * list is empty, not null, where nothing is found: clients walk it. */
+/* DescribeClientQuotas, key 48 (KIP-546). Control thread. The quotas whose entities match all components of the filter.
+ * The list is empty, not null, where nothing is found: clients walk it. */
 #include "broker/api.h"
 #include "broker/metadata.h"
 #include "broker/quota_store.h"

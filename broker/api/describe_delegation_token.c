@@ -1,5 +1,5 @@
-/* DescribeDelegationToken, key 41 (KIP-48). Tokens need a connection that was authenticated by SASL or TLS; on a plain one Kafka
- * answers this. */
+/* DescribeDelegationToken, key 41 (KIP-48). Tokens need a connection that was authenticated by SASL or TLS; on a plain
+ * one Kafka answers this. */
 #include "broker/api.h"
 #include "protocol/api_handlers.h"
 #include "protocol/kafka_error.h"

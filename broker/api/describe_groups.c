@@ -1,5 +1,6 @@
 /* DescribeGroups, key 15. Control thread (owns groups). What members said and were assigned is shown while the group is
- * Stable. An unknown group, and one of another type, is Dead, without an error up to v5, with GROUP_ID_NOT_FOUND from v6. */
+ * Stable. An unknown group, and one of another type, is Dead, without an error up to v5, with GROUP_ID_NOT_FOUND from
+ * v6. */
 #include "broker/api/authorized.h"
 #include "broker/group_classic.h"
 #include "broker/group_store.h"

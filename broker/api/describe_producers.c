@@ -1,4 +1,5 @@
-/* DescribeProducers, key 61 (KIP-664): the producers that partitions know, with their open transactions. Network thread. */
+/* DescribeProducers, key 61 (KIP-664): the producers that partitions know, with their open transactions. Network
+ * thread. */
 #include "broker/api.h"
 #include "broker/partition.h"
 #include "protocol/api_handlers.h"

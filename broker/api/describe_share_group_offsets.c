@@ -1,5 +1,6 @@
-/* DescribeShareGroupOffsets, key 90 (KIP-932): start offsets of share partitions as they are stored; -1: none yet. Control
- * thread. Topics null: all that the group has initialized. What does not exist has no start, and is no error. */
+/* DescribeShareGroupOffsets, key 90 (KIP-932): start offsets of share partitions as they are stored; -1: none yet.
+ * Control thread. Topics null: all that the group has initialized. What does not exist has no start, and is no
+ * error. */
 #include "broker/group_share.h"
 #include "broker/group_store.h"
 #include "broker/share_store.h"

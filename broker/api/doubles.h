@@ -1,7 +1,7 @@
 /* broker/api/doubles.h: which elements of a request's array stand in it more than once.
  *
- * Found by sorting: comparing each with each would hold the control thread for hours when a client sends a frame full of
- * them. */
+ * Found by sorting: comparing each with each would hold the control thread for hours when a client sends a frame full
+ * of them. */
 #ifndef OTTLA_API_DOUBLES_H
 #define OTTLA_API_DOUBLES_H
 
@@ -19,8 +19,8 @@ enum doubles_place {
     STANDS_AGAIN, /* answers that name each topic once leave it out */
 };
 
-/* Sorts keys, which are given in the order of the request, and returns for each index its doubles_place. In the arena; NULL:
- * it is full. */
+/* Sorts keys, which are given in the order of the request, and returns for each index its doubles_place. In the arena;
+ * NULL: it is full. */
 uint8_t *doubles_find(struct arena *a, struct doubles_key *keys, int32_t count) WARN_UNUSED;
 /* Is one of the sorted keys, of kind 0, this name? */
 bool doubles_has(const struct doubles_key *keys, int32_t count, struct slice name);

@@ -1,5 +1,5 @@
-/* EndTxn, key 26. Control thread (owns transactions). Answered when the markers are written. v5: transactions version 2,
- * which gives the producer its next epoch (KIP-890). */
+/* EndTxn, key 26. Control thread (owns transactions). Answered when the markers are written. v5: transactions version
+ * 2, which gives the producer its next epoch (KIP-890). */
 #include "broker/api/wait.h"
 #include "broker/txn_store.h"
 #include "protocol/api_handlers.h"

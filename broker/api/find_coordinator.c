@@ -1,6 +1,7 @@
-/* FindCoordinator, key 10. Control thread (makes `__consumer_offsets` for the first group, `__transaction_state` for the
- * first transactional id, `__share_group_state` for the first share partition). v4+ asks for several keys. This broker
- * coordinates all groups, transactions and share partitions. v6: share partitions (KIP-932); of them only brokers ask. */
+/* FindCoordinator, key 10. Control thread (makes `__consumer_offsets` for the first group, `__transaction_state` for
+ * the first transactional id, `__share_group_state` for the first share partition). v4+ asks for several keys. This
+ * broker coordinates all groups, transactions and share partitions. v6: share partitions (KIP-932); of them only
+ * brokers ask. */
 #include "broker/api/wait.h"
 #include "broker/group_store.h"
 #include "broker/share_store.h"
@@ -22,7 +23,7 @@ struct find {
 /* GROUP:TOPIC-ID:PARTITION, read as leniently as Java reads it: colons at the end do not count. */
 static bool is_share_key(struct slice key)
 {
-    char text[UUID_TEXT_SIZE + 2];
+    char text[UUID_TEXT_SIZE];
     struct uuid id;
 
     while (key.len && key.ptr[key.len - 1] == ':') key.len--;
@@ -30,11 +31,12 @@ static bool is_share_key(struct slice key)
     const uint8_t *end = key.ptr + key.len;
     const uint8_t *second = first ? memchr(first + 1, ':', (size_t)(end - first) - 1) : NULL;
     if (!second || first == key.ptr || memchr(second + 1, ':', (size_t)(end - second) - 1)) return false;
-    size_t len = (size_t)(second - first) - 1;
-    if (len >= sizeof text) return false;
-    memcpy(text, first + 1, len);
-    text[len] = '\0';
-    if (len == UUID_TEXT_SIZE + 1 && strcmp(text + UUID_TEXT_SIZE - 1, "==") == 0) text[UUID_TEXT_SIZE - 1] = '\0';
+    struct slice topic = slice_make(first + 1, (uint32_t)(second - first) - 1);
+    /* Base64 may be padded, where it is whole otherwise. */
+    if (topic.len == UUID_TEXT_SIZE + 1 && memcmp(topic.ptr + UUID_TEXT_SIZE - 1, "==", 2) == 0) topic.len -= 2;
+    if (topic.len >= sizeof text) return false;
+    memcpy(text, topic.ptr, topic.len);
+    text[topic.len] = '\0';
     struct slice digits = slice_make(second + 1, (uint32_t)(end - second) - 1);
     if (digits.len > 1 && (digits.ptr[0] == '-' || digits.ptr[0] == '+')) digits.ptr++, digits.len--;
     for (uint32_t i = 0; i < digits.len; i++)
@@ -45,16 +47,11 @@ static bool is_share_key(struct slice key)
 static enum kafka_error check(struct request *rq, const struct find_coordinator_request *in, struct slice key)
 {
     switch (in->key_type) {
-    case KEY_GROUP:
-        return request_authorize(rq, ACL_DESCRIBE, RESOURCE_GROUP, key) ? KAFKA_NONE : KAFKA_GROUP_AUTHORIZATION_FAILED;
-    case KEY_TRANSACTION:
-        return request_authorize(rq, ACL_DESCRIBE, RESOURCE_TRANSACTIONAL_ID, key)
-                   ? KAFKA_NONE
-                   : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    case KEY_GROUP: return request_refusal(rq, ACL_DESCRIBE, RESOURCE_GROUP, key);
+    case KEY_TRANSACTION: return request_refusal(rq, ACL_DESCRIBE, RESOURCE_TRANSACTIONAL_ID, key);
     case KEY_SHARE:
         if (rq->version < SHARE_VERSION_MIN) return KAFKA_INVALID_REQUEST;
-        if (!request_authorize(rq, ACL_CLUSTER_ACTION, RESOURCE_CLUSTER, SLICE("kafka-cluster")))
-            return KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+        if (!request_authorize_cluster(rq, ACL_CLUSTER_ACTION)) return KAFKA_CLUSTER_AUTHORIZATION_FAILED;
         return is_share_key(key) ? KAFKA_NONE : KAFKA_INVALID_REQUEST;
     }
     return KAFKA_INVALID_REQUEST;

@@ -1,6 +1,6 @@
 /* InitProducerId, key 22. Control thread (owns transactions). A producer without transactional id gets a fresh id with
- * epoch 0. One with a transactional id gets the next epoch, which fences its predecessor; what that has begun is aborted
- * first (CONCURRENT_TRANSACTIONS: it comes again). v3+ says what it has, to go on after an error (KIP-360). */
+ * epoch 0. One with a transactional id gets the next epoch, which fences its predecessor; what that has begun is
+ * aborted first (CONCURRENT_TRANSACTIONS: it comes again). v3+ says what it has, to go on after an error (KIP-360). */
 #include "broker/api/wait.h"
 #include "broker/metadata.h"
 #include "broker/producer_ids.h"

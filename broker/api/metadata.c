@@ -87,7 +87,8 @@ static const struct metadata_topic *asked_topic(const struct metadata *m, const 
     return slice_is_null(name) ? metadata_topic_by_id(m, asked->topic_id) : metadata_topic(m, name);
 }
 
-/* What is asked for, each topic once; when there are ids, names are not looked at. Returns the count, or -1: no memory. */
+/* What is asked for, each topic once; when there are ids, names are not looked at. Returns the count, or -1: no
+ * memory. */
 static int32_t asked_topics(struct request *rq, const struct metadata_request *in,
                             struct metadata_request_topic **ret_asked)
 {

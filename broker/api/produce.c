@@ -4,8 +4,8 @@
  * transaction goes to the control thread, which owns transactions: there the coordinator says whether the partition was
  * added (v12+: adds it), and there it is appended, so that no marker can come in between (KIP-890).
  *
- * Each partition holds exactly one batch of magic 2; what the log refuses comes back with its text (v8+). Versions 0 to 2
- * are advertised, because old librdkafka needs to see them, and close the connection, as Kafka 4 does. */
+ * Each partition holds exactly one batch of magic 2; what the log refuses comes back with its text (v8+). Versions 0 to
+ * 2 are advertised, because old librdkafka needs to see them, and close the connection, as Kafka 4 does. */
 #include "broker/api/wait.h"
 #include "broker/partition.h"
 #include "broker/state.h"

@@ -1,5 +1,5 @@
-/* ShareAcknowledge, key 79 (KIP-932): gives back what ShareFetch acquired. Control thread. The answer goes out when it is
- * as durable as promised. Sessions: share_session.h. */
+/* ShareAcknowledge, key 79 (KIP-932): gives back what ShareFetch acquired. Control thread. The answer goes out when it
+ * is as durable as promised. Sessions: share_session.h. */
 #include "broker/api/share_acks.h"
 #include "broker/api/wait.h"
 #include "protocol/api_handlers.h"

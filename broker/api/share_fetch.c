@@ -1,13 +1,13 @@
-/* ShareFetch, key 78 (KIP-932): acquires records for a member of a share group and takes acknowledgements along. Control
- * thread: it owns share partitions; records leave as file ranges.
+/* ShareFetch, key 78 (KIP-932): acquires records for a member of a share group and takes acknowledgements along.
+ * Control thread: it owns share partitions; records leave as file ranges.
  *
  *   session ── acknowledge ── plan --enough bytes, an error everywhere, no time--> acquire ── reply when durable
- *                              ^ \--else--> parked on its logs (purgatory) and on its group (share_waiter) --woken--> plan
- *                                                                                                          --deadline-->
+ *                              ^ \--else--> parked on its logs (purgatory) and on its group (share_waiter)
+ *                              └── woken, or its deadline ──┘
  * Only what will be sent is acquired: planning reads where records are, acquiring decides which of them.
- * Quota: the bytes of the answer count for consumer_byte_rate. Kafka gives a throttled client an empty answer and leaves
- * what it acquired locked; here it gets its records and is not read for the time that the answer says, which is the same
- * rate and locks nothing. One answer has no more than the quota of its windows.
+ * Quota: the bytes of the answer count for consumer_byte_rate. Kafka gives a throttled client an empty answer and
+ * leaves what it acquired locked; here it gets its records and is not read for the time that the answer says, which is
+ * the same rate and locks nothing. One answer has no more than the quota of its windows.
  * Sessions: share_session.h. Limits: SHARE_FETCH_RECORDS_MAX. Source: Kafka 4.1 DelayedShareFetch, ShareFetchUtils. */
 #include "broker/api/fetched.h"
 #include "broker/api/share_acks.h"

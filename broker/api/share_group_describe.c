@@ -1,5 +1,5 @@
-/* ShareGroupDescribe, key 77 (KIP-932). Control thread (owns groups). A group that shows a topic which the principal may
- * not describe is refused whole. */
+/* ShareGroupDescribe, key 77 (KIP-932). Control thread (owns groups). A group that shows a topic which the principal
+ * may not describe is refused whole. */
 #include "broker/api/authorized.h"
 #include "broker/group_share.h"
 #include "broker/group_store.h"

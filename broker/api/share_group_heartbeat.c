@@ -1,5 +1,5 @@
-/* ShareGroupHeartbeat, key 76 (KIP-932). Control thread (owns groups). The answer goes out when what it says is as durable
- * as promised. */
+/* ShareGroupHeartbeat, key 76 (KIP-932). Control thread (owns groups). The answer goes out when what it says is as
+ * durable as promised. */
 #include "broker/api/wait.h"
 #include "broker/group_share.h"
 #include "broker/group_store.h"

@@ -1,5 +1,5 @@
-/* UpdateFeatures, key 57 (KIP-584, KIP-778). Control thread (owns the metadata). metadata.version may only rise: what was
- * written at a level cannot be taken back. The first error refuses all;
+/* UpdateFeatures, key 57 (KIP-584, KIP-778). Control thread (owns the metadata). metadata.version may only rise: what
+ * was written at a level cannot be taken back. The first error refuses all;
  * before v2 each feature has an answer when there is none. */
 #include "broker/api/wait.h"
 #include "broker/feature_levels.h"

@@ -1,5 +1,5 @@
-/* WriteTxnMarkers, key 27. Control thread, as all markers. Here it is for tools alone: `kafka-transactions abort` ends a
- * transaction of which no coordinator knows. */
+/* WriteTxnMarkers, key 27. Control thread, as all markers. Here it is for tools alone: `kafka-transactions abort` ends
+ * a transaction of which no coordinator knows. */
 #include "broker/txn_store.h"
 #include "protocol/api_handlers.h"
 
