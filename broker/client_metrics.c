@@ -2,6 +2,7 @@
  *
  * client ── by_key: its series (family's name and labels) ── family ── list of its series, as they are written.
  * Clients stand in the order of their last push: the longest silent one is swept first.
+ * Who has too much is told so by its values that are left out; when all have, the longest silent ones go.
  * Invariants: a series belongs to one client and one family; a family without series is gone; `bytes` is all of
  * them. */
 #include "broker/client_metrics.h"
@@ -43,6 +44,7 @@ struct client {
     char *labels; /* of all its series */
     char *info;   /* labels of ottla_client_info */
     int64_t used_ms, keep_ms;
+    size_t bytes; /* of its series, each with its family: a client may be the only one that has it */
     struct series *by_key;
     TAILQ_ENTRY(client) link; /* longest silent first */
     UT_hash_handle hh;
@@ -92,6 +94,7 @@ static void series_free(struct client_metrics *m, struct series *s)
     struct family *f = s->family;
 
     m->bytes -= series_bytes(s);
+    s->client->bytes -= series_bytes(s) + family_bytes(f);
     HASH_DEL(s->client->by_key, s);
     LIST_REMOVE(s, link);
     free(s);
@@ -127,6 +130,19 @@ void client_metrics_free(struct client_metrics *m)
 size_t client_metrics_bytes(const struct client_metrics *m)
 {
     return m->bytes;
+}
+
+/* Clients go, the longest silent first, until there is room for more. False: there is none without the client at hand,
+ * which is the last one. */
+static bool make_room(struct client_metrics *m, size_t more)
+{
+    struct client *c;
+
+    while (m->bytes + more > CLIENT_METRICS_BYTES_MAX) {
+        if (!(c = TAILQ_FIRST(&m->clients)) || c == m->client) return false;
+        client_free(m, c);
+    }
+    return true;
 }
 
 /* What was not pushed for long is gone: a client, or one of its partitions. */
@@ -224,7 +240,6 @@ static struct slice shorten(struct slice s)
     return slice_make(s.ptr, MIN(s.len, (uint32_t)CLIENT_METRICS_NAME_BYTES_MAX));
 }
 
-/* NULL: no room. */
 static struct client *client_new(struct client_metrics *m, const struct client_identity *who)
 {
     struct client *c = xcalloc(1, sizeof *c);
@@ -246,12 +261,7 @@ static struct client *client_new(struct client_metrics *m, const struct client_i
     c->id = who->instance_id;
     c->labels = text_of(&labels);
     c->info = text_of(&info);
-    if (m->bytes + client_bytes(c) > CLIENT_METRICS_BYTES_MAX) {
-        free(c->labels);
-        free(c->info);
-        free(c);
-        return NULL;
-    }
+    (void)make_room(m, client_bytes(c)); /* its texts are bounded: there is room when all others have gone */
     HASH_ADD(hh, m->by_id, id, sizeof c->id, c);
     TAILQ_INSERT_TAIL(&m->clients, c, link);
     m->bytes += client_bytes(c);
@@ -345,12 +355,12 @@ static struct series *series_of(struct client_metrics *m, const struct otlp_poin
     struct series *s;
     uint32_t labels_at;
 
-    if (!m->client || !write_key(&m->key, p, is_counter, &labels_at)) return NULL;
+    if (!write_key(&m->key, p, is_counter, &labels_at)) return NULL;
     HASH_FIND(hh, m->client->by_key, m->key.ptr, m->key.len, s);
     if (s) return s->family->is_counter == is_counter ? s : NULL;
     size_t more = sizeof *s + sizeof *s->family + (size_t)m->key.len * 2 + p->name.len + strlen(m->client->labels) +
                   2 * ENTRY_OVERHEAD_BYTES;
-    if (m->bytes + more > CLIENT_METRICS_BYTES_MAX) return NULL;
+    if (m->client->bytes + more > CLIENT_METRICS_CLIENT_BYTES_MAX || !make_room(m, more)) return NULL;
     struct family *f = family_of(m, (const char *)m->key.ptr, p->name, is_counter);
     if (!f) return NULL;
     s = xcalloc(1, sizeof *s + m->key.len + 1);
@@ -362,6 +372,7 @@ static struct series *series_of(struct client_metrics *m, const struct otlp_poin
     HASH_ADD(hh, m->client->by_key, key, s->key_len, s);
     LIST_INSERT_HEAD(&f->series, s, link);
     m->bytes += series_bytes(s);
+    m->client->bytes += series_bytes(s) + family_bytes(f);
     return s;
 }
 
@@ -388,13 +399,12 @@ bool client_metrics_push(struct client_metrics *m, const struct client_identity 
 
     sweep(m, now_ms);
     HASH_FIND(hh, m->by_id, &who->instance_id, sizeof who->instance_id, c);
+    m->client = NULL;
     if (!c) c = client_new(m, who);
-    if (c) {
-        c->used_ms = now_ms;
-        c->keep_ms = MAX(CLIENT_METRICS_KEEP_MS, 3 * interval_ms);
-        TAILQ_REMOVE(&m->clients, c, link);
-        TAILQ_INSERT_TAIL(&m->clients, c, link);
-    }
+    c->used_ms = now_ms;
+    c->keep_ms = MAX(CLIENT_METRICS_KEEP_MS, 3 * interval_ms);
+    TAILQ_REMOVE(&m->clients, c, link);
+    TAILQ_INSERT_TAIL(&m->clients, c, link);
     m->client = c;
     m->now_ms = now_ms;
     m->push_points = 0;

@@ -6,8 +6,9 @@
  *   org.apache.kafka.producer.node.request.latency.max {node_id=1}
  *   org_apache_kafka_producer_node_request_latency_max{client_instance_id="...",client_id="app",node_id="1"} 3
  * Labels name the client, as nothing else tells its numbers from another's; so all is bounded: bytes by
- * CLIENT_METRICS_BYTES_MAX, clients by TELEMETRY_CLIENTS_MAX, time by CLIENT_METRICS_KEEP_MS. What does not fit is left
- * out and counted. Source: Prometheus documentation "Exposition formats", "OpenMetrics: compatibility".
+ * CLIENT_METRICS_BYTES_MAX, of one client by CLIENT_METRICS_CLIENT_BYTES_MAX, clients by TELEMETRY_CLIENTS_MAX, time by
+ * CLIENT_METRICS_KEEP_MS. What does not fit a client's room is left out and counted; for the rest the longest silent
+ * client goes. Source: Prometheus documentation "Exposition formats", "OpenMetrics: compatibility".
  * Threads: one at a time (telemetry.c has the lock). */
 #ifndef OTTLA_CLIENT_METRICS_H
 #define OTTLA_CLIENT_METRICS_H

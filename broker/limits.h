@@ -126,6 +126,10 @@
 /* Metrics that clients pushed, all together, and so the text that a reader gets: some 100,000 values. */
 #define CLIENT_METRICS_BYTES_MAX ((size_t)32 << 20)
 
+/* What one client has of it: some 5,000 values; a Java client pushes some hundreds. When all together are too many the
+ * longest silent client's go. */
+#define CLIENT_METRICS_CLIENT_BYTES_MAX ((size_t)2 << 20)
+
 /* One name of a metric, of a label, or of a client; all labels of one value. */
 #define CLIENT_METRICS_NAME_BYTES_MAX   256
 #define CLIENT_METRICS_SERIES_BYTES_MAX 4096

@@ -101,24 +101,50 @@ Test(client_metrics, what_is_not_pushed_for_long_is_forgotten_and_the_memory_wit
     client_metrics_free(m);
 }
 
-Test(client_metrics, a_client_that_makes_up_names_fills_its_room_and_no_more)
+/* Names that the client makes up, with the longest labels. */
+static void make_up(struct client_metrics *m, uint32_t id, int count, int64_t now_ms)
 {
-    struct client_metrics *m = client_metrics_new();
     char name[CLIENT_METRICS_NAME_BYTES_MAX], text[3000];
 
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = '\0';
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < count; i++) {
         snprintf(name, sizeof name, "org.made.up.%d", i);
-        push(m, (uint32_t)(1 + i % 3), name, text, 1, 1000);
+        push(m, id, name, text, 1, now_ms);
     }
-    cr_expect_gt(client_metrics_bytes(m), CLIENT_METRICS_BYTES_MAX - 16384);
-    cr_expect_leq(client_metrics_bytes(m), CLIENT_METRICS_BYTES_MAX);
-    cr_expect_not(has(m, 1000, "ottla_client_telemetry_left_out_total 0\n"));
+}
+
+Test(client_metrics, a_client_that_makes_up_names_fills_its_own_room_and_no_more)
+{
+    struct client_metrics *m = client_metrics_new();
+
+    push(m, 1, "org.kept", "x", 7, 1000);
+    make_up(m, 2, 20000, 2000);
+    cr_expect_gt(client_metrics_bytes(m), CLIENT_METRICS_CLIENT_BYTES_MAX - 16384);
+    cr_expect_leq(client_metrics_bytes(m), CLIENT_METRICS_CLIENT_BYTES_MAX + 16384);
+    cr_expect_not(has(m, 2000, "ottla_client_telemetry_left_out_total 0\n"));
+    cr_expect(has(m, 2000, "\norg_kept{"));
     client_metrics_free(m);
 }
 
-Test(client_metrics, a_client_for_which_there_is_no_room_is_counted_and_not_kept)
+Test(client_metrics, when_all_together_are_too_many_the_longest_silent_goes)
+{
+    struct client_metrics *m = client_metrics_new();
+    uint32_t clients = 3 * CLIENT_METRICS_BYTES_MAX / CLIENT_METRICS_CLIENT_BYTES_MAX;
+
+    push(m, 1, "org.silent", "x", 7, 1000);
+    for (uint32_t id = 2; id < clients; id++) {
+        push(m, 100, "org.loud", "x", 7, 1000 + id);
+        make_up(m, id + 100, 1000, 1000 + id);
+        cr_assert_leq(client_metrics_bytes(m), CLIENT_METRICS_BYTES_MAX);
+    }
+    cr_expect_gt(client_metrics_bytes(m), CLIENT_METRICS_BYTES_MAX / 2);
+    cr_expect_not(has(m, 2000, "\norg_silent{"));
+    cr_expect(has(m, 2000, "\norg_loud{"));
+    client_metrics_free(m);
+}
+
+Test(client_metrics, a_client_for_whose_labels_there_is_no_room_pushes_others_out)
 {
     struct client_metrics *m = client_metrics_new();
     char text[3000];
@@ -127,8 +153,10 @@ Test(client_metrics, a_client_for_which_there_is_no_room_is_counted_and_not_kept
     text[sizeof text - 1] = '\0';
     for (uint32_t i = 1; i < 16000; i++) push(m, i, "org.a", text, i, 1000);
     cr_expect_leq(client_metrics_bytes(m), CLIENT_METRICS_BYTES_MAX);
-    cr_expect_not(has(m, 1000, "ottla_client_telemetry_clients 15999\n"));
     cr_expect(has(m, 1000, "ottla_client_telemetry_points_total 15999\n"));
+    cr_expect(has(m, 1000, "ottla_client_telemetry_left_out_total 0\n"));
+    cr_expect(has(m, 1000, "} 15999\n"), "the last one is kept");
+    cr_expect_not(has(m, 1000, "client_instance_id=\"AQAAAAAAAAAAAAAAAAAAAA\""), "the first one is not");
     client_metrics_free(m);
 }
 
