@@ -224,15 +224,13 @@ struct sweep {
 /* Offsets that only open transactions have: adds each partition once. Returns the count. */
 static uint32_t sweep_pending(struct group *g, const struct sweep *s, struct group_change *changes, uint32_t count)
 {
-    for (const struct offset_pending *p = g->offsets.pending; p && count < OFFSETS_PER_APPEND_MAX; p = p->next) {
-        struct slice topic = slice_make(p->topic, p->topic_len);
+    for (const struct pending_topic *t = g->offsets.pending; t; t = t->hh.next) {
+        struct slice topic = pending_topic_name(t);
         if (!s->wants(s, g, topic, NULL)) continue;
-        bool again = offsets_get(&g->offsets, topic, p->partition) != NULL;
-        for (const struct offset_pending *q = g->offsets.pending; q != p && !again; q = q->next)
-            again = q->partition == p->partition && slice_eq(slice_make(q->topic, q->topic_len), topic);
-        if (!again)
-            changes[count++] =
-                (struct group_change){.type = GROUP_CHANGE_OFFSET_REMOVED, .topic = topic, .partition = p->partition};
+        for (const struct pending_slot *slot = t->slots; slot && count < OFFSETS_PER_APPEND_MAX; slot = slot->hh.next)
+            if (!offsets_get(&g->offsets, topic, slot->partition))
+                changes[count++] = (struct group_change){
+                    .type = GROUP_CHANGE_OFFSET_REMOVED, .topic = topic, .partition = slot->partition};
     }
     return count;
 }

@@ -55,15 +55,15 @@ struct metadata_log;
 int metadata_log_open(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
                       struct broker_config_ref *config, struct metadata_log **ret_log, struct metadata **ret_state,
                       struct err *err) WARN_UNUSED;
-/* The same for the log of another cluster, of which the directory has a copy: it ends as a snapshot of this node alone, and is
- * closed. seen(arg, ...): told of every record, see metadata_replay.h. *ret_left: records that no snapshot of ours holds (delegation
- * tokens) were in it, and are gone. */
+/* The same for the log of another cluster, of which the directory has a copy: it ends as a snapshot of this node alone,
+ * and is closed. seen(arg, ...): told of every record, see metadata_replay.h. *ret_left: records that no snapshot of
+ * ours holds (delegation tokens) were in it, and are gone. */
 int metadata_log_adopt(struct log_dir *dir, const struct broker_config *file, const struct clock *clock,
                        struct broker_config_ref *config,
                        void (*seen)(void *arg, enum metadata_record_type type, const void *message), void *arg,
                        bool *ret_left, struct err *err) WARN_UNUSED;
-/* The logs of m's partitions are open: those whose leader epoch is above that of the records get a record, so that whoever reads the
- * log next begins no epoch that has been. Before m is published. */
+/* The logs of m's partitions are open: those whose leader epoch is above that of the records get a record, so that
+ * whoever reads the log next begins no epoch that has been. Before m is published. */
 enum kafka_error metadata_log_note_epochs(struct metadata_log *ml, struct metadata *m) WARN_UNUSED;
 /* Waits for the snapshot in work. */
 void metadata_log_close(struct metadata_log *ml);

@@ -1,6 +1,8 @@
 /* broker/offsets.c: see offsets.h. */
 #include "broker/offsets.h"
 
+#define HASH_TABLE_BYTES 640 /* of an empty table of uthash: its head and 32 buckets */
+
 void offsets_init(struct offsets *o)
 {
     *o = (struct offsets){0};
@@ -29,12 +31,81 @@ static void topic_free(struct offsets *o, struct offset_topic *t)
     free(t);
 }
 
+/* -- commits of open transactions: their slots and producers go with their last commit -- */
+
+static struct pending_slot *slot_find(const struct offsets *o, struct slice topic, int32_t partition)
+{
+    struct pending_topic *t;
+    struct pending_slot *slot = NULL;
+    HASH_FIND(hh, o->pending, topic.ptr, topic.len, t);
+    if (t) HASH_FIND_INT(t->slots, &partition, slot);
+    return slot;
+}
+
+static struct pending_slot *slot_make(struct offsets *o, struct slice topic, int32_t partition)
+{
+    struct pending_slot *slot = slot_find(o, topic, partition);
+    if (slot) return slot;
+    struct pending_topic *t;
+    HASH_FIND(hh, o->pending, topic.ptr, topic.len, t);
+    if (!t) {
+        t = xcalloc(1, sizeof *t + topic.len);
+        memcpy(t->name, topic.ptr, topic.len);
+        t->name_len = topic.len;
+        HASH_ADD_KEYPTR(hh, o->pending, t->name, t->name_len, t);
+        o->bytes += sizeof *t + t->name_len + HASH_TABLE_BYTES;
+    }
+    slot = xcalloc(1, sizeof *slot);
+    slot->topic = t;
+    slot->partition = partition;
+    TAILQ_INIT(&slot->commits);
+    HASH_ADD_INT(t->slots, partition, slot);
+    o->bytes += sizeof *slot;
+    return slot;
+}
+
+static struct pending_producer *producer_make(struct offsets *o, int64_t id)
+{
+    struct pending_producer *producer;
+    HASH_FIND(hh, o->pending_by_id, &id, sizeof id, producer);
+    if (producer) return producer;
+    producer = xcalloc(1, sizeof *producer);
+    producer->id = id;
+    TAILQ_INIT(&producer->commits);
+    HASH_ADD(hh, o->pending_by_id, id, sizeof producer->id, producer);
+    o->bytes += sizeof *producer;
+    return producer;
+}
+
+static void slot_free(struct offsets *o, struct pending_slot *slot)
+{
+    struct pending_topic *t = slot->topic;
+    HASH_DEL(t->slots, slot);
+    o->bytes -= sizeof *slot;
+    free(slot);
+    if (t->slots) return;
+    HASH_DEL(o->pending, t);
+    o->bytes -= sizeof *t + t->name_len + HASH_TABLE_BYTES;
+    free(t);
+}
+
 static void pending_free(struct offsets *o, struct offset_pending *p)
 {
-    o->bytes -= sizeof *p + p->topic_len + p->value.metadata.len;
+    struct pending_slot *slot = p->slot;
+    struct pending_producer *producer = p->producer;
+    TAILQ_REMOVE(&slot->commits, p, in_slot);
+    TAILQ_REMOVE(&producer->commits, p, in_producer);
+    o->bytes -= sizeof *p + p->value.metadata.len;
     value_done(&p->value);
     free(p);
+    if (TAILQ_EMPTY(&slot->commits)) slot_free(o, slot);
+    if (!TAILQ_EMPTY(&producer->commits)) return;
+    HASH_DEL(o->pending_by_id, producer);
+    o->bytes -= sizeof *producer;
+    free(producer);
 }
+
+/* -- what is committed -- */
 
 void offsets_done(struct offsets *o)
 {
@@ -44,11 +115,7 @@ void offsets_done(struct offsets *o)
         for (int32_t i = 0; i < t->count; i++) value_done(&t->entries[i].value);
         topic_free(o, t);
     }
-    while (o->pending) {
-        struct offset_pending *p = o->pending;
-        o->pending = p->next;
-        pending_free(o, p);
-    }
+    while (o->pending_by_id) pending_free(o, TAILQ_FIRST(&o->pending_by_id->commits));
     *o = (struct offsets){0};
 }
 
@@ -122,20 +189,16 @@ static void entry_set(struct offsets *o, struct slice topic, int32_t partition, 
     o->bytes += copy.metadata.len;
 }
 
-static bool pending_is(const struct offset_pending *p, struct slice topic, int32_t partition)
+/* Those of a slot (NULL: none) that came before p (NULL: all). */
+static void supersede(struct pending_slot *slot, const struct offset_pending *p)
 {
-    return p->partition == partition && slice_eq(slice_make(p->topic, p->topic_len), topic);
-}
-
-/* Those that came before p (NULL: all) and are for the same partition. */
-static void supersede(struct offsets *o, struct slice topic, int32_t partition, const struct offset_pending *p)
-{
-    for (struct offset_pending *q = o->pending; q != p; q = q->next) q->superseded |= pending_is(q, topic, partition);
+    for (struct offset_pending *q = slot ? TAILQ_FIRST(&slot->commits) : NULL; q != p; q = TAILQ_NEXT(q, in_slot))
+        q->superseded = true;
 }
 
 void offsets_set(struct offsets *o, struct slice topic, int32_t partition, const struct offset_value *value)
 {
-    supersede(o, topic, partition, NULL);
+    supersede(slot_find(o, topic, partition), NULL);
     entry_set(o, topic, partition, value);
 }
 
@@ -154,22 +217,11 @@ static bool entry_remove(struct offsets *o, struct slice topic, int32_t partitio
 
 bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition)
 {
-    struct offset_pending *gone = NULL;
-    for (struct offset_pending **link = &o->pending; *link;) {
-        struct offset_pending *p = *link;
-        if (!pending_is(p, topic, partition)) {
-            link = &p->next;
-            continue;
-        }
-        *link = p->next;
-        p->next = gone;
-        gone = p;
-    }
-    bool removed = entry_remove(o, topic, partition) || gone;
-    while (gone) { /* last: topic may be the name in one of them */
-        struct offset_pending *p = gone;
-        gone = p->next;
-        pending_free(o, p);
+    struct pending_slot *slot = slot_find(o, topic, partition); /* first: topic may be the name of what goes */
+    bool removed = entry_remove(o, topic, partition) || slot;
+    for (struct offset_pending *p = slot ? TAILQ_FIRST(&slot->commits) : NULL, *next; p; p = next) {
+        next = TAILQ_NEXT(p, in_slot);
+        pending_free(o, p); /* and the slot, with the last one */
     }
     return removed;
 }
@@ -177,46 +229,34 @@ bool offsets_remove(struct offsets *o, struct slice topic, int32_t partition)
 void offsets_pend(struct offsets *o, int64_t producer_id, struct slice topic, int32_t partition,
                   const struct offset_value *value)
 {
-    struct offset_pending **link = &o->pending;
-    while (*link && !((*link)->producer_id == producer_id && pending_is(*link, topic, partition)))
-        link = &(*link)->next;
-    struct offset_pending *old = *link;
-    if (old) {
-        *link = old->next;
-        pending_free(o, old);
-    }
-    while (*link) link = &(*link)->next;
-    struct offset_pending *p = xcalloc(1, sizeof *p + topic.len);
-    p->producer_id = producer_id;
-    p->partition = partition;
+    struct offset_pending *p = xcalloc(1, sizeof *p), *old;
+    p->slot = slot_make(o, topic, partition);
+    p->producer = producer_make(o, producer_id);
     value_copy(&p->value, value);
-    memcpy(p->topic, topic.ptr, topic.len);
-    p->topic_len = topic.len;
-    *link = p;
-    o->bytes += sizeof *p + p->topic_len + p->value.metadata.len;
+    TAILQ_FOREACH(old, &p->slot->commits, in_slot) {
+        if (old->producer == p->producer) break;
+    }
+    TAILQ_INSERT_TAIL(&p->slot->commits, p, in_slot);
+    TAILQ_INSERT_TAIL(&p->producer->commits, p, in_producer);
+    o->bytes += sizeof *p + p->value.metadata.len;
+    if (old) pending_free(o, old);
 }
 
 bool offsets_is_pending(const struct offsets *o, struct slice topic, int32_t partition)
 {
-    for (const struct offset_pending *p = o->pending; p; p = p->next)
-        if (pending_is(p, topic, partition)) return true;
-    return false;
+    return slot_find(o, topic, partition) != NULL;
 }
 
 void offsets_transaction_end(struct offsets *o, int64_t producer_id, bool commit)
 {
-    for (struct offset_pending **link = &o->pending; *link;) {
-        struct offset_pending *p = *link;
-        if (p->producer_id != producer_id) {
-            link = &p->next;
-            continue;
-        }
+    struct pending_producer *producer;
+    HASH_FIND(hh, o->pending_by_id, &producer_id, sizeof producer_id, producer);
+    for (struct offset_pending *p = producer ? TAILQ_FIRST(&producer->commits) : NULL, *next; p; p = next) {
+        next = TAILQ_NEXT(p, in_producer);
         if (commit && !p->superseded) {
-            struct slice topic = slice_make(p->topic, p->topic_len);
-            supersede(o, topic, p->partition, p);
-            entry_set(o, topic, p->partition, &p->value);
+            supersede(p->slot, p);
+            entry_set(o, pending_topic_name(p->slot->topic), p->slot->partition, &p->value);
         }
-        *link = p->next;
-        pending_free(o, p);
+        pending_free(o, p); /* and the producer, with the last one */
     }
 }

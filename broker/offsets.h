@@ -11,6 +11,7 @@
 
 #include "base/slice.h"
 
+#include <sys/queue.h>
 #include <uthash.h>
 
 struct offset_value {
@@ -36,19 +37,39 @@ struct offset_topic {
 
 /* One commit of an open transaction. */
 struct offset_pending {
-    struct offset_pending *next; /* in the order in which they came */
-    int64_t producer_id;
-    int32_t partition;
+    TAILQ_ENTRY(offset_pending) in_slot, in_producer; /* both in the order in which they came */
+    struct pending_slot *slot;
+    struct pending_producer *producer;
     bool superseded;           /* its transaction changes nothing any more */
     struct offset_value value; /* metadata is owned */
-    uint32_t topic_len;
-    char topic[];
+};
+
+/* A partition for which transactions have commits: one of each producer. */
+struct pending_slot {
+    UT_hash_handle hh;
+    struct pending_topic *topic;
+    TAILQ_HEAD(, offset_pending) commits;
+    int32_t partition;
+};
+
+struct pending_topic {
+    UT_hash_handle hh;
+    struct pending_slot *slots; /* uthash by partition; never empty */
+    uint32_t name_len;
+    char name[];
+};
+
+struct pending_producer {
+    UT_hash_handle hh;
+    TAILQ_HEAD(, offset_pending) commits; /* never empty */
+    int64_t id;
 };
 
 struct offsets {
-    struct offset_topic *topics; /* uthash by name, in the order of their first commit */
-    struct offset_pending *pending;
-    size_t bytes; /* of everything in here, for the limit of group.h */
+    struct offset_topic *topics;            /* uthash by name, in the order of their first commit */
+    struct pending_topic *pending;          /* uthash by name */
+    struct pending_producer *pending_by_id; /* the same commits, by producer */
+    size_t bytes;                           /* of everything in here, for the limit of group.h */
 };
 
 void offsets_init(struct offsets *o);
@@ -61,6 +82,11 @@ static inline struct slice offset_topic_name(const struct offset_topic *t)
 static inline bool offsets_is_empty(const struct offsets *o)
 {
     return !o->topics && !o->pending;
+}
+
+static inline struct slice pending_topic_name(const struct pending_topic *t)
+{
+    return slice_make(t->name, t->name_len);
 }
 
 /* NULL: nothing committed. Borrowed until the next change. */

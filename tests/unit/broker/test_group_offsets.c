@@ -208,12 +208,35 @@ Test(group_offsets, removing_an_offset_takes_those_of_open_transactions_along)
     }
     offsets_pend(&o, 9, SLICE("t"), 2, &one);
     cr_expect(offsets_remove(&o, SLICE("t"), 0));
-    cr_expect(offsets_remove(&o, slice_make(o.pending->topic, o.pending->topic_len), 1), "they may lend the name");
+    cr_expect(offsets_remove(&o, pending_topic_name(o.pending), 1), "they may lend the name");
     cr_expect_not(offsets_remove(&o, SLICE("t"), 1));
     for (int64_t producer = 7; producer < 10; producer++) offsets_transaction_end(&o, producer, true);
     cr_expect_null(offsets_get(&o, SLICE("t"), 0));
     cr_expect_null(offsets_get(&o, SLICE("t"), 1));
     cr_expect_not_null(offsets_get(&o, SLICE("t"), 2));
+    offsets_done(&o);
+    cr_expect_eq(o.bytes, 0);
+}
+
+Test(group_offsets, a_transaction_over_many_partitions_takes_time_in_proportion, .timeout = 30)
+{
+    struct offsets o;
+    struct offset_value v = {.offset = 0, .metadata = SLICE_EMPTY};
+    enum { COUNT = 300000 };
+    int32_t found = 0;
+
+    offsets_init(&o);
+    for (int32_t p = 0; p < COUNT; p++) offsets_set(&o, SLICE("t"), p, &v);
+    v.offset = 1;
+    for (int32_t again = 0; again < 2; again++)
+        for (int32_t p = 0; p < COUNT; p++) offsets_pend(&o, 7, SLICE("t"), p, &v);
+    for (int32_t p = 0; p < COUNT; p++) found += offsets_is_pending(&o, SLICE("t"), p);
+    cr_expect_eq(found, COUNT);
+    for (int32_t p = 0; p < COUNT; p += 3) offsets_set(&o, SLICE("t"), p, &(struct offset_value){.offset = 2});
+    offsets_transaction_end(&o, 7, true);
+    cr_expect_null(o.pending);
+    cr_expect_eq(offsets_get(&o, SLICE("t"), 3)->offset, 2, "a later commit stands");
+    cr_expect_eq(offsets_get(&o, SLICE("t"), COUNT - 1)->offset, 1);
     offsets_done(&o);
     cr_expect_eq(o.bytes, 0);
 }
