@@ -46,7 +46,11 @@ static void emit_node(struct regex *r, const struct regex_node *n);
 
 static void emit_repeat(struct regex *r, const struct regex_node *n)
 {
-    for (int i = 0; i < n->min && !r->too_large; i++) emit_node(r, n->left);
+    int32_t before = r->count;
+    for (int i = 0; i < n->min && !r->too_large; i++) {
+        emit_node(r, n->left);
+        if (r->count == before) break; /* nothing, however often: repeated in repetitions it would take for ever */
+    }
     if (n->max < 0) {
         int32_t split = emit(r, OP_SPLIT);
         emit_node(r, n->left);
@@ -66,6 +70,27 @@ static void emit_repeat(struct regex *r, const struct regex_node *n)
     }
 }
 
+static void emit_alternatives(struct regex *r, const struct regex_node *n)
+{
+    int32_t jumps = -1; /* to the end, which is not known yet: a list through `to` */
+    for (; n->type == NODE_ALT; n = n->right) {
+        int32_t split = emit(r, OP_SPLIT);
+        emit_node(r, n->left);
+        int32_t jump = emit(r, OP_JUMP);
+        if (r->too_large) return;
+        r->code[split].to = split + 1;
+        r->code[split].other = r->count;
+        r->code[jump].to = jumps;
+        jumps = jump;
+    }
+    emit_node(r, n);
+    while (jumps >= 0 && !r->too_large) {
+        int32_t next = r->code[jumps].to;
+        r->code[jumps].to = r->count;
+        jumps = next;
+    }
+}
+
 static void emit_node(struct regex *r, const struct regex_node *n)
 {
     if (r->too_large) return;
@@ -81,21 +106,10 @@ static void emit_node(struct regex *r, const struct regex_node *n)
     case NODE_WORD: (void)emit(r, OP_WORD); break;
     case NODE_NOT_WORD: (void)emit(r, OP_NOT_WORD); break;
     case NODE_CAT:
-        emit_node(r, n->left);
-        emit_node(r, n->right);
+        for (; n->type == NODE_CAT; n = n->right) emit_node(r, n->left);
+        emit_node(r, n);
         break;
-    case NODE_ALT: {
-        int32_t split = emit(r, OP_SPLIT);
-        emit_node(r, n->left);
-        int32_t jump = emit(r, OP_JUMP);
-        int32_t second = r->count;
-        emit_node(r, n->right);
-        if (r->too_large) return;
-        r->code[split].to = split + 1;
-        r->code[split].other = second;
-        r->code[jump].to = r->count;
-        break;
-    }
+    case NODE_ALT: emit_alternatives(r, n); break;
     case NODE_REPEAT: emit_repeat(r, n); break;
     }
 }

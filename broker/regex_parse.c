@@ -455,18 +455,24 @@ static struct regex_node *parse_repeat(struct parser *ps)
 
 static struct regex_node *parse_alternatives(struct parser *ps)
 {
-    struct regex_node *all = NULL, *one = node_new(ps, NODE_EMPTY, NULL, NULL);
+    struct regex_node *all, **last = &all; /* where the alternative, or the rest of it, belongs */
+    *last = node_new(ps, NODE_EMPTY, NULL, NULL);
+    struct regex_node **alternative = last;
     while (ps->p < ps->end && (ps->quoted || *ps->p != ')')) {
         if (!ps->quoted && skip(ps, "\\Q")) {
             ps->quoted = !skip(ps, "\\E");
         } else if (!ps->quoted && skip(ps, "|")) {
-            all = all ? node_new(ps, NODE_ALT, all, one) : one;
-            one = node_new(ps, NODE_EMPTY, NULL, NULL);
+            *alternative = node_new(ps, NODE_ALT, *alternative, node_new(ps, NODE_EMPTY, NULL, NULL));
+            if (ps->error) break;
+            last = alternative = &(*alternative)->right;
         } else {
-            one = node_new(ps, NODE_CAT, one, parse_repeat(ps));
+            struct regex_node *atom = parse_repeat(ps);
+            *last = node_new(ps, NODE_CAT, atom, *last);
+            if (ps->error) break;
+            last = &(*last)->right;
         }
     }
-    return all ? node_new(ps, NODE_ALT, all, one) : one;
+    return all;
 }
 
 struct regex_node *regex_parse(struct slice text, struct arena *arena, const char **ret_error)

@@ -1,5 +1,7 @@
 /* broker/regex_tree.h: the tree of a regular expression: what the parser makes and the program is made of. For regex.c
- * and regex_parse.c only. */
+ * and regex_parse.c only.
+ *
+ * Threads: any; the tree belongs to who has the arena. */
 #ifndef OTTLA_REGEX_TREE_H
 #define OTTLA_REGEX_TREE_H
 
@@ -29,6 +31,8 @@ enum regex_node_type {
     NODE_REPEAT
 };
 
+/* Sequences and alternatives are lists: the right side is the rest, so that whoever walks the tree recurses into groups
+ * only, and a long expression needs no deep stack. */
 struct regex_node {
     enum regex_node_type type;
     struct regex_set set;

@@ -1,6 +1,7 @@
 /* Regular expressions of subscriptions: RE2's syntax, whole names, linear time. */
 #include "broker/regex.h"
 
+#include "base/thread.h"
 #include "protocol/kafka_error.h"
 
 #include <criterion/criterion.h>
@@ -165,4 +166,60 @@ Test(regex, any_bytes_are_survived)
         regex_free(r);
     }
     cr_expect_gt(compiled, 500, "%d", compiled);
+}
+
+/* -- what a client sends runs on the control thread: its stack is small, and its time everybody's -- */
+
+static void *compile_on_a_small_stack(void *arg)
+{
+    struct regex *r = regex_compile(slice_of(arg), NULL);
+    bool *matched = xcalloc(1, sizeof *matched);
+    *matched = r && regex_matches(r, SLICE("a"));
+    regex_free(r);
+    return matched;
+}
+
+static bool matches_on_a_small_stack(char *expression)
+{
+    pthread_t thread;
+    void *matched;
+    cr_assert_eq(thread_start(&thread, "regex", compile_on_a_small_stack, expression), 0);
+    pthread_join(thread, &matched);
+    bool result = *(bool *)matched;
+    free(matched);
+    return result;
+}
+
+/* count times the text, then "a", then count times the end. */
+static char *repeated(const char *text, size_t count, const char *end)
+{
+    size_t text_len = strlen(text), end_len = strlen(end);
+    char *all = xcalloc(count * (text_len + end_len) + 2, 1), *p = all;
+    for (size_t i = 0; i < count; i++, p += text_len) memcpy(p, text, text_len);
+    *p++ = 'a';
+    for (size_t i = 0; i < count; i++, p += end_len) memcpy(p, end, end_len);
+    return all;
+}
+
+Test(regex, a_long_expression_needs_no_deep_stack)
+{
+    static const struct {
+        const char *text, *end;
+        size_t count;
+        bool matches;
+    } cases[] = {{"b", "", 25000, false},           {"b|", "", 600, true},
+                 {"b|", "", 25000, false},          {"(?i)", "", 25000, true},
+                 {"(", ")", REGEX_DEPTH_MAX, true}, {"(b|", ")?", 100, true},
+                 {"(|", ")", 5000, false}};
+    for (size_t i = 0; i < countof(cases); i++) {
+        AUTO_FREE char *expression = repeated(cases[i].text, cases[i].count, cases[i].end);
+        cr_expect_eq(matches_on_a_small_stack(expression), cases[i].matches, "case %zu", i);
+    }
+}
+
+Test(regex, repeating_nothing_takes_no_time, .timeout = 10)
+{
+    YES("((((((){1000}){1000}){1000}){1000}){1000}){1000}", "");
+    YES("(((((?:(|){0}){1000}){1000}){1000}){1000}){1000}", "");
+    NO("((((((?i){1000}){1000}){1000}){1000}){1000}){1000}", "a");
 }
