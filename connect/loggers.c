@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <pthread.h>
+#include <string.h>
 #include <strings.h>
 
 static const struct {
@@ -64,15 +65,20 @@ static const char *level_find(const char *word, enum log_level *ret_level)
     return NULL;
 }
 
-bool logger_set(struct loggers *l, const char *name, const char *level)
+int logger_set(struct loggers *l, const char *name, const char *word, struct err *err)
 {
     enum log_level wanted, most = LOG_ERROR;
-    const char *other;
+    const char *other, *level = level_find(word, &wanted);
     json_t *one;
 
-    level = level_find(level, &wanted);
-    if (!level) return false;
+    if (!level) return err_set(err, 404, "invalid log level '%s'.", word);
+    if (strlen(name) > LOGGER_NAME_MAX) return err_set(err, 400, "The name of the logger is too long.");
     pthread_mutex_lock(&l->lock);
+    if (!json_object_get(l->set, name) && json_object_size(l->set) >= LOGGERS_MAX) {
+        pthread_mutex_unlock(&l->lock);
+        return err_set(err, 400, "%d loggers have a level of their own already; set one of those, or root.",
+                       LOGGERS_MAX);
+    }
     json_object_set_new(
         l->set, name,
         json_pack("{s:s, s:I}", "level", level, "last_modified", (json_int_t)clock_wall_ms(&clock_system)));
@@ -83,5 +89,5 @@ bool logger_set(struct loggers *l, const char *name, const char *level)
     }
     __atomic_store_n(&log_level_max, most, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&l->lock);
-    return true;
+    return 0;
 }

@@ -17,7 +17,10 @@ void loggers_free(struct loggers *l);
 json_t *loggers_json(struct loggers *l);
 /* NULL: not set. */
 json_t *logger_json(struct loggers *l, const char *name);
-/* false: no such level. */
-bool logger_set(struct loggers *l, const char *name, const char *level);
+/* Any name will do, as in Connect, which makes a logger of it; but they are kept until the program ends. */
+#define LOGGERS_MAX     1000 /* a worker of Connect has some hundreds */
+#define LOGGER_NAME_MAX 300  /* [bytes] */
+/* 0; 404: no such level; 400: too many names, or too long a one. err says so. */
+int logger_set(struct loggers *l, const char *name, const char *level, struct err *err) WARN_UNUSED;
 
 #endif

@@ -72,8 +72,7 @@ static void put_logger(struct http_request *rq, struct http_reply *reply)
 
     if (!body) reply_err(reply, &err);
     else if (!level) reply_error(reply, 400, "Desired 'level' parameter was not specified in request.");
-    else if (!logger_set(rest_of(rq)->loggers, http_param(rq, 0), level))
-        reply_error(reply, 404, "invalid log level '%s'.", level);
+    else if (logger_set(rest_of(rq)->loggers, http_param(rq, 0), level, &err)) reply_err(reply, &err);
     else if (http_query_has(rq, "scope", "cluster")) reply->status = 204;
     else reply_json(reply, 200, json_pack("[s]", http_param(rq, 0)));
     json_decref(body);

@@ -5,6 +5,7 @@
 #include "tests/unit/http/http_client.h"
 
 #include "base/log.h"
+#include "connect/loggers.h"
 
 #include <criterion/criterion.h>
 
@@ -316,6 +317,17 @@ Test(rest, loggers)
     cr_expect_eq(log_level_max, LOG_WARN);
     expect("PUT", "/admin/loggers/root", "{\"level\":\"LOUD\"}", 404, ERROR(404, "invalid log level 'LOUD'."));
     expect("PUT", "/admin/loggers/root", "{}", 400, "~'level'");
+    for (int i = 0; i < LOGGERS_MAX - 2; i++) { /* root and io.debezium are there */
+        char path[64], answer[64];
+        snprintf(path, sizeof path, "/admin/loggers/made.up.%d", i);
+        snprintf(answer, sizeof answer, "[\"made.up.%d\"]", i);
+        expect("PUT", path, "{\"level\":\"WARN\"}", 200, answer);
+    }
+    expect("PUT", "/admin/loggers/one.more", "{\"level\":\"WARN\"}", 400, "~1000 loggers have a level");
+    expect("PUT", "/admin/loggers/made.up.7", "{\"level\":\"INFO\"}", 200, "[\"made.up.7\"]");
+    char path[LOGGER_NAME_MAX + 64] = "/admin/loggers/";
+    memset(path + strlen(path), 'x', LOGGER_NAME_MAX + 1);
+    expect("PUT", path, "{\"level\":\"WARN\"}", 400, "~too long");
     fixture_stop(&f);
 }
 
