@@ -344,19 +344,19 @@ int http_server_open(const struct http_server_options *options, struct http_serv
 
 int http_server_run(struct http_server *s, struct err *err)
 {
+    unsigned connections_max = s->options->connections_max ? s->options->connections_max : HTTP_CONNECTIONS_MAX;
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the library's threads must not take the process's signals */
     for (int i = 0; i < s->listening_count; i++) {
         struct listening *l = &s->listening[i];
-        l->daemon =
-            MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l,
-                             MHD_OPTION_LISTEN_SOCKET, l->listener.fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                             (size_t)HTTP_CONNECTION_BYTES, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED,
-                             on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
-                             MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_HTTP_BYTES, MHD_OPTION_END);
+        l->daemon = MHD_start_daemon(
+            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l,
+            MHD_OPTION_LISTEN_SOCKET, l->listener.fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
+            MHD_OPTION_CONNECTION_LIMIT, connections_max, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S,
+            MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
+            MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_HTTP_BYTES, MHD_OPTION_END);
         if (!l->daemon) break;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -53,7 +53,8 @@ struct http_server_options {
     const char *listeners; /* "http://HOST:PORT,..."; empty host: all addresses; port 0: any free one */
     const struct http_route *routes;
     size_t routes_count;
-    void *context; /* for handlers */
+    void *context;            /* for handlers */
+    unsigned connections_max; /* of one listener; 0: HTTP_CONNECTIONS_MAX. Further ones wait to be accepted */
 };
 
 /* Binds the listeners; clients can connect and wait. Options are borrowed for the server's life. err: one line that

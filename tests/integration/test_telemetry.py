@@ -2,6 +2,7 @@
 import base64
 import gzip
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import urllib.request
 import uuid
 
 import pytest
+from prometheus_client import parser as prometheus     # of Debian, as tests/run installs it: without it nothing here is proved
 
 from lib import wire as w
 from lib.ottla import Ottla
@@ -140,9 +142,8 @@ def scrape(broker):
 
 def samples(broker):
     """{(name, frozenset of labels): value} as Prometheus' own parser reads it; also every family once."""
-    parser = pytest.importorskip("prometheus_client.parser")
     found, names = {}, []
-    for family in parser.text_string_to_metric_families(scrape(broker)):
+    for family in prometheus.text_string_to_metric_families(scrape(broker)):
         names.append(family.name)
         for s in family.samples:
             key = s.name, frozenset(s.labels.items())
@@ -344,6 +345,42 @@ def test_what_has_no_room_is_left_out_and_counted(broker, subscription):
         assert c.push(metrics(gauge("org.crowded", point(1, **crowded)), gauge("n" * 300, point(1)), gauge("kafka.brokers", point(9)))) == NONE
     assert samples(broker)[counts] == before + 3
     assert "kafka_brokers" not in scrape(broker)
+
+
+def advertised(port):
+    with w.Connection(port) as c:
+        r = c.ask(API_VERSIONS, 0, b"")
+        assert r.i16() == NONE
+        return {key for key, _, _ in r.array(lambda: (r.i16(), r.i16(), r.i16()))}
+
+
+def test_without_a_reader_clients_are_not_asked_to_push(broker):
+    assert {SUBSCRIPTIONS, PUSH} <= advertised(broker.kafka_port)
+    with Ottla({"connect.listeners": ""}) as other:
+        keys = advertised(other.kafka_port)
+        assert API_VERSIONS in keys and not {SUBSCRIPTIONS, PUSH} & keys
+
+
+def test_only_so_many_read_at_once(broker):
+    """Each reader may hold the whole text in memory; the ninth waits until one goes."""
+    port = int(broker.metrics.rsplit(":", 1)[1])
+    request = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    readers = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(8)]
+    try:
+        for reader in readers:
+            reader.sendall(request)
+            assert reader.recv(12) == b"HTTP/1.1 200"
+        with socket.create_connection(("127.0.0.1", port), 30) as ninth:
+            ninth.sendall(request)
+            ninth.settimeout(1)
+            with pytest.raises(socket.timeout):
+                ninth.recv(12)
+            readers.pop().close()
+            ninth.settimeout(30)
+            assert ninth.recv(12) == b"HTTP/1.1 200"
+    finally:
+        for reader in readers:
+            reader.close()
 
 
 def test_many_clients_at_once(broker, subscription):

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 
+/* Each may hold the whole text, 32 MiB of clients' metrics, until its reader has taken it. */
+#define METRICS_CONNECTIONS_MAX 8
+
 static void get_metrics(struct http_request *rq, struct http_reply *reply)
 {
     struct bytes text = {0};
@@ -25,7 +28,8 @@ int metrics_open(struct metrics_endpoint *e, const struct broker_config *config,
     e->options = (struct http_server_options){.name = "metrics",
                                               .listeners = config->metrics_listeners ? config->metrics_listeners : "",
                                               .routes = routes,
-                                              .routes_count = countof(routes)};
+                                              .routes_count = countof(routes),
+                                              .connections_max = METRICS_CONNECTIONS_MAX};
     if (!*e->options.listeners) return 0;
     int r = http_server_open(&e->options, &e->server, err);
     if (r < 0) err_prefix(err, "metrics.listeners");
