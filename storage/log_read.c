@@ -210,7 +210,15 @@ static enum kafka_error read_failed(struct partition_log *log, const struct segm
 enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
                                     enum read_isolation isolation, struct log_read *ret_read)
 {
-    struct log_read read = {.marks = partition_log_marks(log), .base_offset = offset};
+    const struct log_marks marks = partition_log_marks(log);
+    return partition_log_read_at(log, &marks, offset, size_max, at_least_one, isolation, ret_read);
+}
+
+enum kafka_error partition_log_read_at(struct partition_log *log, const struct log_marks *marks, int64_t offset,
+                                       uint32_t size_max, bool at_least_one, enum read_isolation isolation,
+                                       struct log_read *ret_read)
+{
+    struct log_read read = {.marks = *marks, .base_offset = offset};
     struct segment_view v;
     struct segment_hints hints;
     struct range_end end = {.offset = offset};

@@ -139,6 +139,10 @@ struct log_read {
  * KAFKA_STORAGE_ERROR, NOT_LEADER_OR_FOLLOWER (deleted). */
 enum kafka_error partition_log_read(struct partition_log *log, int64_t offset, uint32_t size_max, bool at_least_one,
                                     enum read_isolation isolation, struct log_read *ret_read) WARN_UNUSED;
+/* The same below marks that were taken before, as those of several logs are in one step (log_dir_visibility_lock()). */
+enum kafka_error partition_log_read_at(struct partition_log *log, const struct log_marks *marks, int64_t offset,
+                                       uint32_t size_max, bool at_least_one, enum read_isolation isolation,
+                                       struct log_read *ret_read) WARN_UNUSED;
 /* Copies the whole range (r->length bytes). 0, or -errno: -EIO when the file is shorter. */
 int log_read_bytes(const struct log_read *r, uint8_t *to) WARN_UNUSED;
 void log_read_done(struct log_read *r);
@@ -184,7 +188,8 @@ struct log_release {
 };
 /* Moves the holds of several logs in one step that no fetch planning can see half of; then wakes readers. */
 void partition_log_release(const struct log_release *items, uint32_t count);
-/* Fetch planning and ListOffsets over several partitions do so between these two (a shared lock of the log_dir). */
+/* Whoever answers with marks of several partitions takes them between these two (a shared lock of the log_dir): all of
+ * a step, or nothing of it. No file is read meanwhile: who releases waits. */
 void log_dir_visibility_lock(struct log_dir *dir);
 void log_dir_visibility_unlock(struct log_dir *dir);
 

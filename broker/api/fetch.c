@@ -35,6 +35,8 @@ struct item {
     int32_t current_leader_epoch;
     int32_t last_fetched_epoch;
     int64_t fetch_offset;
+    struct partition_log *log; /* of the plan at hand; NULL: error says why */
+    enum kafka_error error;
     struct log_read read; /* holds references until the reply is encoded */
     struct block *copied; /* short records */
     struct fetch_response_partition_data data;
@@ -231,11 +233,13 @@ static const struct metadata_topic *item_topic(const struct fetch *f, const stru
     return f->rq->version >= VERSION_OF_IDS ? metadata_topic_by_id(m, i->topic_id) : metadata_topic(m, i->topic);
 }
 
-static enum kafka_error plan_item(struct fetch *f, const struct metadata *m, struct item *i, int64_t room)
+/* Whose log is read, and whether it may be. */
+static enum kafka_error look_up(const struct fetch *f, const struct metadata *m, struct item *i)
 {
     const struct metadata_topic *t = item_topic(f, m, i);
     int16_t error = KAFKA_NONE;
 
+    i->log = NULL;
     if (!t && f->rq->version >= VERSION_OF_IDS) return KAFKA_UNKNOWN_TOPIC_ID;
     if (!request_authorize(f->rq, ACL_READ, RESOURCE_TOPIC, t ? slice_of(t->name) : i->topic))
         return KAFKA_TOPIC_AUTHORIZATION_FAILED;
@@ -243,14 +247,21 @@ static enum kafka_error plan_item(struct fetch *f, const struct metadata *m, str
     if (!log) return (enum kafka_error)error;
     if (f->rq->version < VERSION_OF_ZSTD && t->log_config.compression_codec == COMPRESSION_ZSTD)
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+    i->log = log;
+    return KAFKA_NONE;
+}
 
-    i->read.marks = partition_log_marks(log);
-    error = leader_epoch_check(i->read.marks.leader_epoch, i->current_leader_epoch);
-    if (error != KAFKA_NONE) return (enum kafka_error)error;
-    if (!has_diverged(i, log)) {
+/* Chooses the range, below the marks of i->read. */
+static enum kafka_error plan_item(struct fetch *f, struct item *i, int64_t room)
+{
+    const struct log_marks marks = i->read.marks;
+    enum kafka_error error = (enum kafka_error)leader_epoch_check(marks.leader_epoch, i->current_leader_epoch);
+
+    if (error != KAFKA_NONE) return error;
+    if (!has_diverged(i, i->log)) {
         uint32_t size_max = (uint32_t)MIN(MAX(room, 0), MAX(i->max_bytes, 0));
-        error = partition_log_read(log, i->fetch_offset, size_max, f->used == 0, f->isolation, &i->read);
-        if (error != KAFKA_NONE) return (enum kafka_error)error;
+        error = partition_log_read_at(i->log, &marks, i->fetch_offset, size_max, f->used == 0, f->isolation, &i->read);
+        if (error != KAFKA_NONE) return error;
     }
     i->data.high_watermark = i->read.marks.high_watermark;
     i->data.last_stable_offset = i->read.marks.last_stable;
@@ -285,19 +296,24 @@ static void plan(struct fetch *f)
 
     f->bytes = f->used = 0;
     f->has_error = false;
+    for (int32_t k = 0; k < f->items_count; k++) {
+        item_reset(&f->items[k]);
+        f->items[k].error = look_up(f, m, &f->items[k]);
+    }
+    /* Nothing else under the lock, which those wait for who publish a unit: the disk is read below these marks. */
     log_dir_visibility_lock(f->rq->broker->dir);
+    for (int32_t k = 0; k < f->items_count; k++)
+        if (f->items[k].log) f->items[k].read.marks = partition_log_marks(f->items[k].log);
+    log_dir_visibility_unlock(f->rq->broker->dir);
     for (int32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];
 
-        item_reset(i);
-        enum kafka_error error = plan_item(f, m, i, f->bytes_max - f->used);
+        enum kafka_error error = i->log ? plan_item(f, i, f->bytes_max - f->used) : i->error;
         if (error != KAFKA_NONE) item_fail(f, i, error);
         f->has_error |= i->data.diverging_epoch.epoch >= 0;
         f->bytes += i->read.length;
         f->used += i->read.allowed;
     }
-    log_dir_visibility_unlock(f->rq->broker->dir);
-    /* The disk is read without the lock, which those wait for who publish a unit. */
     for (int32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];
         if (!i->read.file) continue;

@@ -237,7 +237,9 @@ static enum kafka_error look_up(struct fetch *f, struct item *i)
 static enum kafka_error read_item(struct fetch *f, struct item *i, uint32_t size_max)
 {
     int64_t offset = share_partition_fetch_offset(share_live_partition(i->live));
-    enum kafka_error error = partition_log_read(i->log, offset, size_max, f->bytes == 0, f->isolation, &i->read);
+    const struct log_marks marks = i->read.marks;
+    enum kafka_error error =
+        partition_log_read_at(i->log, &marks, offset, size_max, f->bytes == 0, f->isolation, &i->read);
 
     /* The state is ahead of the log, which lost its end: nothing is there until the log has caught up. */
     if (error == KAFKA_OFFSET_OUT_OF_RANGE) return KAFKA_NONE;
@@ -277,6 +279,9 @@ static void plan(struct fetch *f)
         else i->live = NULL;
     }
     log_dir_visibility_lock(f->rq->broker->dir);
+    for (uint32_t k = 0; k < f->items_count; k++)
+        if (f->items[k].live) f->items[k].read.marks = partition_log_marks(f->items[k].log);
+    log_dir_visibility_unlock(f->rq->broker->dir);
     /* The same partition is not always the first: the bytes may not suffice for all. */
     for (uint32_t n = 0; n < f->items_count; n++) {
         struct item *i = &f->items[(first + n) % f->items_count];
@@ -284,7 +289,6 @@ static void plan(struct fetch *f)
         enum kafka_error error = read_item(f, i, (uint32_t)(MAX(bytes_max, 0) / acquirable));
         if (error != KAFKA_NONE) fail(f, i, error);
     }
-    log_dir_visibility_unlock(f->rq->broker->dir);
 }
 
 static bool must_answer(const struct fetch *f)
