@@ -258,6 +258,7 @@ static void abort_for_producer(struct txn *t)
     }
     struct txn_data data = t->data;
     data.state = TXN_PREPARE_ABORT;
+    data.client_version = TXN_VERSION_2; /* as every end that bumps the epoch, whatever version it began with */
     data.last_epoch = data.epoch++;
     prepare(t, data);
 }

@@ -102,6 +102,7 @@ def run_steps(seed, given, apis, versions, ports, trace):
                 break  # what follows a difference may follow from it
     finally:
         for side in pair:
+            drawn.clean(side)
             side.close()
     return found_all, count
 

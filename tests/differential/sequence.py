@@ -57,6 +57,14 @@ class Sequence(wider.Wider):
         self.in_txn = {}         # transactional id: partitions that were added
         self.steps = [(getattr(self, name[5:]), weight) for name, weight in WEIGHTS.items()]
 
+    def clean(self, side):
+        """Its topics go, or the brokers would have ever more of them. Whatever is answered: the sequence is over."""
+        names = self.names + [self.prefix + n for n in ("none", "own", "shared")]
+        try:
+            side.ask("delete_topics", 5, {"topic_names": names, "timeout_ms": 10000}, "clean")
+        except (OSError, TimedOut):
+            pass
+
     def missing(self):
         return MISSING
 
@@ -184,9 +192,9 @@ class Sequence(wider.Wider):
 
     def create_partitions(self):
         name = self.there()
-        count = self.partitions.get(name, 1) + self.pick(1, 1, 0, -1)
-        values = {"topics": [{"name": self.rarely(self.prefix + "none", name), "count": self.rarely(self.pick(0, -1), count),
-                              "assignments": self.rarely([{"broker_ids": [self.pick(1, 9)]}], None, 5)}],
+        count = self.rarely(self.pick(0, -1), self.partitions.get(name, 1) + self.pick(1, 1, 0, -1))
+        asked = self.rarely(self.prefix + "none", name)  # which create_topics may have made
+        values = {"topics": [{"name": asked, "count": count, "assignments": self.rarely([{"broker_ids": [self.pick(1, 9)]}], None, 5)}],
                   "timeout_ms": 10000, "validate_only": self.rarely(True, False)}
 
         ask = self.one("create_partitions", values)
@@ -194,9 +202,9 @@ class Sequence(wider.Wider):
         def run(side):
             out = ask(side)
             if out[0][3] is not CLOSED and not any(errors(out[0][3])) and not values["validate_only"]:
-                self.settle_topic(side, name, True, count)
+                self.settle_topic(side, asked, True, count)
             return out
-        run.learn = lambda side: self.learn_topic(side, name)
+        run.learn = lambda side: self.learn_topic(side, asked)
         return run
 
     def metadata(self):
@@ -260,7 +268,8 @@ class Sequence(wider.Wider):
             elif kind == 15:
                 settings.update(max_timestamp=self.pick(999, 10**15), attributes=0)
             else:
-                settings.update(producer_id=self.pick(-1, NOBODY), producer_epoch=self.pick(-1, 0), sequence=self.pick(-1, 0, 3))
+                producer = self.pick(-1, NOBODY)
+                settings.update(producer_id=producer, producer_epoch=0 if producer == NOBODY else self.pick(-1, 0), sequence=self.pick(-1, 0, 3))
         return batch.build(made, **settings)
 
     def produce_request(self, version, name, partition, records, acks=-1, transactional_id=None):

@@ -18,11 +18,12 @@ from lib.wait import TimedOut, until             # noqa: E402
 import codec                            # noqa: E402
 
 CLOSED = {"closed": True}  # what is compared when the broker closed the connection instead of answering
-ANSWER_TIMEOUT_S = 15
+ANSWER_TIMEOUT_S = 60
 COMMON = {  # options that both brokers are given, so that they may be compared
     "auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "5",
     "transaction.state.log.num.partitions": "5", "num.partitions": "2",
     "log.retention.check.interval.ms": "86400000",  # records of old times would go when either broker looks
+    "offsets.retention.check.interval.ms": "86400000",  # likewise empty groups
     "log.cleaner.backoff.ms": "86400000",  # likewise those of topics with compact,delete
     "offsets.topic.replication.factor": "1", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",
 }

@@ -291,6 +291,9 @@ Test(txn, what_is_out_of_time_is_aborted)
         cr_expect_eq(end(&q, true), version ? KAFKA_INVALID_TXN_STATE : KAFKA_PRODUCER_FENCED);
         cr_expect_eq(end(&q, false), version ? KAFKA_NONE : KAFKA_PRODUCER_FENCED);
         cr_expect_eq(q.who.epoch, version ? 1 : 0);
+        q = p;
+        q.version = TXN_VERSION_2;
+        cr_expect_eq(end(&q, true), KAFKA_INVALID_TXN_STATE, "whatever version it began with");
         cr_expect_eq(init_from(&p, p.who.producer_id, 0), KAFKA_NONE);
         cr_expect_eq(p.who.epoch, 1);
         cr_expect_eq(add(&p, "t", 0), KAFKA_NONE);
