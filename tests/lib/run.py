@@ -220,6 +220,10 @@ def part_crash(run):
     histories = 5000 if run.long else 100
     text = run.command("power cuts, %d histories" % histories, ["build/tests/crash/power_cut", "--histories", str(histories)], 7200)
     run.figure(text.splitlines()[-1] if text.splitlines() else "")
+    kills = 1000 if run.long else 30
+    text = run.command("%d kills under clients" % kills,
+                       ["/usr/bin/python3", "tests/crash/kill_clients.py", "--kills", str(kills)] + (["--dump"] if run.long else []), 7200)
+    run.figure(text.splitlines()[-1] if text.splitlines() else "")
     kills, restarts = (200, 20) if run.long else (20, 2)
     text = run.command("%d kills, %d PostgreSQL restarts" % (kills, restarts),
                        ["/usr/bin/python3", "tests/crash/kill_cdc.py", "--kills", str(kills), "--restarts", str(restarts)], 7200)
