@@ -64,7 +64,7 @@ void compact_output_discard(struct pass *p)
     if (o->fd >= 0) p->log->dir->io->close(o->fd);
     o->fd = -1;
     if (!o->segment) return;
-    for (uint32_t i = 0; i < countof(files); i++) {
+    for (uint32_t i = countof(files); i-- > 0;) { /* the .log first: while it is there the new segment counts */
         segment_path(p->log, o->segment->base_offset, files[i].cleaned, path);
         (void)p->log->dir->io->unlinkat(p->log->dir->fd, path, 0);
         segment_path(p->log, o->segment->base_offset, files[i].swap, path);

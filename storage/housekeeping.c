@@ -228,13 +228,13 @@ static void *housekeeper(void *arg)
     struct log_dir *dir = arg;
     const struct log_dir_options *o = &dir->options;
     int64_t now_ms = clock_mono_ms(dir->clock);
+
+    log_dir_find_deleted(dir);
+    pthread_mutex_lock(&dir->lock); /* the options may change */
     struct schedule s = {.flush_ms = after(now_ms, o->flush_interval_ms),
                          .checkpoint_ms = after(now_ms, o->recovery_point_interval_ms),
                          .retention_ms = after(now_ms, o->retention_check_interval_ms),
                          .producers_ms = now_ms + PRODUCER_CHECK_INTERVAL_MS};
-
-    log_dir_find_deleted(dir);
-    pthread_mutex_lock(&dir->lock);
     while (!wait_until_due(dir, &s)) {
         int64_t flush_interval_ms = o->flush_interval_ms;
         pthread_mutex_unlock(&dir->lock);

@@ -58,7 +58,7 @@ void log_dir_remove_due(struct log_dir *dir, bool all)
 static int find_deleted_folder(void *arg, const char *name)
 {
     struct log_dir *dir = arg;
-    if (text_ends_with(name, "-delete")) log_dir_remove_later(dir, name, true, 1);
+    if (partition_folder_was_renamed(name, "delete")) log_dir_remove_later(dir, name, true, 1);
     return 0;
 }
 

@@ -266,6 +266,8 @@ int partition_folder_check(struct partition_log *log, bool *ret_exists) WARN_UNU
 /* Is this <something>-<number>? */
 bool partition_folder_is(const char *name);
 /* <name>.<32 hex digits>-<suffix>, with the name cut so that a file name holds it. */
+/* A name of the kind that partition_folder_rename() makes, or Kafka. */
+bool partition_folder_was_renamed(const char *name, const char *suffix);
 void partition_folder_rename(const char *name, const char *suffix, char ret_name[LOG_NAME_BYTES]);
 /* Returns 0; 1: there is a partition's folder that is not open, and so was not recovered; -errno. No other thread uses
  * the directory. */

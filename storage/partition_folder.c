@@ -19,6 +19,14 @@ bool partition_folder_is(const char *name)
     return digits && digits + 1 < len && name[len - 1 - digits] == '-';
 }
 
+bool partition_folder_was_renamed(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), end = strlen(suffix) + 1;
+    if (len < end + 1 + 32 || !text_ends_with(name, suffix) || name[len - end] != '-') return false;
+    const char *hex = name + len - end - 32;
+    return hex[-1] == '.' && strspn(hex, "0123456789abcdef") == 32;
+}
+
 void partition_folder_rename(const char *name, const char *suffix, char ret_name[LOG_NAME_BYTES])
 {
     char hex[33];

@@ -169,7 +169,8 @@ int header_reader_peek(struct header_reader *r, struct record_batch *ret_batch, 
     struct slice header =
         slice_make(r->buffer + (r->position - r->buffer_at), r->buffer_len - (r->position - r->buffer_at));
     if (record_batch_parse_header(header, ret_batch, ret_size) != RECORD_BATCH_OK || *ret_size > left ||
-        ret_batch->last_offset_delta < 0 || ret_batch->base_offset < 0)
+        ret_batch->last_offset_delta < 0 || ret_batch->base_offset < 0 ||
+        ret_batch->base_offset > INT64_MAX - INT32_MAX)
         return -EBADMSG;
     return 1;
 }

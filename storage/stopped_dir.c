@@ -172,23 +172,19 @@ static int note_last_segment(void *arg, const char *name)
 /* Headers only; what follows the last whole batch is a torn tail, which the next start cuts. */
 static int scan_segment(int fd, struct stopped_log_end *end)
 {
-    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct header_reader *reader = xmalloc(sizeof *reader);
     struct record_batch batch;
     struct stat st;
-    uint64_t at = 0;
     uint32_t size;
 
     int r = io_posix.fstat(fd, &st);
-    if (r) return r;
-    for (;; at += size) {
-        ssize_t n = io_pread_all(&io_posix, fd, header, sizeof header, at);
-        if (n < 0) return (int)n;
-        if ((size_t)n < sizeof header) return 0;
-        if (record_batch_parse_header(slice_make(header, sizeof header), &batch, &size) != RECORD_BATCH_OK) return 0;
-        if (size > (uint64_t)st.st_size - at) return 0;
+    if (r == 0) header_reader_init(reader, &io_posix, fd, 0, (uint32_t)MIN(st.st_size, UINT32_MAX));
+    for (; r >= 0 && (r = header_reader_peek(reader, &batch, &size)) > 0; reader->position += size) {
         end->epoch = batch.partition_leader_epoch;
         end->offset = record_batch_next_offset(&batch);
     }
+    free(reader);
+    return r == -EBADMSG ? 0 : r;
 }
 
 int stopped_dir_log_end(const struct stopped_dir *dir, const struct stopped_folder *folder,

@@ -7,6 +7,7 @@
 
 #include "base/uuid.h"
 #include "storage/log_internal.h"
+#include "storage/meta_properties.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -121,27 +122,19 @@ static void check_epochs_text(struct verify *v, const char *path)
 static void check_partition_metadata(struct verify *v, const char *path)
 {
     size_t size;
-    char id[UUID_TEXT_SIZE];
-    struct uuid uuid;
-    int used = 0;
+    struct uuid id;
     AUTO_FREE char *text = verify_read(v, path, &size, false);
-    if (!text) return;
-    if (sscanf(text, "version: 0\ntopic_id: %22[A-Za-z0-9_-]%n", id, &used) != 1 || !uuid_parse(id, &uuid) ||
-        text[used + (int)strspn(text + used, "\r\n")])
+    if (text && (strncmp(text, "version: 0\n", 11) != 0 || !partition_metadata_parse(text, &id)))
         verify_found(v, path, VERIFY_WHOLE_FILE, "not `version: 0` and a topic id");
 }
 
 static void check_meta_properties(struct verify *v, const char *path)
 {
-    static const char *const keys[] = {"version=", "cluster.id=", "node.id="};
+    struct meta_properties meta;
     size_t size;
     AUTO_FREE char *text = verify_read(v, path, &size, false);
-    if (!text) return;
-    for (size_t i = 0; i < countof(keys); i++) {
-        const char *at = strstr(text, keys[i]);
-        if (!at || (at > text && at[-1] != '\n'))
-            verify_found(v, path, VERIFY_WHOLE_FILE, "no line begins with %s", keys[i]);
-    }
+    if (text && !meta_properties_parse(text, &meta))
+        verify_found(v, path, VERIFY_WHOLE_FILE, "has no cluster.id, or neither node.id nor broker.id");
 }
 
 static void check_format_version(struct verify *v, const char *path)
@@ -426,7 +419,7 @@ void verify_folder(struct verify *v, const char *folder)
 /* <topic>-<partition>, also as a stray. What is to be deleted is not looked at. */
 static bool is_partition(const char *name)
 {
-    return partition_folder_is(name) || text_ends_with(name, "-stray");
+    return partition_folder_is(name) || partition_folder_was_renamed(name, "stray");
 }
 
 static int check_directory(struct verify *v, const char *directory)

@@ -105,3 +105,33 @@ Test(kafka_directory, an_empty_checkpoint_holds_no_offsets)
     cr_assert_eq(checkpoint_parse(&c, torn), -EBADMSG);
     cr_assert_eq(checkpoint_parse(&c, counted), -EBADMSG);
 }
+
+/* Kafka's names of folders on their way out; others that end alike are somebody's own. */
+Test(kafka_directory, only_what_was_renamed_for_deletion_is_removed)
+{
+    const struct {
+        const char *name;
+        bool kept;
+    } folders[] = {{"please-do-not-delete", true},
+                   {"t-0.0123456789abcdef0123456789abcde-delete", true},
+                   {"t-0.0123456789abcdef0123456789abcdeg-delete", true},
+                   {"t-0x0123456789abcdef0123456789abcdef-delete", true},
+                   {"t-0.0123456789abcdef0123456789abcdef-delete", false}};
+    struct scratch s;
+    struct err err = ERR_NONE;
+    char path[200];
+
+    scratch_init(&s);
+    for (size_t i = 0; i < countof(folders); i++) {
+        snprintf(path, sizeof path, "%s/%s", s.options.path, folders[i].name);
+        cr_assert_eq(mkdir(path, 0755), 0);
+    }
+    cr_assert_eq(log_dir_open(&s.options, &s.dir, &err), 0, "%s", err.text);
+    log_dir_close(s.dir); /* removes what is due */
+    for (size_t i = 0; i < countof(folders); i++) {
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", s.options.path, folders[i].name);
+        cr_expect_eq(stat(path, &st) == 0, folders[i].kept, "%s", folders[i].name);
+    }
+    scratch_remove_tree(s.path);
+}
