@@ -1,10 +1,9 @@
 /* storage/producer_replay.c: a log's producers (sequences, open transactions) and aborted transactions, from the newest
  * snapshot that can be believed and the batches behind it.
  *
- * Snapshots behind the log's end, or that name no segment, are removed: they are of an end that is no more. They may
- * come back after a power cut as long as the durable end has not passed them (the folder is synced before it does): a
- * start begins with none that lies beyond. The newest that it has passed stays, though no segment has its name: removing
- * one for each of many partitions takes a start longer than all the rest.
+ * Snapshots behind the log's end, or that name no segment, are removed: they are of an end that is no more. The newest that
+ * the durable end has passed stays, though no segment has its name: removing one for each of many partitions, and syncing
+ * their folders, takes a start longer than all the rest.
  * Threads: under the log's lock. */
 #include "storage/folder_files.h"
 #include "storage/producer_replay.h"

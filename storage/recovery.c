@@ -360,8 +360,9 @@ int log_load(struct partition_log *log, const struct log_load *load, struct err 
     }
     r = load_folder(log, load, &f, err);
     free(f.files);
-    if (!r && log->dir_unsynced) {
-        /* Segments and indexes that were removed must not come back after newer data. */
+    if (!r && (f.removed || log->dir_unsynced)) {
+        /* What was removed must not come back after newer data: a snapshot of producers neither, as a new segment of its
+         * name would make it believed. */
         r = io_sync_dir(log->dir->io, log->dir->fd, log_folder(log));
         if (r) r = failed(log, r, err);
     }
@@ -376,9 +377,6 @@ int log_load(struct partition_log *log, const struct log_load *load, struct err 
     if (epoch > atomic_load(&log->leader_epoch)) atomic_store(&log->leader_epoch, epoch);
     /* A process that was killed left names that no sync had made durable, and nobody else will. */
     if (!load->clean) log->dir_unsynced = log->new_folder = log->epochs_unsynced = true;
-    /* Unfinished files may come back at any time: each start removes them. Snapshots of producers may until the durable end
-     * passes them, and the folder is synced before it does: no start believes one that lies beyond. */
-    log->dir_unsynced |= f.removed;
     log->loaded = true;
     log_publish(log);
     return 0;
