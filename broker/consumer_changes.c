@@ -66,7 +66,7 @@ void consumer_changes_remove_group(struct consumer_changes *l, const struct cons
     for (const struct consumer_member *m = c->members; m; m = m->hh.next)
         consumer_changes_remove(l, CONSUMER_CHANGE_PROFILE, slice_of(m->id));
     for (const struct consumer_regex *r = c->regexes; r; r = r->hh.next)
-        consumer_changes_remove(l, CONSUMER_CHANGE_REGEX, slice_of(r->text));
+        consumer_changes_remove(l, CONSUMER_CHANGE_REGEX, consumer_regex_text(r));
     consumer_changes_remove(l, CONSUMER_CHANGE_OLD_METADATA, SLICE_NULL);
     consumer_changes_remove(l, CONSUMER_CHANGE_EPOCH, SLICE_NULL);
 }

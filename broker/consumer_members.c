@@ -408,7 +408,7 @@ void consumer_apply(struct consumer_group *c, const struct consumer_change *chan
 void consumer_clear(struct consumer_group *c)
 {
     while (c->members) member_free(c->members);
-    while (c->regexes) regex_remove(c, slice_of(c->regexes->text));
+    while (c->regexes) regex_remove(c, consumer_regex_text(c->regexes));
     free(c->subscribed);
     c->subscribed = NULL;
     c->subscribed_count = 0;

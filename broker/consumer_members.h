@@ -38,6 +38,11 @@ void consumer_position_done(struct consumer_position *p);
 /* Who owns the partition or has yet to give it up. NULL: nobody. */
 struct consumer_member *consumer_holder(const struct consumer_group *c, struct uuid topic_id, int32_t partition);
 
+/* Its text, which may have any bytes. */
+static inline struct slice consumer_regex_text(const struct consumer_regex *r)
+{
+    return slice_make(r->text, r->hh.keylen);
+}
 /* How many members subscribe the expression. */
 uint32_t consumer_regex_members(const struct consumer_group *c, struct slice regex);
 const struct consumer_regex *consumer_regex_find(const struct consumer_group *c, struct slice regex);

@@ -74,7 +74,8 @@ bool consumer_regexes_resolve(struct consumer_group *c, const struct consumer_he
     if (fresh.len && !consumer_regex_find(c, fresh) && !regex_resolve(c, in, fresh, l, &n->items[n->count++], err))
         return false;
     for (const struct consumer_regex *r = c->regexes; all && r; r = r->hh.next)
-        if (!slice_eq_text(gone, r->text) && !regex_resolve(c, in, slice_of(r->text), l, &n->items[n->count++], NULL))
+        if (!slice_eq(gone, consumer_regex_text(r)) &&
+            !regex_resolve(c, in, consumer_regex_text(r), l, &n->items[n->count++], NULL))
             log_warn("group", "a stored expression does not compile group=%s regex=%s", c->group.id, r->text);
     if (all || n->count) {
         c->regex_time_ms = clock_wall_ms(c->group.groups->host->clock);

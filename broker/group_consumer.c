@@ -73,8 +73,8 @@ static const struct consumer_timers timers = {
 static bool regex_is_left(const struct consumer_regex *r, struct consumer_member *const *members, uint32_t count)
 {
     uint32_t leaving = 0;
-    for (uint32_t i = 0; i < count; i++) leaving += slice_eq_text(members[i]->profile.regex, r->text);
-    return leaving == consumer_regex_members(members[0]->group, slice_of(r->text));
+    for (uint32_t i = 0; i < count; i++) leaving += slice_eq(members[i]->profile.regex, consumer_regex_text(r));
+    return leaving == consumer_regex_members(members[0]->group, consumer_regex_text(r));
 }
 
 enum kafka_error consumer_remove_members(struct consumer_group *c, struct consumer_member **members, uint32_t count)
@@ -84,14 +84,15 @@ enum kafka_error consumer_remove_members(struct consumer_group *c, struct consum
     struct consumer_changes l = {0};
     for (uint32_t i = 0; i < count; i++) consumer_changes_remove_member(&l, slice_of(members[i]->id));
     for (const struct consumer_regex *r = c->regexes; r; r = r->hh.next)
-        if (regex_is_left(r, members, count)) consumer_changes_remove(&l, CONSUMER_CHANGE_REGEX, slice_of(r->text));
+        if (regex_is_left(r, members, count))
+            consumer_changes_remove(&l, CONSUMER_CHANGE_REGEX, consumer_regex_text(r));
     consumer_changes_epoch(&l, c->epoch + 1, c->metadata_hash);
     /* Keys point into members that go when they are applied: in the order of the list, their profile last. */
     AUTO_FREE char **keys = xcalloc(l.count, sizeof *keys);
     for (uint32_t i = 0; i < l.count; i++) {
         if (!l.items[i].key.ptr) continue;
         keys[i] = slice_strdup(l.items[i].key);
-        l.items[i].key = slice_of(keys[i]);
+        l.items[i].key = slice_make(keys[i], l.items[i].key.len);
     }
     enum kafka_error error = consumer_changes_commit(c, &l);
     for (uint32_t i = 0; i < l.count; i++) free(keys[i]);
@@ -147,9 +148,10 @@ enum kafka_error consumer_update_profile(struct consumer_group *c, const struct 
     if (!*member || !consumer_profile_eq(before, profile)) consumer_changes_profile(&l, id, profile);
     bool orphaned = regex_changes && old_regex.ptr && consumer_regex_members(c, old_regex) == 1;
     AUTO_FREE char *gone = orphaned ? slice_strdup(old_regex) : NULL; /* its owner's profile is replaced */
-    if (gone) consumer_changes_remove(&l, CONSUMER_CHANGE_REGEX, slice_of(gone));
+    if (gone) consumer_changes_remove(&l, CONSUMER_CHANGE_REGEX, slice_make(gone, old_regex.len));
     uint32_t before_count = l.count;
-    if (in && !consumer_regexes_resolve(c, in, new_regex, slice_of(gone), &l, &names, err))
+    if (in && !consumer_regexes_resolve(c, in, new_regex, gone ? slice_make(gone, old_regex.len) : SLICE_NULL, &l,
+                                        &names, err))
         error = KAFKA_INVALID_REGULAR_EXPRESSION;
     bump |= l.count > before_count;
     if (bump) consumer_changes_epoch(&l, c->epoch + 1, c->metadata_hash);

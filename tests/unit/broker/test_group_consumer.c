@@ -414,3 +414,28 @@ Test(group_consumer, a_restart_continues_where_it_was)
     pass_ms(46000);
     cr_expect_str_eq(state(), "Empty", "sessions run after a restart");
 }
+
+Test(group_consumer, an_expression_may_have_any_bytes, .timeout = 10)
+{
+    struct consumer_answer a;
+    struct err err = ERR_NONE;
+    struct consumer_heartbeat h = {.group_id = SLICE("g"),
+                                   .member_id = SLICE("A"),
+                                   .rebalance_timeout_ms = 1000,
+                                   .topics_count = -1,
+                                   .regex = SLICE("t\0u|x"),
+                                   .owned = &(struct partition_set){0}};
+
+    cr_assert_eq(consumer_heartbeat(&groups, &h, &a, &err), KAFKA_NONE, "%s", err.text);
+    h.member_id = SLICE("B");
+    cr_assert_eq(consumer_heartbeat(&groups, &h, &a, &err), KAFKA_NONE, "%s", err.text);
+    h.epoch = CONSUMER_EPOCH_LEAVE;
+    cr_assert_eq(consumer_heartbeat(&groups, &h, &a, &err), KAFKA_NONE, "%s", err.text);
+    cr_expect_not_null(group()->regexes);
+    h.member_id = SLICE("A");
+    cr_assert_eq(consumer_heartbeat(&groups, &h, &a, &err), KAFKA_NONE, "%s", err.text);
+    cr_expect_null(group()->regexes);
+    h.epoch = CONSUMER_EPOCH_JOIN;
+    cr_assert_eq(consumer_heartbeat(&groups, &h, &a, &err), KAFKA_NONE, "%s", err.text);
+    /* What is left goes when the test ends. */
+}
