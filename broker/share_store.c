@@ -424,7 +424,7 @@ static bool apply_update(void *state, const struct coordinator_record *r)
     return share_states_apply_update(state, r->key, r->value);
 }
 
-static const struct coordinator_row rows[] = {
+const struct coordinator_row share_rows[] = {
     {SHARE_RECORD_SNAPSHOT, apply_snapshot}, {SHARE_RECORD_UPDATE, apply_update}, {0}};
 
 /* Which partition of the log a state lives in. */
@@ -460,7 +460,7 @@ static const struct config_entry topic_config[] = {
 static const struct coordinator_type share_coordinator = {
     .topic = TOPIC_SHARE_STATE,
     .name = "share",
-    .rows = rows,
+    .rows = share_rows,
     .config = topic_config,
     .config_count = countof(topic_config),
     .partitions_count_at = offsetof(struct broker_config, share_state_num_partitions),

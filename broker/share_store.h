@@ -11,6 +11,7 @@
 #define OTTLA_SHARE_STORE_H
 
 #include "broker/api.h"
+#include "broker/coordinator_records.h"
 #include "broker/durable.h"
 #include "broker/share_session.h"
 #include "broker/share_state.h"
@@ -26,6 +27,9 @@ struct share_waiter {
     bool waiting;
     bool woken;
 };
+
+/* What the records of the log do; their state is a struct share_states. */
+extern const struct coordinator_row share_rows[];
 
 void shares_open(struct broker *b);
 void shares_stop(struct broker *b);

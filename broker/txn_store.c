@@ -102,7 +102,7 @@ static bool apply(void *state, const struct coordinator_record *r)
     return true;
 }
 
-static const struct coordinator_row rows[] = {{RECORD_TYPE_TXN, apply}, {0}};
+const struct coordinator_row txn_rows[] = {{RECORD_TYPE_TXN, apply}, {0}};
 
 /* -- markers -- */
 
@@ -247,7 +247,7 @@ static const struct config_entry topic_config[] = {
 static const struct coordinator_type txn_coordinator = {
     .topic = TOPIC_TRANSACTIONS,
     .name = "transaction",
-    .rows = rows,
+    .rows = txn_rows,
     .config = topic_config,
     .config_count = countof(topic_config),
     .partitions_count_at = offsetof(struct broker_config, transaction_state_log_num_partitions),

@@ -9,7 +9,11 @@
 
 #include "broker/api.h"
 #include "broker/broker.h"
+#include "broker/coordinator_records.h"
 #include "broker/txn.h"
+
+/* What the records of the log do; their state is a struct txns. */
+extern const struct coordinator_row txn_rows[];
 
 /* Sets b->txns and begins to read the log; the metadata is there, and the groups are. */
 void txns_open(struct broker *b);

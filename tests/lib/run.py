@@ -197,6 +197,16 @@ def part_integration(run):
     run.pytest(["tests/integration"])
 
 
+def part_groups(run):
+    """Many consumers that come, leave and die in one group: no partition with two owners (`integration` has the reduced count)."""
+    if not run.long:
+        return run.skip("group churn", "part of `integration`; `long` runs 200 members")
+    for protocol in ("classic", "consumer"):
+        text = run.command("200 members, " + protocol, ["/usr/bin/python3", "tests/group_churn.py", "--protocol", protocol], 1800)
+        for line in text.splitlines()[:-1]:
+            run.figure(line)
+
+
 def part_goldens(run):
     """The real Debezium's change events; PostgreSQL 15, and 16 to 18 for the seeds and basic operations."""
     from lib.embedded_postgres import VERSIONS, fetch
@@ -353,7 +363,7 @@ def part_demo(run):
 
 
 PARTS = {
-    "house": part_house, "build": part_build, "integration": part_integration, "goldens": part_goldens,
+    "house": part_house, "build": part_build, "integration": part_integration, "groups": part_groups, "goldens": part_goldens,
     "crash": part_crash, "compaction": part_compaction, "acceptance": part_acceptance, "compat": part_compat,
     "differential": part_differential, "clang": part_clang, "asan": part_asan, "race": part_race, "fuzz": part_fuzz, "demo": part_demo,
 }

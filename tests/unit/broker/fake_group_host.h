@@ -9,7 +9,9 @@
 #include "broker/metadata.h"
 #include "protocol/record.h"
 
+#ifndef cr_assert /* a fuzz target has no runner */
 #include <criterion/criterion.h>
+#endif
 #include <stdio.h>
 
 #define FAKE_TIMERS_MAX 4096
