@@ -72,12 +72,17 @@ static struct fetch_session *dispensable(struct fetch_sessions *c, uint32_t part
     return smallest && smallest->partitions_count <= partitions_count ? smallest : NULL;
 }
 
-static bool make_room(struct fetch_sessions *c, uint32_t partitions_count, int64_t now_ms)
+/* Room for a session of so many partitions, and for `more` that it does not have yet. */
+static bool make_room(struct fetch_sessions *c, int64_t slots, uint32_t partitions_count, uint32_t more, int64_t now_ms)
 {
-    if (c->count < c->slots_max) return true;
-    struct fetch_session *s = dispensable(c, partitions_count, now_ms);
-    if (!s) return false;
-    session_remove(s);
+    struct fetch_session *s;
+
+    if (partitions_count > FETCH_SESSION_PARTITIONS_MAX) return false;
+    while (c->count + slots > c->slots_max || atomic_load(&c->partitions_count) + more > FETCH_SESSION_PARTITIONS_MAX) {
+        s = dispensable(c, partitions_count, now_ms);
+        if (!s) return false;
+        session_remove(s);
+    }
     return true;
 }
 
@@ -101,7 +106,7 @@ struct fetch_session *fetch_session_create(struct fetch_sessions *c, bool by_id,
     struct fetch_session *s = NULL;
 
     pthread_mutex_lock(&c->lock);
-    if (make_room(c, partitions_count, now_ms)) {
+    if (make_room(c, 1, partitions_count, partitions_count, now_ms)) {
         s = xcalloc(1, sizeof *s);
         s->id = free_id(c);
         s->epoch = 1;
@@ -170,6 +175,15 @@ static struct fetch_session_partition *find(struct fetch_session *s, const uint8
 
 #define KEY_BYTES_MAX (249 + sizeof(int32_t)) /* a longer name is no topic's */
 
+/* All are taken: another session has to make way for one more of this one, which is busy and so none of them. */
+static bool grow(struct fetch_session *s)
+{
+    pthread_mutex_lock(&s->cache->lock);
+    bool room = make_room(s->cache, 0, s->partitions_count + 1, 1, s->used_ms);
+    pthread_mutex_unlock(&s->cache->lock);
+    return room;
+}
+
 struct fetch_session_partition *fetch_session_add(struct fetch_session *s, struct uuid topic_id, struct slice topic,
                                                   int32_t index)
 {
@@ -179,7 +193,7 @@ struct fetch_session_partition *fetch_session_add(struct fetch_session *s, struc
     uint32_t key_len = key_make(s, topic_id, topic, index, key);
     struct fetch_session_partition *p = find(s, key, key_len);
     if (p) return p;
-    if (atomic_load(&s->cache->partitions_count) >= FETCH_SESSION_PARTITIONS_MAX) return NULL;
+    if (atomic_load(&s->cache->partitions_count) >= FETCH_SESSION_PARTITIONS_MAX && !grow(s)) return NULL;
 
     p = calloc(1, sizeof *p + key_len);
     if (!p) return NULL;

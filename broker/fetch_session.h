@@ -2,8 +2,8 @@
  *
  * A session holds its partitions in the order in which they are read; those that gave data go to the end. It is used by
  * one request at a time (`busy`); the next epoch it takes goes 1, 2, … INT32_MAX, 1.
- * Limits: max.incremental.fetch.session.cache.slots, FETCH_SESSION_PARTITIONS_MAX; a session idle for
- * FETCH_SESSION_EVICT_MS gives way to a new one; so does, once it is that old, a used one that is not larger.
+ * Limits: max.incremental.fetch.session.cache.slots, FETCH_SESSION_PARTITIONS_MAX. At either, a session idle for
+ * FETCH_SESSION_EVICT_MS gives way to a new or a growing one; so does, once it is that old, a used one that is not larger.
  * Threads: the cache has a mutex; a busy session belongs to the loop of its request. */
 #ifndef OTTLA_FETCH_SESSION_H
 #define OTTLA_FETCH_SESSION_H
@@ -49,7 +49,7 @@ struct fetch_sessions;
 struct fetch_sessions *fetch_sessions_new(int64_t slots_max);
 void fetch_sessions_free(struct fetch_sessions *c);
 
-/* A new session, busy, without partitions; partitions_count: how many it will have. NULL: no slot is free. */
+/* A new session, busy, without partitions; partitions_count: how many it will have. NULL: there is no room. */
 struct fetch_session *fetch_session_create(struct fetch_sessions *c, bool by_id, uint32_t partitions_count,
                                            int64_t now_ms);
 /* Takes a session that is not busy. NULL: unknown, or busy. */

@@ -92,6 +92,27 @@ Test(fetch_session, a_used_session_that_is_old_gives_way_to_a_larger_one)
     fetch_sessions_free(c);
 }
 
+Test(fetch_session, idle_sessions_give_their_partitions_to_new_and_growing_ones)
+{
+    struct fetch_sessions *c = fetch_sessions_new(1000);
+    int32_t ids[2] = {session_of(c, FETCH_SESSION_PARTITIONS_MAX / 2)->id,
+                      session_of(c, FETCH_SESSION_PARTITIONS_MAX / 2)->id};
+    int64_t now_ms = FETCH_SESSION_EVICT_MS + 1;
+
+    cr_assert(!fetch_session_create(c, false, 1, FETCH_SESSION_EVICT_MS - 1), "not idle for long enough");
+    cr_assert(!fetch_session_create(c, false, FETCH_SESSION_PARTITIONS_MAX + 1, now_ms), "never");
+    struct fetch_session *used = fetch_session_take(c, ids[1], now_ms);
+    struct fetch_session *fresh = fetch_session_create(c, false, FETCH_SESSION_PARTITIONS_MAX / 2, now_ms);
+    cr_assert(fresh && !fetch_session_take(c, ids[0], now_ms), "the idle one went");
+    for (int32_t i = 0; i < FETCH_SESSION_PARTITIONS_MAX / 2; i++)
+        cr_assert(fetch_session_add(fresh, no_id, SLICE("n"), i));
+    cr_assert(!fetch_session_add(fresh, no_id, SLICE("more"), 0), "the other is in use");
+    fetch_session_give_back(used);
+    cr_assert(fetch_session_add(fresh, no_id, SLICE("more"), 0), "it is old, and not larger");
+    cr_assert(!fetch_session_take(c, ids[1], now_ms), "it went");
+    fetch_sessions_free(c);
+}
+
 Test(fetch_session, a_name_that_no_topic_can_have_is_not_kept)
 {
     struct fetch_sessions *c = fetch_sessions_new(2);
