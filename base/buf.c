@@ -163,6 +163,14 @@ void buf_copy_to_bytes(const struct buf *b, struct bytes *to)
     }
 }
 
+uint64_t buf_memory(const struct buf *b)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = b->first; i < b->parts_count; i++)
+        if (b->parts[i].type == BUF_BYTES) bytes += b->parts[i].length;
+    return bytes;
+}
+
 struct buf_part *buf_first(struct buf *b)
 {
     return b->first < b->parts_count ? &b->parts[b->first] : NULL;

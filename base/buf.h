@@ -77,6 +77,8 @@ int buf_iovec(const struct buf *b, struct iovec *iov, int iov_max);
 void buf_copy_to_bytes(const struct buf *b, struct bytes *to);
 /* The first unsent part; NULL when all is sent. */
 struct buf_part *buf_first(struct buf *b);
+/* Bytes that are not sent yet and in memory; file ranges are not. */
+uint64_t buf_memory(const struct buf *b);
 /* Marks the first size bytes as sent and drops the references that are no longer needed. */
 void buf_consume(struct buf *b, uint64_t size);
 

@@ -82,7 +82,7 @@ struct request {
     const struct metadata *metadata;
     struct buf reply;
     uint32_t frame_size;   /* as the client sent it, without the length in front */
-    int64_t decoded_bytes; /* counted as memory of requests beside the frame */
+    int64_t counted_bytes; /* arena and reply, counted as memory of requests beside the frame */
     enum api_result result;
     int64_t
         work_begin_us;   /* monotonic: when its work began, while somebody has a quota of request_percentage; else 0 */

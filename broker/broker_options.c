@@ -48,8 +48,9 @@ const struct option broker_options[] = {
      FIELD(max_connection_creation_rate), "Connections that are accepted per second; further ones wait."},
     {"queued.max.request.bytes", OPTION_LONG, "bytes", "268435456", -1, LONG_MAX_BOUND, NULL, 0,
      FIELD(queued_max_request_bytes),
-     "Memory of all requests that are being read or worked on; above it connections are not read. -1: no limit "
-     "(Kafka's default)."},
+     "Memory of all requests that are being read or worked on, and of answers until they are sent; above it "
+     "connections "
+     "are not read. -1: no limit (Kafka's default)."},
     {"max.incremental.fetch.session.cache.slots", OPTION_INT, NULL, "1000", 0, INT_MAX_BOUND, NULL, 0,
      FIELD(max_incremental_fetch_session_cache_slots), "Incremental fetch sessions (KIP-227) at the same time."},
     {"quota.window.num", OPTION_INT, NULL, "11", 1, INT_MAX_BOUND, NULL, 0, FIELD(quota_window_num),

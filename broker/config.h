@@ -69,7 +69,7 @@ struct broker_config {
     int64_t max_connections_per_ip;
     char *max_connections_per_ip_overrides;
     int64_t max_connection_creation_rate; /* INT32_MAX: none */
-    int64_t queued_max_request_bytes;     /* -1: the limit of limits.h */
+    int64_t queued_max_request_bytes;     /* -1: no limit */
     int64_t max_incremental_fetch_session_cache_slots;
     int64_t quota_window_num;
     int64_t quota_window_size_seconds;

@@ -135,6 +135,15 @@ static void drop_requests(struct connection *c)
     }
 }
 
+/* What waits for the client takes memory of requests. */
+static void count_unsent(struct connection *c)
+{
+    int64_t bytes = c->out.size > 0 ? (int64_t)buf_memory(&c->out) : 0;
+
+    if (bytes != c->out_counted) request_bytes_add(c->loop->network, bytes - c->out_counted);
+    c->out_counted = bytes;
+}
+
 void connection_close(struct connection *c)
 {
     if (c->fd >= 0) {
@@ -147,6 +156,7 @@ void connection_close(struct connection *c)
         connection_drop_frame(c);
         drop_backlog(c);
         buf_done(&c->out);
+        count_unsent(c);
         drop_requests(c);
     }
     /* connection_process() frees it when it comes back to a closed connection. */
@@ -187,6 +197,7 @@ static bool flush(struct connection *c)
         sent += (uint64_t)n;
     }
     if (sent) connection_touch(c);
+    count_unsent(c);
     if (c->out.size > 0) {
         ev_io_start(c->loop->ev, &c->writable);
         return true;
@@ -200,21 +211,13 @@ static bool flush(struct connection *c)
     return true;
 }
 
-static uint64_t unsent_in_memory(const struct connection *c)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = c->out.first; i < c->out.parts_count; i++)
-        if (c->out.parts[i].type == BUF_BYTES) bytes += c->out.parts[i].length;
-    return bytes;
-}
-
 /* A file range is no memory, but pins a segment. */
 bool connection_must_wait(const struct connection *c)
 {
     const struct request *last = TAILQ_LAST(&c->requests, request_list);
     if (last && (!last->lets_pass || c->requests_count >= REQUESTS_IN_WORK_MAX)) return true;
     return c->close_after_flush || c->muted ||
-           (c->out.size > UNSENT_BYTES_MAX && unsent_in_memory(c) > UNSENT_BYTES_MAX / 2) ||
+           (c->out.size > UNSENT_BYTES_MAX && buf_memory(&c->out) > UNSENT_BYTES_MAX / 2) ||
            c->out.parts_count - c->out.first > IOV_COUNT;
 }
 
@@ -362,9 +365,9 @@ void connection_sweep(struct loop *l)
         int64_t idle_ms = now_ms - c->active_ms;
         if (c->fd < 0) continue;
         if (idle_ms <= recent_ms) break; /* the rest was active later */
-        if (full && c->frame && idle_ms > FRAME_STALL_MS) {
-            log_warn("network", "request memory is full and a frame does not come on, connection closed client=%s",
-                     c->peer);
+        if (full && (c->frame || c->out.size > 0) && idle_ms > FRAME_STALL_MS) {
+            log_warn("network", "request memory is full and %s, connection closed client=%s",
+                     c->frame ? "a frame does not come on" : "an answer is not read", c->peer);
             connection_close(c);
         } else if (idle_max_ms >= 0 && idle_ms > idle_max_ms && TAILQ_EMPTY(&c->requests)) {
             log_debug("network", "idle connection closed client=%s", c->peer);

@@ -21,7 +21,7 @@ void connection_drop_frame(struct connection *c)
 {
     if (!c->frame) return;
     release_turn(c);
-    frame_bytes_add(c->loop->network, -(int64_t)c->frame->size);
+    request_bytes_add(c->loop->network, -(int64_t)c->frame->size);
     block_unref(c->frame);
     c->frame = NULL;
 }
@@ -61,7 +61,7 @@ static bool begin_frame(struct connection *c)
     uint32_t room = MIN((uint32_t)size, FRAME_ROOM_BYTES);
     c->frame = block_new(room);
     if (!c->frame) return bad_frame(c, "no memory", size), false;
-    frame_bytes_add(n, room);
+    request_bytes_add(n, room);
     c->frame_size = (uint32_t)size;
     c->frame_have = 0;
     c->size_have = 0;
@@ -94,7 +94,7 @@ static bool grow_frame(struct connection *c)
         return false;
     }
     c->frame = grown;
-    frame_bytes_add(c->loop->network, (int64_t)room - grown->size);
+    request_bytes_add(c->loop->network, (int64_t)room - grown->size);
     grown->size = room;
     return true;
 }

@@ -29,6 +29,9 @@
  * KiB, twice as fast at 64 KiB). */
 #define FETCH_COPY_BYTES_MAX (16 * 1024)
 
+/* All that one answer has of them; of further partitions even short records stay in their files until they are sent. */
+#define FETCH_COPIES_BYTES_MAX (1024 * 1024)
+
 /* Partitions that all fetch sessions hold together: about 160 bytes each. */
 #define FETCH_SESSION_PARTITIONS_MAX (1 << 18)
 
@@ -54,7 +57,8 @@
 /* After so long without use they forget it, as Kafka does. */
 #define QUOTA_IDLE_MS 3600000
 
-/* Over the limit of queued request memory, a frame without progress for so long closes its connection. */
+/* Over the limit of request memory, a connection whose frame, or whose reading of its answers, makes no progress for so long
+ * is closed. */
 #define FRAME_STALL_MS 10000
 
 /* How often connections are looked at for idleness, stalls, and clients that went while they waited. */

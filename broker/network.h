@@ -5,8 +5,10 @@
  * for those that let the next one pass (Produce that only waits for the disk); answers go out in the order of the
  * requests. What the client sent meanwhile stays in its backlog, at most one read's worth, and the socket.
  * Invariants: an idle connection has no buffer; a frame's memory grows with the bytes that arrived; `request_bytes` is
- * the memory of all frames, and above `request_bytes_max` no connection begins a new one, and only `grows_beyond` goes
- * on with a begun one; so memory is bounded by request_bytes_max and one longest request.
+ * the memory of all frames, of the arenas of requests until they are freed, and of answers until they are sent. Above
+ * `request_bytes_max` no connection begins a new frame, only `grows_beyond` goes on with a begun one, and who neither
+ * sends nor reads for FRAME_STALL_MS is closed; so memory is bounded by request_bytes_max, one longest request, and the
+ * answers to what was begun below it.
  * Threads: listeners are constant; a connection and the loop's lists are touched on the loop's thread only. */
 #ifndef OTTLA_NETWORK_H
 #define OTTLA_NETWORK_H
@@ -119,6 +121,7 @@ struct connection {
     TAILQ_HEAD(request_list, request) requests; /* in work, in the order in which they came */
     int requests_count;
     struct buf out;
+    int64_t out_counted; /* of it in request_bytes */
 
     char *software_name, *software_version; /* of the client's library; NULL: it did not say */
 
@@ -176,8 +179,8 @@ void request_begin(struct connection *c, struct block *frame);
 /* The client is gone: cancels a parked request, which then is not in c->requests any more, or marks it. */
 void request_client_gone(struct request *rq);
 void request_free(struct request *rq);
-/* Memory of a frame: counted until the request is freed. */
-void frame_bytes_add(struct network *n, int64_t bytes);
+/* Memory of frames, requests and answers: network.request_bytes. Any thread. */
+void request_bytes_add(struct network *n, int64_t bytes);
 
 /* -- request_quota.c -- */
 /* Its work begins, goes on, or ends: the part of one thread that it took since, in percent, times seconds, is charged.

@@ -31,9 +31,18 @@ static enum api_result (*const handlers[API_KEYS_MAX])(struct request *rq) = {KA
 
 /* -- memory -- */
 
-void frame_bytes_add(struct network *n, int64_t bytes)
+void request_bytes_add(struct network *n, int64_t bytes)
 {
     atomic_fetch_add_explicit(&n->request_bytes, bytes, memory_order_relaxed);
+}
+
+/* What it takes now beside its frame. On the thread that works on it. */
+static void count_memory(struct request *rq)
+{
+    int64_t bytes = (int64_t)(rq->arena.size + buf_memory(&rq->reply));
+
+    request_bytes_add(rq->loop->network, bytes - rq->counted_bytes);
+    rq->counted_bytes = bytes;
 }
 
 static struct request *request_new(struct connection *c, struct block *frame)
@@ -72,7 +81,7 @@ void request_free(struct request *rq)
     buf_done(&rq->reply);
     metadata_unref(rq->metadata);
     rq->metadata = NULL;
-    if (rq->block) frame_bytes_add(l->network, -(int64_t)rq->block->size - rq->decoded_bytes);
+    if (rq->block) request_bytes_add(l->network, -(int64_t)rq->block->size - rq->counted_bytes);
     block_unref(rq->block);
     rq->block = NULL;
     if (!l->spare_request && !l->stopping) {
@@ -227,6 +236,7 @@ static void finish(struct request *rq, enum api_result result)
         encode_reply(rq, rq->version);
     }
     if (rq->finished) rq->finished(rq);
+    count_memory(rq);
     if (!rq->on_control) {
         deliver(rq);
         return;
@@ -312,6 +322,7 @@ static void run(struct request *rq)
     if (result == API_PENDING && c.request) {
         request_charge_work(rq);
         rq->work_begin_us = 0;
+        count_memory(rq);
     }
     if (result != API_PENDING) finish(rq, result); /* the answer may point into the snapshot of the call */
     call_end(&c);
@@ -366,8 +377,7 @@ static bool decode(struct request *rq, uint32_t size, const char **ret_cause)
     if (!rq->in) return *ret_cause = "no memory", false;
     rq->api->request->init(rq->in);
     if (!rq->api->request->decode(&r, rq->version, rq->in)) return *ret_cause = r.error ? r.error : "malformed", false;
-    rq->decoded_bytes = (int64_t)rq->arena.size;
-    frame_bytes_add(rq->loop->network, rq->decoded_bytes);
+    count_memory(rq);
     return true;
 }
 

@@ -4,10 +4,31 @@
 #include "broker/metadata.h"
 #include "protocol/api_handlers.h"
 
-static bool same_resource(const struct describe_acls_response_resource *r, const struct acl_fields *a)
+#include <stdlib.h>
+
+/* The rules of one resource stand together. */
+static int resource_order(const void *a, const void *b)
 {
-    return r->resource_type == a->resource_type && r->pattern_type == a->pattern &&
-           slice_eq(r->resource_name, a->resource_name);
+    const struct acl *const *x = a, *const *y = b;
+    const struct acl_fields *f = &(*x)->fields, *g = &(*y)->fields;
+    int order = f->resource_type - g->resource_type;
+
+    if (order == 0) order = f->pattern - g->pattern;
+    if (order == 0) order = slice_compare(f->resource_name, g->resource_name);
+    return order;
+}
+
+/* The rules that match, sorted by resource. In the arena; NULL: it is full. */
+static const struct acl **matching(struct request *rq, const struct security *s, const struct acl_filter *filter,
+                                   int32_t *ret_count)
+{
+    const struct acl **rules = arena_calloc(&rq->arena, (size_t)s->acls_count + 1, sizeof *rules);
+
+    *ret_count = 0;
+    for (int32_t i = 0; rules && i < s->acls_count; i++)
+        if (acl_filter_matches(filter, &s->acls[i]->fields)) rules[(*ret_count)++] = s->acls[i];
+    if (rules) qsort(rules, (size_t)*ret_count, sizeof *rules, resource_order);
+    return rules;
 }
 
 API_HANDLER(describe_acls)
@@ -24,25 +45,23 @@ API_HANDLER(describe_acls)
     const struct security *s = request_metadata(rq)->security;
     if (out->error_code != KAFKA_NONE || !s) return API_REPLY;
 
-    size_t count = (size_t)s->acls_count;
-    out->resources = arena_calloc(&rq->arena, count + 1, sizeof out->resources[0]);
-    if (!out->resources) return API_CLOSE;
-    for (int32_t i = 0; i < s->acls_count; i++) {
-        const struct acl_fields *a = &s->acls[i]->fields;
-        if (!acl_filter_matches(&filter, a)) continue;
-        int32_t at = 0;
-        while (at < out->resources_count && !same_resource(&out->resources[at], a)) at++;
-        struct describe_acls_response_resource *r = &out->resources[at];
-        if (at == out->resources_count) {
-            *r = (struct describe_acls_response_resource){
-                .resource_type = a->resource_type, .resource_name = a->resource_name, .pattern_type = a->pattern};
-            /* No more rules can follow than are left. */
-            r->acls = arena_calloc(&rq->arena, (size_t)(s->acls_count - i), sizeof r->acls[0]);
-            if (!r->acls) return API_CLOSE;
-            out->resources_count++;
-        }
-        r->acls[r->acls_count++] = (struct describe_acls_response_acl_description){
+    int32_t count;
+    const struct acl **rules = matching(rq, s, &filter, &count);
+    struct describe_acls_response_acl_description *acls =
+        arena_calloc(&rq->arena, (size_t)MAX(count, 0) + 1, sizeof *acls);
+    out->resources = arena_calloc(&rq->arena, (size_t)MAX(count, 0) + 1, sizeof out->resources[0]);
+    if (!rules || !acls || !out->resources) return API_CLOSE;
+    for (int32_t i = 0; i < count; i++) {
+        const struct acl_fields *a = &rules[i]->fields;
+        if (i == 0 || resource_order(&rules[i - 1], &rules[i]) != 0)
+            out->resources[out->resources_count++] =
+                (struct describe_acls_response_resource){.resource_type = a->resource_type,
+                                                         .resource_name = a->resource_name,
+                                                         .pattern_type = a->pattern,
+                                                         .acls = &acls[i]};
+        acls[i] = (struct describe_acls_response_acl_description){
             .principal = a->principal, .host = a->host, .operation = a->operation, .permission_type = a->permission};
+        out->resources[out->resources_count - 1].acls_count++;
     }
     return API_REPLY;
 }

@@ -314,10 +314,11 @@ static void plan(struct fetch *f)
         f->bytes += i->read.length;
         f->used += i->read.allowed;
     }
+    int64_t copies_bytes = 0;
     for (int32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];
         if (!i->read.file) continue;
-        enum kafka_error error = fetched_records(&i->read, &i->copied, &i->data.records);
+        enum kafka_error error = fetched_records(&i->read, &copies_bytes, &i->copied, &i->data.records);
         if (error != KAFKA_NONE) item_fail(f, i, error);
     }
 }

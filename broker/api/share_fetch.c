@@ -45,6 +45,7 @@ struct fetch {
     uint32_t items_count;
     uint32_t fetched_count, errors_count;
     int64_t bytes;
+    int64_t copies_bytes; /* fetched_records() */
     struct durable_waits waits;
     struct purgatory_entry *waiting;
     struct share_waiter waiter;
@@ -263,7 +264,7 @@ static void plan(struct fetch *f)
         MIN(MIN(in->max_bytes, request_metadata(f->rq)->config->fetch_max_bytes), request_fetch_bytes_max(f->rq));
     uint32_t acquirable = 0, first = f->items_count ? (uint32_t)in->share_session_epoch % f->items_count : 0;
 
-    f->bytes = 0;
+    f->bytes = f->copies_bytes = 0;
     f->errors_count = 0;
     for (uint32_t k = 0; k < f->items_count; k++) {
         struct item *i = &f->items[k];
@@ -371,8 +372,8 @@ static enum kafka_error read_batches(struct fetch *f, struct item *i, int64_t re
 }
 
 /* The batches that hold what was acquired are what is sent. */
-static enum kafka_error set_records(struct item *i, const struct batches *b, const struct share_acquired *first,
-                                    const struct share_acquired *last)
+static enum kafka_error set_records(struct fetch *f, struct item *i, const struct batches *b,
+                                    const struct share_acquired *first, const struct share_acquired *last)
 {
     uint32_t from = 0, to = b->count;
 
@@ -380,7 +381,7 @@ static enum kafka_error set_records(struct item *i, const struct batches *b, con
     while (to > from + 1 && b->items[to - 1].base_offset > last->last_offset) to--;
     i->read.position += b->positions[from];
     i->read.length = b->positions[to] - b->positions[from];
-    return fetched_records(&i->read, &i->copied, &i->data.records);
+    return fetched_records(&i->read, &f->copies_bytes, &i->copied, &i->data.records);
 }
 
 static enum kafka_error set_acquired(struct fetch *f, struct item *i, const struct batches *b,
@@ -394,7 +395,7 @@ static enum kafka_error set_acquired(struct fetch *f, struct item *i, const stru
             (struct share_fetch_response_acquired_records){.first_offset = list->items[k].first_offset,
                                                            .last_offset = list->items[k].last_offset,
                                                            .delivery_count = list->items[k].delivery_count};
-    return set_records(i, b, &list->items[0], &list->items[list->count - 1]);
+    return set_records(f, i, b, &list->items[0], &list->items[list->count - 1]);
 }
 
 /* Returns how many records were acquired. */

@@ -2,7 +2,10 @@
 #include "tests/unit/broker/scratch_broker.h"
 
 #include "base/clock.h"
+#include "broker/api/fetched.h"
 #include "broker/limits.h"
+#include "broker/network.h"
+#include "broker/security.h"
 #include "protocol/batch_builder.h"
 #include "tests/lib/kafka_client.h"
 #include "tests/lib/parked.h"
@@ -10,6 +13,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 struct fixture {
     struct scratch_broker s;
@@ -739,6 +743,103 @@ Test(handlers, doubles_among_many_are_found_at_once, .timeout = 10)
     free(grown);
     free(altered);
     free(configs);
+    fixture_done(&f);
+}
+
+/* -- memory of answers -- */
+
+static int64_t request_bytes(const struct fixture *f)
+{
+    return atomic_load(&f->s.broker->network->request_bytes);
+}
+
+Test(handlers, answers_that_nobody_reads_count_as_memory_of_requests)
+{
+    enum { PARTITIONS = 1000, REQUESTS = 600 };
+    struct fixture f;
+    struct metadata_request in;
+    int64_t before;
+
+    fixture_new(&f, PARTITIONS);
+    metadata_request_init(&in);
+    in.topics_count = -1; /* all */
+    before = request_bytes(&f);
+    /* 25 kB each: more than sockets take. */
+    for (int i = 0; i < REQUESTS; i++) cr_assert(kafka_client_send(&f.c, KAFKA_API_METADATA, 4, &in));
+    cr_assert(WAIT_UNTIL(request_bytes(&f) > before + UNSENT_BYTES_MAX / 8), "%lld", (long long)request_bytes(&f));
+    cr_expect_lt(request_bytes(&f), 4 * UNSENT_BYTES_MAX, "the next ones wait");
+    kafka_client_close(&f.c);
+    cr_assert(WAIT_UNTIL(request_bytes(&f) == before));
+    cr_assert(kafka_client_open(&f.c, broker_address(f.s.broker)));
+    fixture_done(&f);
+}
+
+Test(handlers, a_fetch_of_many_short_records_stays_in_its_files)
+{
+    static const uint32_t length = FETCH_COPY_BYTES_MAX;
+    struct {
+        struct block *copied;
+        struct wire_records records;
+    } parts[FETCH_COPIES_BYTES_MAX / FETCH_COPY_BYTES_MAX + 1];
+    FILE *file = tmpfile();
+    struct file_ref ref = {.refs = 1};
+    struct log_read read = {.io = &io_posix, .file = &ref, .length = length};
+    int64_t copies_bytes = 0;
+
+    cr_assert(file && ftruncate(fileno(file), length) == 0);
+    ref.fd = fileno(file);
+    for (size_t i = 0; i < countof(parts); i++) {
+        parts[i].copied = NULL;
+        cr_assert_eq(fetched_records(&read, &copies_bytes, &parts[i].copied, &parts[i].records), KAFKA_NONE);
+        cr_expect_eq(wire_records_size(&parts[i].records), length);
+        cr_expect_eq(parts[i].copied != NULL, i < countof(parts) - 1);
+        block_unref(parts[i].copied);
+    }
+    cr_expect_eq(copies_bytes, FETCH_COPIES_BYTES_MAX);
+    fclose(file);
+}
+
+/* -- access rules -- */
+
+Test(handlers, as_many_rules_as_there_are_are_described, .timeout = 60)
+{
+    enum { RULES = 6000, ROUNDS = 3 };
+    struct fixture f;
+    struct create_acls_request_acl_creation *rules = xcalloc(RULES / ROUNDS, sizeof *rules);
+    char names[RULES / ROUNDS][16];
+
+    fixture_new(&f, 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < RULES / ROUNDS; i++) {
+            /* Two rules for each topic, apart from each other. */
+            snprintf(names[i], sizeof names[i], "t%d", (round * (RULES / ROUNDS) + i) % (RULES / 2));
+            create_acls_request_acl_creation_init(&rules[i]);
+            rules[i].resource_type = RESOURCE_TOPIC;
+            rules[i].resource_name = slice_of(names[i]);
+            rules[i].resource_pattern_type = ACL_PATTERN_LITERAL;
+            rules[i].principal = (round * (RULES / ROUNDS) + i) < RULES / 2 ? SLICE("User:a") : SLICE("User:b");
+            rules[i].host = SLICE("*");
+            rules[i].operation = ACL_READ;
+            rules[i].permission_type = ACL_PERMISSION_ALLOW;
+        }
+        struct create_acls_request create = {.creations = rules, .creations_count = RULES / ROUNDS};
+        struct create_acls_response created;
+        cr_assert(kafka_client_call(&f.c, KAFKA_API_CREATE_ACLS, 3, &create, &created));
+        cr_assert_eq(created.results[RULES / ROUNDS - 1].error_code, KAFKA_NONE);
+    }
+
+    struct describe_acls_request in = {.resource_type_filter = ACL_ANY,
+                                       .pattern_type_filter = ACL_PATTERN_ANY,
+                                       .operation = ACL_ANY,
+                                       .permission_type = ACL_PERMISSION_ANY,
+                                       .resource_name_filter = SLICE_NULL,
+                                       .principal_filter = SLICE_NULL,
+                                       .host_filter = SLICE_NULL};
+    struct describe_acls_response out;
+    cr_assert(kafka_client_call(&f.c, KAFKA_API_DESCRIBE_ACLS, 3, &in, &out));
+    cr_assert_eq(out.resources_count, RULES / 2);
+    for (int i = 0; i < out.resources_count; i++) cr_assert_eq(out.resources[i].acls_count, 2);
+    free(rules);
     fixture_done(&f);
 }
 
