@@ -53,6 +53,22 @@ static inline int slice_compare(struct slice a, struct slice b)
     return r ? r : (a.len > b.len) - (a.len < b.len);
 }
 
+/* The same for qsort() and bsearch(). */
+static inline int slice_order(const void *a, const void *b)
+{
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+/* Sorts them and leaves doubles out. Returns how many remain. */
+static inline int32_t slices_sort_distinct(struct slice *slices, int32_t count)
+{
+    int32_t kept = 0;
+    if (count > 0) qsort(slices, (size_t)count, sizeof slices[0], slice_order);
+    for (int32_t i = 0; i < count; i++)
+        if (!kept || !slice_eq(slices[kept - 1], slices[i])) slices[kept++] = slices[i];
+    return kept;
+}
+
 /* A copy with a NUL behind it, to be freed; NULL for the null slice. */
 static inline char *slice_strdup(struct slice s)
 {

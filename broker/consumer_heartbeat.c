@@ -14,12 +14,8 @@
 static struct slice *sorted_names(const struct slice *names, int32_t count, int32_t *ret_count)
 {
     struct slice *sorted = xcalloc((size_t)count + 1, sizeof *sorted);
-    int32_t kept = 0;
     if (count) memcpy(sorted, names, (size_t)count * sizeof sorted[0]);
-    qsort(sorted, (size_t)count, sizeof sorted[0], slice_order);
-    for (int32_t i = 0; i < count; i++)
-        if (!kept || !slice_eq(sorted[kept - 1], sorted[i])) sorted[kept++] = sorted[i];
-    *ret_count = kept;
+    *ret_count = slices_sort_distinct(sorted, count);
     return sorted;
 }
 

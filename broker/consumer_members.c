@@ -11,11 +11,6 @@ struct consumer_topic {
     struct consumer_member **holders; /* by partition */
 };
 
-int slice_order(const void *a, const void *b)
-{
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 static void count_bytes(struct consumer_group *c, int64_t bytes)
 {
     group_count_bytes(&c->group, bytes);

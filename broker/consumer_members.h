@@ -51,7 +51,4 @@ const struct consumer_regex *consumer_regex_find(const struct consumer_group *c,
 void consumer_subscribed(struct consumer_group *c);
 bool consumer_is_subscribed(struct consumer_group *c, struct slice topic);
 
-/* The order of names. */
-int slice_order(const void *a, const void *b);
-
 #endif

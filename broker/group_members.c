@@ -323,11 +323,6 @@ static int32_t subscription_topics(struct slice s, struct slice *topics, int32_t
     return count;
 }
 
-static int slice_order(const void *a, const void *b)
-{
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 void classic_topics_update(struct classic_group *c)
 {
     free(c->topics);

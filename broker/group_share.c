@@ -92,15 +92,20 @@ static struct partition_set not_initialized(const struct share_group *s, const s
     return missing;
 }
 
+static bool has_topic(const struct partition_set *set, struct uuid topic_id)
+{
+    for (uint32_t i = 0; i < set->count; i = partition_set_topic_end(set, i))
+        if (uuid_eq(set->items[i].topic_id, topic_id)) return true;
+    return false;
+}
+
 /* Topics of a that b does not name; as deleting sets are: partition 0 alone. */
 static struct partition_set other_topics(const struct partition_set *a, const struct partition_set *b)
 {
     struct partition_set others = {0};
-    for (uint32_t i = 0; i < a->count; i++) {
-        bool named = false;
-        for (uint32_t k = 0; k < b->count && !named; k++) named = uuid_eq(a->items[i].topic_id, b->items[k].topic_id);
-        if (!named) partition_set_append(&others, a->items[i].topic_id, a->items[i].partition);
-    }
+    for (uint32_t i = 0; i < a->count; i++)
+        if (!has_topic(b, a->items[i].topic_id))
+            partition_set_append(&others, a->items[i].topic_id, a->items[i].partition);
     return others;
 }
 
@@ -129,14 +134,21 @@ static enum kafka_error initialize(struct share_group *s, const struct partition
     return error;
 }
 
+/* Topics, subscriptions or what is initialized may have changed. */
+static void look_again(struct share_group *s)
+{
+    s->refresh = s->may_miss = true;
+}
+
 /* The last step of a heartbeat: what is subscribed and new begins its state. */
 static void initialize_missing(struct share_group *s)
 {
     struct subscribed u;
-    if (s->initializing_now) return;
+    if (s->initializing_now || !s->may_miss) return;
     subscribed_init(s, &u);
     struct partition_set missing = not_initialized(s, &u);
     subscribed_done(&u);
+    s->may_miss = missing.count > 0;
     if (missing.count && initialize(s, &missing) == KAFKA_NONE) {
         s->initializing_now = true;
         host_of(s)->share_initialize(host_of(s), &s->group, &missing, s->epoch);
@@ -149,6 +161,7 @@ void share_group_initialized(struct groups *gs, struct slice id, const struct pa
     struct share_group *s = share_group_of(groups_find(gs, id));
     if (!s) return;
     s->initializing_now = false;
+    look_again(s);
     struct partition_set initializing = partition_set_minus(&s->initializing, partitions);
     struct partition_set initialized =
         ok ? partition_set_union(&s->initialized, partitions) : partition_set_copy(&s->initialized);
@@ -160,11 +173,13 @@ void share_group_initialized(struct groups *gs, struct slice id, const struct pa
 
 enum kafka_error share_group_initialize_again(struct share_group *s, const struct partition_set *partitions)
 {
+    look_again(s);
     return initialize(s, partitions);
 }
 
 enum kafka_error share_group_delete_topics(struct share_group *s, const struct partition_set *topics, bool done)
 {
+    look_again(s);
     struct partition_set initializing = other_topics(&s->initializing, topics);
     struct partition_set initialized = other_topics(&s->initialized, topics);
     struct partition_set deleting =
@@ -179,14 +194,7 @@ enum kafka_error share_group_delete_topics(struct share_group *s, const struct p
 void share_topic_changed(struct groups *gs)
 {
     for (struct group *g = gs->by_id; g; g = g->hh.next)
-        if (share_group_of(g)) share_group_of(g)->refresh = true;
-}
-
-static bool has_topic(const struct partition_set *set, struct uuid topic_id)
-{
-    for (uint32_t i = 0; i < set->count; i = partition_set_topic_end(set, i))
-        if (uuid_eq(set->items[i].topic_id, topic_id)) return true;
-    return false;
+        if (share_group_of(g)) look_again(share_group_of(g));
 }
 
 void share_topic_deleted(struct groups *gs, struct uuid topic_id)
@@ -196,7 +204,7 @@ void share_topic_deleted(struct groups *gs, struct uuid topic_id)
     for (struct group *g = gs->by_id; g; g = g->hh.next) {
         struct share_group *s = share_group_of(g);
         if (!s) continue;
-        s->refresh = true;
+        look_again(s);
         if (has_topic(&s->initializing, topic_id) || has_topic(&s->initialized, topic_id) ||
             has_topic(&s->deleting, topic_id))
             (void)share_group_delete_topics(s, &topic, true);
@@ -269,14 +277,19 @@ static void put_targets(struct share_group *s, const struct subscribed *u, struc
 /* Whether initialized partitions of subscribed topics wait for being assigned. */
 static bool assignment_pending(const struct share_group *s, const struct subscribed *u)
 {
-    for (uint32_t i = 0; i < u->count; i++)
-        for (int32_t p = 0; p < u->topics[i].topic.partitions_count; p++) {
-            bool assigned = !partition_set_has(&s->initialized, u->topics[i].topic.id, p);
-            for (const struct share_member *m = s->members; m && !assigned; m = m->hh.next)
-                assigned = partition_set_has(&m->target, u->topics[i].topic.id, p);
-            if (!assigned) return true;
-        }
-    return false;
+    struct partition_set assigned = {0};
+    bool pending = false;
+
+    for (const struct share_member *m = s->members; m; m = m->hh.next)
+        for (uint32_t i = 0; i < m->target.count; i++)
+            partition_set_append(&assigned, m->target.items[i].topic_id, m->target.items[i].partition);
+    partition_set_sort(&assigned);
+    for (uint32_t i = 0; i < u->count && !pending; i++)
+        for (int32_t p = 0; p < u->topics[i].topic.partitions_count && !pending; p++)
+            pending = partition_set_has(&s->initialized, u->topics[i].topic.id, p) &&
+                      !partition_set_has(&assigned, u->topics[i].topic.id, p);
+    partition_set_done(&assigned);
+    return pending;
 }
 
 /* -- sessions -- */
@@ -295,7 +308,7 @@ static enum kafka_error remove_member(struct share_member *m)
     share_put_epoch(&c, id, s->epoch + 1, s->metadata_hash);
     enum kafka_error error = share_changes_commit(&c, &s->group);
     share_changes_done(&c);
-    if (error == KAFKA_NONE) s->refresh = true;
+    if (error == KAFKA_NONE) look_again(s);
     return error;
 }
 
@@ -331,17 +344,12 @@ static enum kafka_error check_epoch(const struct share_member *m, int32_t epoch,
     return KAFKA_NONE;
 }
 
-static bool same_names(const struct share_member *m, const struct slice *topics, int32_t count)
+/* names: sorted, no doubles, as the member's are. */
+static bool same_names(const struct share_member *m, const struct slice *names, int32_t count)
 {
-    int32_t distinct = 0;
-    for (int32_t i = 0; i < count; i++) {
-        bool found = false, seen = false;
-        for (int32_t k = 0; k < i && !seen; k++) seen = slice_eq(topics[k], topics[i]);
-        for (int32_t k = 0; k < m->topics_count && !found; k++) found = slice_eq(m->topics[k], topics[i]);
-        if (!found) return false;
-        distinct += !seen;
-    }
-    return distinct == m->topics_count;
+    bool same = m->topics_count == count;
+    for (int32_t i = 0; i < count && same; i++) same = slice_eq(m->topics[i], names[i]);
+    return same;
 }
 
 static size_t heartbeat_bytes(const struct share_heartbeat *in)
@@ -357,47 +365,60 @@ static enum kafka_error update_member(struct share_group *s, struct share_member
                                       bool *ret_bump)
 {
     struct share_heartbeat now = *in;
-    bool topics = in->topics_count >= 0 && (!m || !same_names(m, in->topics, in->topics_count));
+    int32_t names_count = MAX(in->topics_count, 0);
+    AUTO_FREE struct slice *names = xcalloc((size_t)names_count + 1, sizeof *names);
     struct share_changes c;
 
+    if (names_count) memcpy(names, in->topics, (size_t)names_count * sizeof *names);
+    names_count = slices_sort_distinct(names, names_count);
+    bool topics = in->topics_count >= 0 && (!m || !same_names(m, names, names_count));
     *ret_bump = topics;
     if (!now.rack_id.ptr && m) now.rack_id = slice_of(m->rack_id);
     if (m && !topics && slice_eq(now.rack_id, slice_of(m->rack_id)) &&
         slice_eq(now.client_id, slice_of(m->client_id)) && slice_eq(now.client_host, slice_of(m->client_host)))
         return KAFKA_NONE;
     share_changes_init(&c);
-    share_put_member(&c, group_id(&s->group), in->member_id, &now, topics || !m ? in->topics : m->topics,
-                     topics || !m ? MAX(in->topics_count, 0) : m->topics_count);
+    share_put_member(&c, group_id(&s->group), in->member_id, &now, topics || !m ? names : m->topics,
+                     topics || !m ? names_count : m->topics_count);
     enum kafka_error error = share_changes_commit(&c, &s->group);
     share_changes_done(&c);
     return error;
 }
 
-/* The group's next epoch if something changed, a new target for it, and the member's step to it. */
-static enum kafka_error advance(struct share_group *s, struct share_member *m, bool bump)
+/* The group's next epoch if something changed, and a new target for it. */
+static enum kafka_error advance_group(struct share_group *s, bool bump, struct share_changes *c)
 {
     struct subscribed u;
-    struct share_changes c;
     enum kafka_error error = KAFKA_NONE;
 
     subscribed_init(s, &u);
-    share_changes_init(&c);
-    bump = bump || assignment_pending(s, &u) || (s->refresh && u.hash != s->metadata_hash);
-    if (bump) {
-        share_put_epoch(&c, group_id(&s->group), s->epoch + 1, u.hash);
-        error = share_changes_commit(&c, &s->group);
+    if (bump || u.hash != s->metadata_hash || assignment_pending(s, &u)) {
+        share_put_epoch(c, group_id(&s->group), s->epoch + 1, u.hash);
+        error = share_changes_commit(c, &s->group);
     }
     if (error == KAFKA_NONE && s->epoch > s->assignment_epoch) {
-        put_targets(s, &u, &c);
-        error = share_changes_commit(&c, &s->group);
+        put_targets(s, &u, c);
+        error = share_changes_commit(c, &s->group);
     }
+    if (error == KAFKA_NONE) s->refresh = false;
+    subscribed_done(&u);
+    return error;
+}
+
+/* The group's step, when there may be one: a heartbeat in a group at rest looks at no topic. Then the member's. */
+static enum kafka_error advance(struct share_group *s, struct share_member *m, bool bump)
+{
+    struct share_changes c;
+    enum kafka_error error = KAFKA_NONE;
+
+    share_changes_init(&c);
+    if (bump) look_again(s);
+    if (s->refresh || s->epoch > s->assignment_epoch) error = advance_group(s, bump, &c);
     if (error == KAFKA_NONE && m->epoch != s->assignment_epoch) {
         share_put_position(&c, group_id(&s->group), m, s->assignment_epoch);
         error = share_changes_commit(&c, &s->group);
     }
-    if (error == KAFKA_NONE) s->refresh = false;
     share_changes_done(&c);
-    subscribed_done(&u);
     return error;
 }
 

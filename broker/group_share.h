@@ -47,7 +47,8 @@ struct share_group {
     int32_t epoch;
     int32_t assignment_epoch;
     int64_t metadata_hash; /* of the subscribed topics as of the group's epoch */
-    bool refresh;          /* topics may have changed: the next heartbeat looks at them */
+    bool refresh;          /* topics, members or what is initialized may have changed: the next heartbeat looks */
+    bool may_miss;         /* likewise, for what is not initialized */
     bool initializing_now; /* the host was asked */
     struct partition_set initializing;
     struct partition_set initialized;

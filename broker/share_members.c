@@ -8,7 +8,7 @@
 struct share_group *share_group_make(struct groups *gs, struct slice id)
 {
     struct share_group *s = xcalloc(1, sizeof *s);
-    s->refresh = true;
+    s->refresh = s->may_miss = true;
     group_init(gs, &s->group, &share_type, id);
     groups_add(&s->group);
     group_count_bytes(&s->group, sizeof *s);

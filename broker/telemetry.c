@@ -143,11 +143,6 @@ static bool matches(const struct subscription *s, const struct instance *c)
 
 /* -- instances -- */
 
-static int compare_slices(const void *a, const void *b)
-{
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 /* The names of all lists once each, sorted, with commas; just "*" when that is one of them. */
 static char *merge_metrics(const char *const *lists, int32_t lists_count)
 {
@@ -166,7 +161,7 @@ static char *merge_metrics(const char *const *lists, int32_t lists_count)
             }
         }
     }
-    if (count) qsort(names, count, sizeof names[0], compare_slices);
+    if (count) qsort(names, count, sizeof names[0], slice_order);
     for (size_t i = 0; i < count; i++) {
         if (i && slice_eq(names[i], names[i - 1])) continue;
         if (out.len) bytes_append_byte(&out, ',');

@@ -12,11 +12,6 @@ struct page {
     struct describe_topic_partitions_response *out;
 };
 
-static int slice_order(const void *a, const void *b)
-{
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 static void fill_partition(const struct page *page, const struct metadata_topic *t, int32_t index,
                            struct describe_topic_partitions_response_partition *o)
 {

@@ -23,6 +23,7 @@ static struct {
         int32_t partitions_count;
     } topics[TOPICS_MAX];
     int topics_count;
+    int looks;                  /* at topics */
     struct partition_set asked; /* of share_initialize */
     bool initialize_later;
 } fake;
@@ -93,6 +94,7 @@ static bool fill_topic(int i, struct group_topic *ret)
 
 static bool fake_topic_by_name(struct group_host *h, struct slice name, struct group_topic *ret)
 {
+    fake.looks++;
     for (int i = 0; i < fake.topics_count; i++)
         if (slice_eq_text(name, fake.topics[i].name)) return fill_topic(i, ret);
     return false;
@@ -188,6 +190,46 @@ Test(group_share, the_first_join_initializes_and_the_next_beat_assigns)
     cr_expect_null(answer.assignment);
     cr_expect_str_eq(fake.log, "");
     cr_expect_str_eq(group()->group.type->state_name(&group()->group), "Stable");
+}
+
+Test(group_share, a_heartbeat_in_a_group_at_rest_looks_at_no_topic)
+{
+    cr_assert_eq(beat("a", 0, "t"), KAFKA_NONE);
+    cr_assert_eq(beat("a", 1, NULL), KAFKA_NONE);
+    cr_assert_eq(answer.epoch, 2);
+    fake.looks = 0;
+    cr_assert_eq(beat("a", 2, NULL), KAFKA_NONE);
+    cr_assert_eq(beat("a", 2, "t"), KAFKA_NONE);
+    cr_expect_eq(fake.looks, 0);
+    share_topic_changed(&groups);
+    cr_assert_eq(beat("a", 2, NULL), KAFKA_NONE);
+    cr_expect_gt(fake.looks, 0);
+}
+
+Test(group_share, many_names_are_compared_at_once, .timeout = 10)
+{
+    enum { MANY = 200000 };
+    struct slice *names = xcalloc(MANY, sizeof *names);
+    char(*texts)[12] = xcalloc(MANY, sizeof *texts);
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(texts[i], sizeof texts[i], "n%d", (int)((int64_t)i * 7919 % (MANY - 1))); /* one stands twice */
+        names[i] = slice_of(texts[i]);
+    }
+    struct share_heartbeat in = {.group_id = SLICE("g"),
+                                 .member_id = SLICE("a"),
+                                 .client_id = SLICE("c"),
+                                 .client_host = SLICE("/127.0.0.1"),
+                                 .topics = names,
+                                 .topics_count = MANY};
+    cr_assert_eq(share_heartbeat(&groups, &in, &answer, &err), KAFKA_NONE);
+    in.epoch = answer.epoch;
+    cr_expect_eq(group()->members->topics_count, MANY - 1);
+    fake.log[0] = 0;
+    cr_assert_eq(share_heartbeat(&groups, &in, &answer, &err), KAFKA_NONE);
+    cr_expect_str_eq(fake.log, "", "nothing changed: %s", fake.log);
+    free(names);
+    free(texts);
 }
 
 Test(group_share, an_earlier_epoch_is_taken_once_others_are_fenced)
