@@ -60,6 +60,7 @@ static struct share_state *state_add(struct share_states *ss, const struct share
     s->key_bytes = key_bytes(key);
     key_write(key, s->key);
     s->start = SHARE_STATE_UNINITIALIZED;
+    s->log_partition = -1;
     HASH_ADD(hh, ss->by_key, key, s->key_bytes, s);
     ss->bytes += state_bytes(s);
     return s;

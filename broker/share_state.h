@@ -36,6 +36,7 @@ struct share_state {
     struct share_batch *batches;
     uint32_t batches_count;
     int64_t snapshot_offset; /* of the last snapshot in its log: what lies before is needless to this state */
+    int32_t log_partition;   /* for the owner: which partition of the log it lives in; -1: not asked yet */
     void *live;              /* for the owner of the states; share_states.forget is called when the state goes */
     UT_hash_handle hh;
     uint32_t key_bytes;

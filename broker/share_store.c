@@ -427,12 +427,15 @@ static bool apply_update(void *state, const struct coordinator_record *r)
 const struct coordinator_row share_rows[] = {
     {SHARE_RECORD_SNAPSHOT, apply_snapshot}, {SHARE_RECORD_UPDATE, apply_update}, {0}};
 
-/* Which partition of the log a state lives in. */
-static int32_t partition_of_state(const struct share_store *s, const struct share_state *state)
+/* Which partition of the log a state lives in; the states go when the log does, so that it stays true. */
+static int32_t partition_of_state(const struct share_store *s, struct share_state *state)
 {
-    struct share_key key = share_state_key(state);
-    AUTO_FREE char *id = key_id(&key);
-    return coordinator_log_partition(&s->log, slice_of(id));
+    if (state->log_partition < 0) {
+        struct share_key key = share_state_key(state);
+        AUTO_FREE char *id = key_id(&key);
+        state->log_partition = coordinator_log_partition(&s->log, slice_of(id));
+    }
+    return state->log_partition;
 }
 
 /* Topics may have gone while the broker was down, or what was not understood may have left states without one. */
@@ -444,8 +447,8 @@ static void log_loaded(struct coordinator_log *log, int32_t partition, bool ok)
     HASH_ITER(hh, s->states.by_key, state, next)
     {
         struct share_key key = share_state_key(state);
-        if (!ok || metadata_topic_by_id(published(s), key.topic_id)) continue;
-        if (partition_of_state(s, state) == partition) (void)store_tombstone(s, &key);
+        if (!ok || partition_of_state(s, state) != partition) continue;
+        if (!metadata_topic_by_id(published(s), key.topic_id)) (void)store_tombstone(s, &key);
     }
 }
 
@@ -492,6 +495,14 @@ static void topic_changed(struct topic_watch *w, enum topic_event event, const s
 
 /* -- keeping the log short -- */
 
+/* What one partition of the log says, and the states that live in it. */
+struct prune {
+    bool ready;
+    struct log_marks marks;
+    int64_t needed; /* the first record that a state needs; INT64_MAX: none does */
+    bool is_ahead;  /* a state's last snapshot is not on disk: what is, is not replaced by it */
+};
+
 /* A state whose snapshot is far behind gets a new one, so that what lies before may go. */
 static void renew(struct share_store *s, struct share_state *state, const struct log_marks *marks)
 {
@@ -503,32 +514,35 @@ static void renew(struct share_store *s, struct share_state *state, const struct
     (void)store_record(s, &key, &r);
 }
 
-static void prune_partition(struct share_store *s, int32_t partition)
+static void prune_partition(struct partition_log *log, const struct prune *p)
 {
-    struct partition_log *log = s->log.parts[partition].log;
-    struct share_state *state;
-    int64_t log_start;
+    int64_t needed = MIN(p->marks.durable_end, p->needed), log_start;
 
-    if (!log || !coordinator_log_is_ready(&s->log, partition)) return;
-    struct log_marks marks = partition_log_marks(log);
-    if (marks.log_start == marks.log_end) return;
-    /* What is not on disk does not replace what is. */
-    int64_t needed = marks.durable_end;
-    for (state = s->states.by_key; state; state = state->hh.next) {
-        if (partition_of_state(s, state) != partition) continue;
-        needed = MIN(needed, state->snapshot_offset);
-        renew(s, state, &marks);
-    }
-    for (state = s->states.by_key; state; state = state->hh.next)
-        if (partition_of_state(s, state) == partition && state->snapshot_offset >= marks.durable_end) return;
-    if (needed > marks.log_start && partition_log_delete_records(log, needed, &log_start) != KAFKA_NONE)
+    if (!p->ready || p->is_ahead || needed <= p->marks.log_start) return;
+    if (partition_log_delete_records(log, needed, &log_start) != KAFKA_NONE)
         log_warn("share", "old state cannot be deleted partition=%s", partition_log_name(log));
 }
 
+/* One pass over the states, however many partitions the log has. */
 static void prune_fired(struct ev_loop *loop, ev_timer *t, int events)
 {
     struct share_store *s = container_of(t, struct share_store, prune);
-    for (int32_t i = 0; i < s->log.parts_count; i++) prune_partition(s, i);
+    AUTO_FREE struct prune *parts = xcalloc((size_t)s->log.parts_count + 1, sizeof *parts);
+
+    for (int32_t i = 0; i < s->log.parts_count; i++) {
+        parts[i].needed = INT64_MAX;
+        if (!s->log.parts[i].log || !coordinator_log_is_ready(&s->log, i)) continue;
+        parts[i].marks = partition_log_marks(s->log.parts[i].log);
+        parts[i].ready = parts[i].marks.log_start < parts[i].marks.log_end;
+    }
+    for (struct share_state *state = s->states.by_key; state; state = state->hh.next) {
+        int32_t i = partition_of_state(s, state);
+        if (i < 0 || !parts[i].ready) continue;
+        parts[i].needed = MIN(parts[i].needed, state->snapshot_offset);
+        renew(s, state, &parts[i].marks);
+        parts[i].is_ahead |= state->snapshot_offset >= parts[i].marks.durable_end;
+    }
+    for (int32_t i = 0; i < s->log.parts_count; i++) prune_partition(s->log.parts[i].log, &parts[i]);
 }
 
 /* -- life -- */
