@@ -5,6 +5,7 @@
 #include "protocol/api_handlers.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Numbers of the protocol (ConfigDef types, v3+). */
 static const int8_t type_numbers[] = {
@@ -12,11 +13,12 @@ static const int8_t type_numbers[] = {
     [OPTION_DOUBLE] = 6, [OPTION_LIST] = 7,   [OPTION_CLASS] = 8, [OPTION_PASSWORD] = 9,
 };
 
+/* The keys are sorted. */
 static bool is_asked(const struct describe_configs_request_resource *r, const char *name)
 {
-    for (int32_t i = 0; i < r->configuration_keys_count; i++)
-        if (slice_eq_text(r->configuration_keys[i], name)) return true;
-    return r->configuration_keys_count <= 0;
+    const struct slice key = slice_of(name);
+    return r->configuration_keys_count <= 0 ||
+           bsearch(&key, r->configuration_keys, (size_t)r->configuration_keys_count, sizeof key, slice_order) != NULL;
 }
 
 static bool fill_value(struct request *rq, const struct describe_configs_request *in, const struct config_value *v,
@@ -112,6 +114,9 @@ API_HANDLER(describe_configs)
             o->error_message = slice_of(arena_strdup(&rq->arena, err.text));
             continue;
         }
+        if (r->configuration_keys_count > 0)
+            qsort(r->configuration_keys, (size_t)r->configuration_keys_count, sizeof r->configuration_keys[0],
+                  slice_order);
         o->configs = count < 0 ? NULL : arena_calloc(&rq->arena, (size_t)count + 1, sizeof o->configs[0]);
         if (!o->configs) return API_CLOSE;
         for (int32_t k = 0; k < count; k++)

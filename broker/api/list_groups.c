@@ -2,15 +2,28 @@
 #include "broker/group_store.h"
 #include "protocol/api_handlers.h"
 
+#include <stdlib.h>
 #include <strings.h>
 
-/* No filter passes all; words are compared without regard to case. */
+/* Words without regard to case. */
+static int word_order(const void *a, const void *b)
+{
+    const struct slice *x = a, *y = b;
+    uint32_t len = MIN(x->len, y->len);
+    int order = len ? strncasecmp((const char *)x->ptr, (const char *)y->ptr, len) : 0;
+    return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+static void sort_words(struct slice *filter, int32_t count)
+{
+    if (count > 0) qsort(filter, (size_t)count, sizeof *filter, word_order);
+}
+
+/* No filter passes all; it is sorted. */
 static bool passes(const struct slice *filter, int32_t count, const char *word)
 {
-    for (int32_t i = 0; i < count; i++)
-        if (filter[i].len == strlen(word) && strncasecmp((const char *)filter[i].ptr, word, filter[i].len) == 0)
-            return true;
-    return count <= 0;
+    const struct slice key = slice_of(word);
+    return count <= 0 || bsearch(&key, filter, (size_t)count, sizeof key, word_order) != NULL;
 }
 
 API_HANDLER(list_groups)
@@ -21,6 +34,8 @@ API_HANDLER(list_groups)
         out->error_code = (int16_t)error;
         return API_REPLY;
     }
+    sort_words(in->states_filter, in->states_filter_count);
+    sort_words(in->types_filter, in->types_filter_count);
     bool all = request_authorize_cluster(rq, ACL_DESCRIBE);
     out->groups = arena_calloc(&rq->arena, HASH_COUNT(gs->by_id) + 1, sizeof out->groups[0]);
     if (!out->groups) return API_CLOSE;

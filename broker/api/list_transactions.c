@@ -5,25 +5,33 @@
 #include "broker/txn_store.h"
 #include "protocol/api_handlers.h"
 
-static bool is_state(struct slice word)
+#include <stdlib.h>
+
+/* The state that the word names; -1: none. */
+static int state_of(struct slice word)
 {
     for (int i = 0; txn_state_name(i); i++)
-        if (slice_eq_text(word, txn_state_name(i))) return true;
-    return false;
+        if (slice_eq_text(word, txn_state_name(i))) return i;
+    return -1;
 }
 
-/* pattern: NULL lets every id pass. */
-static bool passes(const struct list_transactions_request *in, struct regex *pattern, const struct txn *t,
-                   int64_t now_ms)
+static int id_order(const void *a, const void *b)
 {
-    bool state = in->state_filters_count <= 0, producer = in->producer_id_filters_count <= 0;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* states: bits of those that are asked for; the ids of the filter are sorted. pattern: NULL lets every id pass. */
+static bool passes(const struct list_transactions_request *in, unsigned states, struct regex *pattern,
+                   const struct txn *t, int64_t now_ms)
+{
     if (t->data.epoch < 0) return false; /* being made */
-    for (int32_t i = 0; !state && i < in->state_filters_count; i++)
-        state = slice_eq_text(in->state_filters[i], txn_state_name((int)t->data.state));
-    for (int32_t i = 0; !producer && i < in->producer_id_filters_count; i++)
-        producer = in->producer_id_filters[i] == t->data.producer_id;
-    if (pattern && !regex_matches(pattern, txn_id(t))) return false;
-    return state && producer && (in->duration_filter < 0 || now_ms - t->data.start_ms > in->duration_filter);
+    bool state = in->state_filters_count <= 0 || (states >> t->data.state & 1);
+    bool producer = in->producer_id_filters_count <= 0 ||
+                    bsearch(&t->data.producer_id, in->producer_id_filters, (size_t)in->producer_id_filters_count,
+                            sizeof in->producer_id_filters[0], id_order);
+    if (!state || !producer || (pattern && !regex_matches(pattern, txn_id(t)))) return false;
+    return in->duration_filter < 0 || now_ms - t->data.start_ms > in->duration_filter;
 }
 
 API_HANDLER(list_transactions)
@@ -47,11 +55,17 @@ API_HANDLER(list_transactions)
         return API_CLOSE;
     }
     out->error_code = (int16_t)error;
-    for (size_t i = 0; i < count; i++)
-        if (!is_state(in->state_filters[i]))
-            out->unknown_state_filters[out->unknown_state_filters_count++] = in->state_filters[i];
+    unsigned states = 0;
+    for (size_t i = 0; i < count; i++) {
+        int state = state_of(in->state_filters[i]);
+        if (state >= 0) states |= 1u << state;
+        else out->unknown_state_filters[out->unknown_state_filters_count++] = in->state_filters[i];
+    }
+    if (in->producer_id_filters_count > 0)
+        qsort(in->producer_id_filters, (size_t)in->producer_id_filters_count, sizeof in->producer_id_filters[0],
+              id_order);
     for (const struct txn *t = ts ? ts->by_id : NULL; t; t = t->hh.next) {
-        if (!passes(in, pattern, t, rq->now_ms)) continue;
+        if (!passes(in, states, pattern, t, rq->now_ms)) continue;
         if (!request_authorize(rq, ACL_DESCRIBE, RESOURCE_TRANSACTIONAL_ID, txn_id(t))) continue;
         out->transaction_states[out->transaction_states_count++] =
             (struct list_transactions_response_transaction_state){

@@ -7,7 +7,7 @@
 
 static bool write_topic(struct request *rq, const struct write_txn_markers_request_writable_txn_marker *from,
                         const struct write_txn_markers_request_writable_txn_marker_topic *topic, bool allowed,
-                        struct write_txn_markers_response_writable_txn_marker_topic_result *to)
+                        int32_t *failed, struct write_txn_markers_response_writable_txn_marker_topic_result *to)
 {
     struct txn_marker marker = {
         .producer_id = from->producer_id, .epoch = from->producer_epoch, .commit = from->transaction_result};
@@ -21,11 +21,9 @@ static bool write_topic(struct request *rq, const struct write_txn_markers_reque
         if (allowed && topic_name_is_reserved(topic->name)) error = KAFKA_INVALID_TOPIC_EXCEPTION;
         else if (allowed)
             error = txn_marker_write(rq->broker, &marker, from->coordinator_epoch, topic->name, partition);
+        *failed += error != KAFKA_NONE;
         to->partitions[to->partitions_count].partition_index = partition;
         to->partitions[to->partitions_count++].error_code = (int16_t)error;
-        log_info("transaction", "marker asked for client=%s partition=%.*s-%d producer_id=%lld commit=%d error=%s",
-                 rq->client_address, (int)topic->name.len, (const char *)topic->name.ptr, partition,
-                 (long long)from->producer_id, from->transaction_result, kafka_error_name(error));
     }
     return true;
 }
@@ -33,6 +31,9 @@ static bool write_topic(struct request *rq, const struct write_txn_markers_reque
 API_HANDLER(write_txn_markers)
 {
     bool allowed = request_authorize_cluster(rq, ACL_CLUSTER_ACTION) || request_authorize_cluster(rq, ACL_ALTER);
+    if (!allowed) /* once, however many it asks for */
+        log_info("transaction", "markers asked for, not authorized client=%s principal=%s", rq->client_address,
+                 rq->principal);
     out->markers = arena_calloc(&rq->arena, (size_t)MAX(in->markers_count, 0) + 1, sizeof out->markers[0]);
     if (!out->markers) return API_CLOSE;
     for (int32_t i = 0; i < in->markers_count; i++) {
@@ -41,8 +42,14 @@ API_HANDLER(write_txn_markers)
         to->producer_id = from->producer_id;
         to->topics = arena_calloc(&rq->arena, (size_t)MAX(from->topics_count, 0) + 1, sizeof to->topics[0]);
         if (!to->topics) return API_CLOSE;
+        int32_t failed = 0;
         for (int32_t t = 0; t < from->topics_count; t++)
-            if (!write_topic(rq, from, &from->topics[t], allowed, &to->topics[to->topics_count++])) return API_CLOSE;
+            if (!write_topic(rq, from, &from->topics[t], allowed, &failed, &to->topics[to->topics_count++]))
+                return API_CLOSE;
+        if (allowed)
+            log_info("transaction", "markers asked for client=%s producer_id=%lld commit=%d topics=%d failed=%d",
+                     rq->client_address, (long long)from->producer_id, from->transaction_result, from->topics_count,
+                     failed);
     }
     return API_REPLY;
 }
