@@ -49,7 +49,7 @@ struct instance {
 };
 
 struct telemetry {
-    pthread_mutex_t lock; /* guards the rest */
+    pthread_mutex_t lock; /* guards all but the metrics */
     struct bytes configs; /* what the subscriptions were made of */
     uint64_t version;
     struct subscription *subscriptions;
@@ -58,7 +58,8 @@ struct telemetry {
     TAILQ_HEAD(, instance) instances;
     size_t bytes; /* of all instances */
     int64_t swept_ms;
-    struct client_metrics *metrics;
+    pthread_mutex_t metrics_lock;
+    struct client_metrics *metrics; /* under metrics_lock */
 };
 
 /* -- subscriptions -- */
@@ -358,7 +359,7 @@ static bool is_reserved(struct uuid id)
     return uuid_is_zero(id) || uuid_eq(id, (struct uuid){{[15] = 1}});
 }
 
-/* With the lock. */
+/* Long: some MiB are read; the lock that the control thread takes is not held. */
 static bool keep(struct telemetry *t, const struct telemetry_client *who, const struct telemetry_push *push,
                  struct slice metrics, int64_t now_ms, int32_t interval_ms)
 {
@@ -367,7 +368,10 @@ static bool keep(struct telemetry *t, const struct telemetry_client *who, const 
                                              .software_name = who->software_name,
                                              .software_version = who->software_version,
                                              .address = who->address};
-    return client_metrics_push(t->metrics, &identity, metrics, now_ms, interval_ms);
+    pthread_mutex_lock(&t->metrics_lock);
+    bool ok = client_metrics_push(t->metrics, &identity, metrics, now_ms, interval_ms);
+    pthread_mutex_unlock(&t->metrics_lock);
+    return ok;
 }
 
 enum kafka_error telemetry_push(struct telemetry *t, const struct metadata *m, const struct telemetry_client *who,
@@ -389,9 +393,9 @@ enum kafka_error telemetry_push(struct telemetry *t, const struct metadata *m, c
     if (decompress_append((enum compression_codec)push->codec, push->metrics, TELEMETRY_CONTENT_BYTES_MAX, &content) <
         0)
         error = KAFKA_INVALID_RECORD;
-    pthread_mutex_lock(&t->lock);
     if (error == KAFKA_NONE && !keep(t, who, push, bytes_slice(&content), now_ms, interval_ms))
         error = KAFKA_INVALID_RECORD;
+    pthread_mutex_lock(&t->lock);
     HASH_FIND(hh, t->by_id, &push->instance_id, sizeof push->instance_id, c);
     if (c) c->last_error = error;
     pthread_mutex_unlock(&t->lock);
@@ -413,9 +417,9 @@ void telemetry_disconnected(struct telemetry *t, uint64_t connection_id)
 
 void telemetry_write(struct telemetry *t, int64_t now_ms, struct bytes *out)
 {
-    pthread_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->metrics_lock);
     client_metrics_write(t->metrics, now_ms, out);
-    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->metrics_lock);
 }
 
 struct telemetry *telemetry_new(void)
@@ -423,6 +427,7 @@ struct telemetry *telemetry_new(void)
     struct telemetry *t = xcalloc(1, sizeof *t);
 
     pthread_mutex_init(&t->lock, NULL);
+    pthread_mutex_init(&t->metrics_lock, NULL);
     TAILQ_INIT(&t->instances);
     t->metrics = client_metrics_new();
     return t;
@@ -438,5 +443,6 @@ void telemetry_free(struct telemetry *t)
     bytes_done(&t->configs);
     client_metrics_free(t->metrics);
     pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->metrics_lock);
     free(t);
 }
