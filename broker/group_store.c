@@ -246,7 +246,8 @@ static bool policy_has(const char *policy, const char *direction)
     return strcasecmp(policy, "bidirectional") == 0 || strcasecmp(policy, direction) == 0;
 }
 
-static void config_refresh(struct store *s, const struct broker_config *c)
+/* None of these options changes while the broker runs. */
+static void config_read(struct store *s, const struct broker_config *c)
 {
     s->groups.config = (struct group_config){
         .options = {.consumer_session_timeout_ms = (int32_t)c->group_consumer_session_timeout_ms,
@@ -290,7 +291,7 @@ void groups_open(struct broker *b)
     broker_watch_topics(b, &s->watch);
 
     const struct metadata *m = broker_metadata(b);
-    config_refresh(s, m->config);
+    config_read(s, m->config);
     double interval_s = (double)m->config->offsets_retention_check_interval_ms / 1000.;
     ev_timer_init(&s->expire, expire_fired, interval_s, interval_s);
     ev_timer_start(b->control_loop, &s->expire);
@@ -321,7 +322,6 @@ struct groups *groups_for(struct request *rq, struct slice id, enum acl_operatio
     *ret_error = request_refusal(rq, operation, RESOURCE_GROUP, id);
     if (*ret_error == KAFKA_NONE) *ret_error = coordinator_log_check(&s->log, id);
     if (*ret_error != KAFKA_NONE) return NULL;
-    config_refresh(s, request_metadata(rq)->config);
     return &s->groups;
 }
 
