@@ -3,7 +3,8 @@
  * A session holds its partitions in the order in which they are read; those that gave data go to the end. It is used by
  * one request at a time (`busy`); the next epoch it takes goes 1, 2, … INT32_MAX, 1.
  * Limits: max.incremental.fetch.session.cache.slots, FETCH_SESSION_PARTITIONS_MAX. At either, a session idle for
- * FETCH_SESSION_EVICT_MS gives way to a new or a growing one; so does, once it is that old, a used one that is not larger.
+ * FETCH_SESSION_EVICT_MS gives way to a new or a growing one; so does, once it is that old, a used one that is not
+ * larger.
  * Threads: the cache has a mutex; a busy session belongs to the loop of its request. */
 #ifndef OTTLA_FETCH_SESSION_H
 #define OTTLA_FETCH_SESSION_H

@@ -57,8 +57,8 @@
 /* After so long without use they forget it, as Kafka does. */
 #define QUOTA_IDLE_MS 3600000
 
-/* Over the limit of request memory, a connection whose frame, or whose reading of its answers, makes no progress for so long
- * is closed. */
+/* Over the limit of request memory, a connection whose frame, or whose reading of its answers, makes no progress for so
+ * long is closed. */
 #define FRAME_STALL_MS 10000
 
 /* How often connections are looked at for idleness, stalls, and clients that went while they waited. */

@@ -11,8 +11,9 @@
  *   - when any subscription changed, it begins anew: it may ask and push at once
  *   - it is forgotten when its connection is gone, when it was silent for a minute and three intervals, or when
  *     too many others came after it (TELEMETRY_CLIENTS_MAX, TELEMETRY_BYTES_MAX).
- * Threads: any. Two mutexes, leaves: one for who may push, held briefly, as the control thread takes it when a connection
- * is gone; one for the metrics, held while a push is read (up to TELEMETRY_CONTENT_BYTES_MAX) or a reader copies them. */
+ * Threads: any. Two mutexes, leaves: one for who may push, held briefly, as the control thread takes it when a
+ * connection is gone; one for the metrics, held while a push is read (up to TELEMETRY_CONTENT_BYTES_MAX) or a reader
+ * copies them. */
 #ifndef OTTLA_TELEMETRY_H
 #define OTTLA_TELEMETRY_H
 

@@ -1,8 +1,8 @@
 /* broker/api/fetched.h: what Fetch and ShareFetch do with the range of a log that they answer with.
  *
- * Records leave as a file range (sendfile); up to FETCH_COPY_BYTES_MAX they are read into a block, while all such blocks
- * of the answer have no more than FETCH_COPIES_BYTES_MAX. Both are held until the answer is encoded. Threads: the
- * request's. */
+ * Records leave as a file range (sendfile); up to FETCH_COPY_BYTES_MAX they are read into a block, while all such
+ * blocks of the answer have no more than FETCH_COPIES_BYTES_MAX. Both are held until the answer is encoded.
+ * Threads: the request's. */
 #ifndef OTTLA_API_FETCHED_H
 #define OTTLA_API_FETCHED_H
 
