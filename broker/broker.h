@@ -10,8 +10,8 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "broker/config.h"
-#include "broker/metadata.h"
+#include "broker/config/config.h"
+#include "broker/metadata/metadata.h"
 
 struct broker;
 struct log_dir;

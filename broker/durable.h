@@ -10,7 +10,7 @@
 #ifndef OTTLA_DURABLE_H
 #define OTTLA_DURABLE_H
 
-#include "broker/metadata.h"
+#include "broker/metadata/metadata.h"
 
 struct durable_wait;
 /* Waits that can be forgotten. */

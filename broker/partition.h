@@ -2,7 +2,7 @@
 #ifndef OTTLA_PARTITION_H
 #define OTTLA_PARTITION_H
 
-#include "broker/metadata.h"
+#include "broker/metadata/metadata.h"
 
 /* The log of a partition, borrowed from the snapshot. NULL: *ret_error says why: unknown topic (t NULL) or partition,
  * or KAFKA_STORAGE_ERROR for one that is offline. */

@@ -4,7 +4,7 @@
 #define OTTLA_API_ACLS_H
 
 #include "broker/api.h"
-#include "broker/security.h"
+#include "broker/access/security.h"
 #include "protocol/kafka_error.h"
 
 /* request_refused() with its text. Rules can be administered without an authorizer too, where Kafka answers

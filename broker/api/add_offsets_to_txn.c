@@ -1,8 +1,8 @@
 /* AddOffsetsToTxn, key 25. Control thread (owns transactions). Adds the partition of `__consumer_offsets` that keeps
  * the group; the log is made if there is none. */
 #include "broker/api/wait.h"
-#include "broker/group_store.h"
-#include "broker/txn_store.h"
+#include "broker/group/group_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #define VERSION_OF_FENCED 2 /* knows PRODUCER_FENCED */

@@ -3,7 +3,7 @@
  * transactions, which may be only verified; it is meant for brokers, and served to whoever may do what brokers do. */
 #include "broker/api/wait.h"
 #include "broker/partition.h"
-#include "broker/txn_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #define VERSION_OF_FENCED 2 /* knows PRODUCER_FENCED */

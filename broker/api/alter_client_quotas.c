@@ -1,8 +1,8 @@
 /* AlterClientQuotas, key 49 (KIP-546). Control thread (owns the metadata). Each entity has its own answer and changes
  * whole or not at all. */
 #include "broker/api/wait.h"
-#include "broker/metadata.h"
-#include "broker/quota_store.h"
+#include "broker/metadata/metadata.h"
+#include "broker/access/quota_store.h"
 #include "protocol/api_handlers.h"
 
 static void committed(void *arg, enum kafka_error error)

@@ -3,8 +3,8 @@
  * says. */
 #include "broker/api/share_acks.h"
 #include "broker/api/wait.h"
-#include "broker/group_share.h"
-#include "broker/group_store.h"
+#include "broker/share/group_share.h"
+#include "broker/group/group_store.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 

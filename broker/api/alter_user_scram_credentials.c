@@ -4,8 +4,8 @@
 #include "base/crypto.h"
 #include "broker/api/wait.h"
 #include "broker/limits.h"
-#include "broker/metadata.h"
-#include "broker/security.h"
+#include "broker/metadata/metadata.h"
+#include "broker/access/security.h"
 #include "protocol/api_handlers.h"
 
 struct alter {

@@ -1,7 +1,7 @@
 /* ApiVersions, key 18: what is served, from the rows of the schemas, and the finalized features of the metadata log.
  * Network thread. An unsupported version never gets here: request.c answers it in version 0. */
 #include "broker/api.h"
-#include "broker/feature_levels.h"
+#include "broker/config/feature_levels.h"
 #include "protocol/api_handlers.h"
 
 #include <string.h>

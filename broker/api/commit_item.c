@@ -1,7 +1,7 @@
 /* broker/api/commit_item.c: see commit_item.h. */
 #include "broker/api/commit_item.h"
 
-#include "broker/metadata.h"
+#include "broker/metadata/metadata.h"
 
 static enum kafka_error check(struct request *rq, struct slice topic, int32_t partition)
 {

@@ -3,7 +3,7 @@
 #define OTTLA_API_COMMIT_ITEM_H
 
 #include "broker/api.h"
-#include "broker/group.h"
+#include "broker/group/group.h"
 
 /* What the request says, and in `error` why the partition cannot have one. Borrows topic and metadata (null:
  * as if empty). expire_time_ms: -1: as the group's offsets do. */

@@ -5,7 +5,7 @@
 
 #include "broker/api.h"
 #include "broker/broker.h"
-#include "broker/security.h"
+#include "broker/access/security.h"
 
 /* NONE, or why the principal may not; type: enum config_resource_type, or what a client made up. */
 static inline enum kafka_error config_refusal(struct request *rq, enum acl_operation operation, int8_t type,

@@ -1,8 +1,8 @@
 /* ConsumerGroupDescribe, key 69 (KIP-848). Control thread (owns groups). A group that shows a topic which the caller
  * may not see is not shown at all. */
 #include "broker/api/authorized.h"
-#include "broker/group_consumer.h"
-#include "broker/group_store.h"
+#include "broker/group/group_consumer.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 /* Topics that are gone are left out. *ret_forbidden: one of them may not be seen. False: no memory. */

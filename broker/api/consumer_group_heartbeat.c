@@ -1,8 +1,8 @@
 /* ConsumerGroupHeartbeat, key 68 (KIP-848). Control thread (owns groups). What it changed is appended first; answered
  * as durability promises. */
 #include "broker/api/wait.h"
-#include "broker/group_consumer.h"
-#include "broker/group_store.h"
+#include "broker/group/group_consumer.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 struct beat {

@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "broker/api/acls.h"
 #include "broker/api/wait.h"
-#include "broker/metadata.h"
+#include "broker/metadata/metadata.h"
 #include "protocol/api_handlers.h"
 
 struct creation {

@@ -1,7 +1,7 @@
 /* DeleteAcls, key 31. Control thread (metadata). Removes what matches each filter and tells it. */
 #include "broker/api/acls.h"
 #include "broker/api/wait.h"
-#include "broker/metadata.h"
+#include "broker/metadata/metadata.h"
 #include "protocol/api_handlers.h"
 
 struct deletion {

@@ -1,8 +1,8 @@
 /* DeleteGroups, key 42. Control thread (owns groups). */
 #include "broker/api/wait.h"
-#include "broker/group_share.h"
-#include "broker/group_store.h"
-#include "broker/share_store.h"
+#include "broker/share/group_share.h"
+#include "broker/group/group_store.h"
+#include "broker/share/share_store.h"
 #include "protocol/api_handlers.h"
 
 struct deletion {

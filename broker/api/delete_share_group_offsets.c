@@ -2,8 +2,8 @@
  * The group marks the topics, their state goes, then the marks: whatever fails in between may be asked for again. */
 #include "broker/api/share_acks.h"
 #include "broker/api/wait.h"
-#include "broker/group_share.h"
-#include "broker/group_store.h"
+#include "broker/share/group_share.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 static void durable(void *arg, enum kafka_error error)

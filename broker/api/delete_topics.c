@@ -1,7 +1,7 @@
 /* DeleteTopics, key 20. Control thread; the answer waits until the metadata is on disk. v6: by name or id (KIP-516). */
 #include "broker/api/doubles.h"
 #include "broker/api/wait.h"
-#include "broker/metadata.h"
+#include "broker/metadata/metadata.h"
 #include "protocol/api_handlers.h"
 
 /* controller_mutation_rate; older versions are throttled instead of refused (KIP-599). */

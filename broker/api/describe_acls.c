@@ -1,7 +1,7 @@
 /* DescribeAcls, key 29. Control thread (metadata). The rules that match a filter, gathered by resource.
  * kafka-python 2.0.2 takes the broker's version from this API being there. */
 #include "broker/api/acls.h"
-#include "broker/metadata.h"
+#include "broker/metadata/metadata.h"
 #include "protocol/api_handlers.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* DescribeClientQuotas, key 48 (KIP-546). Control thread. The quotas whose entities match all components of the filter.
  * The list is empty, not null, where nothing is found: clients walk it. */
 #include "broker/api.h"
-#include "broker/metadata.h"
-#include "broker/quota_store.h"
+#include "broker/metadata/metadata.h"
+#include "broker/access/quota_store.h"
 #include "protocol/api_handlers.h"
 
 static enum kafka_error add_component(const struct describe_client_quotas_request_component_data *c,

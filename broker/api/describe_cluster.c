@@ -1,7 +1,7 @@
 /* DescribeCluster, key 60. Network thread. One broker, which is its own controller. */
 #include "broker/api/authorized.h"
 #include "broker/broker.h"
-#include "broker/security.h"
+#include "broker/access/security.h"
 #include "protocol/api_handlers.h"
 
 enum endpoint_type { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };

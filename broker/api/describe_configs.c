@@ -1,7 +1,7 @@
 /* DescribeConfigs, key 32. Control thread. The rows of options say names, types and documentation; the snapshot says
  * the values with their sources. */
 #include "broker/api/config_access.h"
-#include "broker/resource_options.h"
+#include "broker/config/resource_options.h"
 #include "protocol/api_handlers.h"
 
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * Stable. An unknown group, and one of another type, is Dead, without an error up to v5, with GROUP_ID_NOT_FOUND from
  * v6. */
 #include "broker/api/authorized.h"
-#include "broker/group_classic.h"
-#include "broker/group_store.h"
+#include "broker/group/group_classic.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 static bool describe_classic(struct request *rq, const struct classic_group *c,

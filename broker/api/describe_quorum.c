@@ -1,6 +1,6 @@
 /* DescribeQuorum, key 55. Control thread (metadata log). The quorum of the metadata log is this node alone. */
 #include "broker/api/wait.h"
-#include "broker/metadata_log.h"
+#include "broker/metadata/metadata_log.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 #include "storage/log_dir.h"

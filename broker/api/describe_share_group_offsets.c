@@ -1,9 +1,9 @@
 /* DescribeShareGroupOffsets, key 90 (KIP-932): start offsets of share partitions as they are stored; -1: none yet.
  * Control thread. Topics null: all that the group has initialized. What does not exist has no start, and is no
  * error. */
-#include "broker/group_share.h"
-#include "broker/group_store.h"
-#include "broker/share_store.h"
+#include "broker/share/group_share.h"
+#include "broker/group/group_store.h"
+#include "broker/share/share_store.h"
 #include "protocol/api_handlers.h"
 
 static void fill(struct request *rq, struct slice group_id, struct uuid topic_id, int32_t partition,

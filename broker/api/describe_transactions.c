@@ -1,5 +1,5 @@
 /* DescribeTransactions, key 65 (KIP-664). Control thread (owns transactions). */
-#include "broker/txn_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 static bool fill_topics(struct request *rq, const struct txn *t,

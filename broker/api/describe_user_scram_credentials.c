@@ -1,8 +1,8 @@
 /* DescribeUserScramCredentials, key 50 (KIP-554). Control thread (metadata). Mechanisms and iterations, never secrets.
  */
 #include "broker/api.h"
-#include "broker/metadata.h"
-#include "broker/security.h"
+#include "broker/metadata/metadata.h"
+#include "broker/access/security.h"
 #include "protocol/api_handlers.h"
 #include "protocol/kafka_error.h"
 

@@ -1,7 +1,7 @@
 /* EndTxn, key 26. Control thread (owns transactions). Answered when the markers are written. v5: transactions version
  * 2, which gives the producer its next epoch (KIP-890). */
 #include "broker/api/wait.h"
-#include "broker/txn_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #define VERSION_OF_FENCED 2 /* knows PRODUCER_FENCED */

@@ -7,9 +7,9 @@
  * response, the first batch is returned whole whatever its size. Sessions: KIP-227 (fetch_session.h). */
 #include "broker/api/fetched.h"
 #include "broker/api/wait.h"
-#include "broker/fetch_session.h"
+#include "broker/fetch/fetch_session.h"
 #include "broker/partition.h"
-#include "broker/purgatory.h"
+#include "broker/fetch/purgatory.h"
 #include "broker/state.h"
 #include "protocol/compress.h"
 #include "protocol/api_handlers.h"

@@ -3,9 +3,9 @@
  * broker coordinates all groups, transactions and share partitions. v6: share partitions (KIP-932); of them only
  * brokers ask. */
 #include "broker/api/wait.h"
-#include "broker/group_store.h"
-#include "broker/share_store.h"
-#include "broker/txn_store.h"
+#include "broker/group/group_store.h"
+#include "broker/share/share_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #include <string.h>

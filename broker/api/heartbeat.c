@@ -1,6 +1,6 @@
 /* Heartbeat, key 12. Control thread (owns groups). Error codes: protocol guide; fencing of static members: KIP-345. */
-#include "broker/group_classic.h"
-#include "broker/group_store.h"
+#include "broker/group/group_classic.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 API_HANDLER(heartbeat)

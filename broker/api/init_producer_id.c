@@ -2,9 +2,9 @@
  * epoch 0. One with a transactional id gets the next epoch, which fences its predecessor; what that has begun is
  * aborted first (CONCURRENT_TRANSACTIONS: it comes again). v3+ says what it has, to go on after an error (KIP-360). */
 #include "broker/api/wait.h"
-#include "broker/metadata.h"
-#include "broker/producer_ids.h"
-#include "broker/txn_store.h"
+#include "broker/metadata/metadata.h"
+#include "broker/txn/producer_ids.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #define VERSION_OF_FENCED 4 /* knows PRODUCER_FENCED */

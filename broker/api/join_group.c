@@ -1,7 +1,7 @@
 /* JoinGroup, key 11. Control thread (owns groups). Parked until the generation is formed: group_classic.h. */
 #include "broker/api/wait.h"
-#include "broker/group_classic.h"
-#include "broker/group_store.h"
+#include "broker/group/group_classic.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 struct join {

@@ -1,6 +1,6 @@
 /* LeaveGroup, key 13. Control thread (owns groups). v0-2: one member, its error on top; v3+: several, an error each. */
-#include "broker/group_classic.h"
-#include "broker/group_store.h"
+#include "broker/group/group_classic.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 API_HANDLER(leave_group)

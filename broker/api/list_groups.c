@@ -1,5 +1,5 @@
 /* ListGroups, key 16. Control thread (owns groups). v4: filter by state (KIP-518), v5: by type (KIP-848). */
-#include "broker/group_store.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 #include <stdlib.h>

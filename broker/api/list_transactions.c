@@ -1,8 +1,8 @@
 /* ListTransactions, key 66 (KIP-664). Control thread (owns transactions). Words of the filter that name no state are
  * told. v1: only those that have been open for longer than a time (KIP-994). v2: whose id matches a pattern
  * (KIP-1152). */
-#include "broker/regex.h"
-#include "broker/txn_store.h"
+#include "broker/group/regex.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "broker/api/wait.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
-#include "broker/security.h"
+#include "broker/access/security.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 #include "storage/log_dir.h"

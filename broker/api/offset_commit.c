@@ -1,7 +1,7 @@
 /* OffsetCommit, key 8. Control thread (owns groups). Appended first; answered as durability promises. */
 #include "broker/api/commit_item.h"
 #include "broker/api/wait.h"
-#include "broker/group_store.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 struct commit {

@@ -1,6 +1,6 @@
 /* OffsetDelete, key 47. Control thread (owns groups). KIP-496. */
 #include "broker/api/wait.h"
-#include "broker/group_store.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 struct deletion {

@@ -3,7 +3,7 @@
  * commit makes a partition unstable for clients that ask so (v7+, KIP-447). In strict durability the answer waits until
  * what it shows is on disk. */
 #include "broker/api/wait.h"
-#include "broker/group_store.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 /* One group of the request; v1-7 have one, in another struct. */

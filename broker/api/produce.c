@@ -9,7 +9,7 @@
 #include "broker/api/wait.h"
 #include "broker/partition.h"
 #include "broker/state.h"
-#include "broker/txn_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 #include "protocol/record_batch.h"
 

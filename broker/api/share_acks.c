@@ -1,7 +1,7 @@
 /* broker/api/share_acks.c: see share_acks.h. */
 #include "broker/api/share_acks.h"
 
-#include "broker/group_store.h"
+#include "broker/group/group_store.h"
 #include "broker/partition.h"
 
 enum kafka_error share_request_check(struct request *rq, struct slice group_id, struct slice member_id,

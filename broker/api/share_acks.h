@@ -3,8 +3,8 @@
 #ifndef OTTLA_API_SHARE_ACKS_H
 #define OTTLA_API_SHARE_ACKS_H
 
-#include "broker/group_share.h"
-#include "broker/share_store.h"
+#include "broker/share/group_share.h"
+#include "broker/share/share_store.h"
 
 /* The principal may read the group, the feature is on, and the member's id is one: NONE. */
 enum kafka_error share_request_check(struct request *rq, struct slice group_id, struct slice member_id,

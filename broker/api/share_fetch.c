@@ -14,7 +14,7 @@
 #include "broker/api/wait.h"
 #include "broker/limits.h"
 #include "broker/partition.h"
-#include "broker/purgatory.h"
+#include "broker/fetch/purgatory.h"
 #include "broker/state.h"
 #include "protocol/api_handlers.h"
 #include "protocol/record_batch.h"

@@ -1,9 +1,9 @@
 /* ShareGroupDescribe, key 77 (KIP-932). Control thread (owns groups). A group that shows a topic which the principal
  * may not describe is refused whole. */
 #include "broker/api/authorized.h"
-#include "broker/group_share.h"
-#include "broker/group_store.h"
-#include "broker/share_store.h"
+#include "broker/share/group_share.h"
+#include "broker/group/group_store.h"
+#include "broker/share/share_store.h"
 #include "protocol/api_handlers.h"
 
 /* *ret_error: TOPIC_AUTHORIZATION_FAILED. False: no memory. */

@@ -1,9 +1,9 @@
 /* ShareGroupHeartbeat, key 76 (KIP-932). Control thread (owns groups). The answer goes out when what it says is as
  * durable as promised. */
 #include "broker/api/wait.h"
-#include "broker/group_share.h"
-#include "broker/group_store.h"
-#include "broker/share_store.h"
+#include "broker/share/group_share.h"
+#include "broker/group/group_store.h"
+#include "broker/share/share_store.h"
 #include "protocol/api_handlers.h"
 
 static enum kafka_error check(struct request *rq, const struct share_group_heartbeat_request *in, struct err *err)

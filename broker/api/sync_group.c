@@ -1,7 +1,7 @@
 /* SyncGroup, key 14. Control thread (owns groups). Parked until the leader's assignment is stored: group_classic.h. */
 #include "broker/api/wait.h"
-#include "broker/group_classic.h"
-#include "broker/group_store.h"
+#include "broker/group/group_classic.h"
+#include "broker/group/group_store.h"
 #include "protocol/api_handlers.h"
 
 #define VERSION_OF_PROTOCOL 5 /* names protocol and type (KIP-559) */

@@ -3,8 +3,8 @@
  * group's partition by itself (KIP-890); before, AddOffsetsToTxn must have done it. */
 #include "broker/api/commit_item.h"
 #include "broker/api/wait.h"
-#include "broker/group_store.h"
-#include "broker/txn_store.h"
+#include "broker/group/group_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #define VERSION_OF_ABORTABLE 4 /* knows TRANSACTION_ABORTABLE */

@@ -2,8 +2,8 @@
  * was written at a level cannot be taken back. The first error refuses all;
  * before v2 each feature has an answer when there is none. */
 #include "broker/api/wait.h"
-#include "broker/feature_levels.h"
-#include "broker/metadata_edit.h"
+#include "broker/config/feature_levels.h"
+#include "broker/metadata/metadata_edit.h"
 #include "protocol/api_handlers.h"
 
 #include <stdio.h>

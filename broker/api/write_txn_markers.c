@@ -1,6 +1,6 @@
 /* WriteTxnMarkers, key 27. Control thread, as all markers. Here it is for tools alone: `kafka-transactions abort` ends
  * a transaction of which no coordinator knows. */
-#include "broker/txn_store.h"
+#include "broker/txn/txn_store.h"
 #include "protocol/api_handlers.h"
 
 #include "base/log.h"

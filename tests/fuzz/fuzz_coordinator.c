@@ -9,12 +9,12 @@
 #define cr_expect_eq(a, b, ...)   assert((a) == (b))
 #include "tests/unit/broker/fake_group_host.h"
 
-#include "broker/assignor.h"
-#include "broker/group_share.h"
-#include "broker/share_state.h"
-#include "broker/share_store.h"
-#include "broker/txn.h"
-#include "broker/txn_store.h"
+#include "broker/group/assignor.h"
+#include "broker/share/group_share.h"
+#include "broker/share/share_state.h"
+#include "broker/share/share_store.h"
+#include "broker/txn/txn.h"
+#include "broker/txn/txn_store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

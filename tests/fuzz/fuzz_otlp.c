@@ -1,5 +1,6 @@
-/* Any bytes as metrics that a client pushed: refused or kept, and what is written of them is text whose lines are whole. */
-#include "broker/client_metrics.h"
+/* Any bytes as metrics that a client pushed: refused or kept, and what is written of them is text whose lines are
+ * whole. */
+#include "broker/telemetry/client_metrics.h"
 #include "broker/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

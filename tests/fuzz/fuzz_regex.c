@@ -1,7 +1,7 @@
-/* Any pattern against any names: it compiles or says why, matching takes steps in proportion to its size times the name's
- * length, and a pattern of plain letters matches itself. The pattern ends at the first NUL, names are what lies between
- * the following ones. An input that takes long is found by libFuzzer's -timeout. */
-#include "broker/regex.h"
+/* Any pattern against any names: it compiles or says why, matching takes steps in proportion to its size times the
+ * name's length, and a pattern of plain letters matches itself. The pattern ends at the first NUL, names are what
+ * lies between the following ones. An input that takes long is found by libFuzzer's -timeout. */
+#include "broker/group/regex.h"
 #include "protocol/kafka_error.h"
 
 #include <ctype.h>

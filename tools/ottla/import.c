@@ -6,8 +6,8 @@
 #include "tools/ottla/import.h"
 
 #include "base/log.h"
-#include "broker/metadata_adopt.h"
-#include "broker/metadata_log.h"
+#include "broker/metadata/metadata_adopt.h"
+#include "broker/metadata/metadata_log.h"
 #include "storage/dir_builder.h"
 #include "tools/ottla/settle.h"
 

@@ -1,7 +1,8 @@
-/* tools/ottla/list.c: what can be asked without starting the broker: the served APIs and the options, from their rows. */
+/* tools/ottla/list.c: what can be asked without starting the broker: the served APIs and the options, from their
+ * rows. */
 #include "tools/ottla/serve.h"
 
-#include "broker/config.h"
+#include "broker/config/config.h"
 #include "protocol/message.h"
 
 #define LINE_COLUMNS 100

@@ -1,6 +1,6 @@
 /* tools/ottla/metrics.h: the endpoint that Prometheus reads: GET /metrics on metrics.listeners.
  *
- * Text format 0.0.4. Now it has what clients pushed (broker/client_metrics.h).
+ * Text format 0.0.4. Now it has what clients pushed (broker/telemetry/client_metrics.h).
  * Threads: open, run and stop on the owner's; a read runs on a worker of the HTTP server, as it may wait for a lock. */
 #ifndef OTTLA_METRICS_H
 #define OTTLA_METRICS_H

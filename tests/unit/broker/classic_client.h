@@ -2,7 +2,7 @@
 #ifndef OTTLA_TEST_CLASSIC_CLIENT_H
 #define OTTLA_TEST_CLASSIC_CLIENT_H
 
-#include "broker/group_classic.h"
+#include "broker/group/group_classic.h"
 #include "tests/unit/broker/fake_group_host.h"
 
 static struct groups groups;

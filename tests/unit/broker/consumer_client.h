@@ -1,9 +1,9 @@
-/* Members of the consumer group "g", for its unit tests: what they send, the last answer, and whether a replay of the log
- * makes the same group again. */
+/* Members of the consumer group "g", for its unit tests: what they send, the last answer, and whether a replay of the
+ * log makes the same group again. */
 #ifndef OTTLA_TEST_CONSUMER_CLIENT_H
 #define OTTLA_TEST_CONSUMER_CLIENT_H
 
-#include "broker/consumer_members.h"
+#include "broker/group/consumer_members.h"
 #include "tests/unit/broker/fake_group_host.h"
 
 static struct groups groups;

@@ -1,12 +1,12 @@
-/* A host of groups for tests: a clock that the test moves, a log of real records that can be read back, a disk that waits
- * when it is told to, topics that the test makes. */
+/* A host of groups for tests: a clock that the test moves, a log of real records that can be read back, a disk that
+ * waits when it is told to, topics that the test makes. */
 #ifndef OTTLA_TEST_FAKE_GROUP_HOST_H
 #define OTTLA_TEST_FAKE_GROUP_HOST_H
 
 #include "base/log.h"
-#include "broker/group_consumer.h"
-#include "broker/group_records.h"
-#include "broker/metadata.h"
+#include "broker/group/group_consumer.h"
+#include "broker/group/group_records.h"
+#include "broker/metadata/metadata.h"
 #include "protocol/record.h"
 
 #ifndef cr_assert /* a fuzz target has no runner */

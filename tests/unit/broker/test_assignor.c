@@ -1,6 +1,6 @@
-/* Assignors: what they promise for any members, subscriptions and earlier assignments (random, with a printed seed), and
- * what Kafka's give for small examples. */
-#include "broker/assignor.h"
+/* Assignors: what they promise for any members, subscriptions and earlier assignments (random, with a printed seed),
+ * and what Kafka's give for small examples. */
+#include "broker/group/assignor.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

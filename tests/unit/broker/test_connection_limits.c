@@ -1,8 +1,8 @@
 /* The promises of connection_limits.h, by a clock of the test. */
-#include "broker/connection_limits.h"
+#include "broker/net/connection_limits.h"
 #include "broker/limits.h"
-#include "broker/metadata_log.h"
-#include "broker/quota_store.h"
+#include "broker/metadata/metadata_log.h"
+#include "broker/access/quota_store.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

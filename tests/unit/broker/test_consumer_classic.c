@@ -1,6 +1,6 @@
 /* Members of the classic protocol in consumer groups, and groups that change their protocol while they live. */
-#include "broker/consumer_classic.h"
-#include "broker/group_members.h"
+#include "broker/group/consumer_classic.h"
+#include "broker/group/group_members.h"
 #include "tests/unit/broker/consumer_client.h"
 
 TestSuite(consumer_classic, .init = start, .fini = stop);

@@ -1,5 +1,5 @@
 /* A coordinator of its own in a broker: share groups' records, whose fold is the last epoch of each key. */
-#include "broker/coordinator_log.h"
+#include "broker/coordinator/coordinator_log.h"
 #include "protocol/messages.h"
 #include "tests/unit/broker/scratch_broker.h"
 

@@ -1,5 +1,5 @@
 /* The promises of fetch_session.h. */
-#include "broker/fetch_session.h"
+#include "broker/fetch/fetch_session.h"
 #include "broker/limits.h"
 
 #include <criterion/criterion.h>

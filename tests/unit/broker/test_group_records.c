@@ -1,9 +1,9 @@
 /* Records of `__consumer_offsets`: bytes that Kafka 4.1.1 wrote (the log of a consumer that joined, committed and left,
  * and a commit by hand), read and written again. */
 #include "base/log.h"
-#include "broker/group_classic.h"
-#include "broker/group_records.h"
-#include "broker/metadata.h"
+#include "broker/group/group_classic.h"
+#include "broker/group/group_records.h"
+#include "broker/metadata/metadata.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

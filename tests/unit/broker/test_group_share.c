@@ -1,7 +1,7 @@
-/* Share groups without network and disk: a clock that the test moves, topics that it makes, a log that is the list of the
- * types of its records. */
+/* Share groups without network and disk: a clock that the test moves, topics that it makes, a log that is the list of
+ * the types of its records. */
 #include "base/log.h"
-#include "broker/group_share.h"
+#include "broker/share/group_share.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* The promises of metadata_log.h: what is written is Kafka's form, what is read is folded or refused with a reason. */
 #include "base/log.h"
-#include "broker/metadata_adopt.h"
-#include "broker/metadata_log.h"
-#include "broker/metadata_snapshot.h"
+#include "broker/metadata/metadata_adopt.h"
+#include "broker/metadata/metadata_log.h"
+#include "broker/metadata/metadata_snapshot.h"
 #include "storage/log_dir.h"
 
 #include <criterion/criterion.h>

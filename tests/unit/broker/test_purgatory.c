@@ -1,5 +1,5 @@
-/* broker/purgatory.c: when a wait ends. */
-#include "broker/purgatory.h"
+/* broker/fetch/purgatory.c: when a wait ends. */
+#include "broker/fetch/purgatory.h"
 
 #include "base/clock.h"
 

@@ -1,7 +1,7 @@
 /* Client quotas in force: the arithmetic of rates and buckets by a clock of the test, precedence, memory. */
 #include "broker/limits.h"
-#include "broker/metadata_log.h"
-#include "broker/quota.h"
+#include "broker/metadata/metadata_log.h"
+#include "broker/access/quota.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

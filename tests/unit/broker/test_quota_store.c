@@ -1,6 +1,6 @@
 /* Client quotas: what records fold to, and that snapshots do not see each other's changes. */
-#include "broker/metadata_log.h"
-#include "broker/quota_store.h"
+#include "broker/metadata/metadata_log.h"
+#include "broker/access/quota_store.h"
 
 #include <criterion/criterion.h>
 

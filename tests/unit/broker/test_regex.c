@@ -1,5 +1,5 @@
 /* Regular expressions of subscriptions: RE2's syntax, whole names, linear time. */
-#include "broker/regex.h"
+#include "broker/group/regex.h"
 
 #include "base/thread.h"
 #include "protocol/kafka_error.h"

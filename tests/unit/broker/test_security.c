@@ -1,6 +1,6 @@
 /* Access rules: filters, and what the authorizer decides (KIP-11, KIP-290, KIP-801). */
 #include "broker/api.h"
-#include "broker/security.h"
+#include "broker/access/security.h"
 
 #include <criterion/criterion.h>
 

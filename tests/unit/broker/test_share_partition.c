@@ -1,6 +1,6 @@
 /* The share-partition state machine: its rules one by one, and random histories against a model that keeps every record
  * by itself. */
-#include "broker/share_partition.h"
+#include "broker/share/share_partition.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

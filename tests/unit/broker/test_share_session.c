@@ -1,5 +1,5 @@
 /* Share sessions: their epochs, their partitions, their limits. */
-#include "broker/share_session.h"
+#include "broker/share/share_session.h"
 
 #include <criterion/criterion.h>
 

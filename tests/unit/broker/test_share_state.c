@@ -1,5 +1,5 @@
 /* The durable state of share partitions: what records make of it, and that what is written is what is read. */
-#include "broker/share_state.h"
+#include "broker/share/share_state.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

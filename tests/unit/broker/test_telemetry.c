@@ -1,8 +1,9 @@
-/* Metrics of clients, by a clock of the test: when they may ask and push, what is forgotten, and that memory is bounded. */
-#include "broker/client_metrics.h"
+/* Metrics of clients, by a clock of the test: when they may ask and push, what is forgotten, and that memory is
+ * bounded. */
+#include "broker/telemetry/client_metrics.h"
 #include "broker/limits.h"
-#include "broker/metadata.h"
-#include "broker/telemetry.h"
+#include "broker/metadata/metadata.h"
+#include "broker/telemetry/telemetry.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Transactions without network and disk: a clock that the test moves, a log and markers that are lists. */
 #include "base/log.h"
-#include "broker/txn.h"
+#include "broker/txn/txn.h"
 
 #include <criterion/criterion.h>
 
