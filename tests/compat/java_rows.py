@@ -26,7 +26,7 @@ AUTHORIZED = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.Sta
 ADMIN_DIFFERENCES = {
     r"configs (topic|plain) flush\.ms|topics create, the topic's configuration flush\.ms": "an acknowledged record is on disk within a second",
     r"(configs (topic|broker|plain)|topics create, the topic's configuration) ottla\.": "options of ottla's own",
-    r"configs broker connect\.(debezium\.version|listeners)": "options of ottla's own",
+    r"configs broker (connect\.(debezium\.version|listeners)|metrics\.listeners|(config|offset|status)\.storage\.topic)": "options of ottla's own",
     r"configs broker (listeners|listener\.security\.protocol\.map|num\.network\.threads)": "read at the start",
     r"configs broker super\.users": "an option of the authorizer's, which Kafka does not know the type of",
     r"cluster unregister an unknown broker": "there is one broker",
