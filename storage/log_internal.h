@@ -278,6 +278,7 @@ struct log_load {
     bool clean;             /* trust what is there; else check from recovery_point on */
     int64_t recovery_point; /* everything below was durable */
     int64_t log_start;      /* as it was checkpointed; 0 */
+    int64_t last_stable;    /* as a clean stop told it; 0: not told */
 };
 /* Reads the folder: segments, indexes, producers, epochs, marks. Under the lock or alone with the log.
  * Returns 0; -EBADMSG: damage below the recovery point, err says where; -errno. */

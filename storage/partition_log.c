@@ -162,7 +162,8 @@ enum kafka_error log_ready(struct partition_log *log)
     if (log->loaded) return KAFKA_NONE;
     if (atomic_load(&log->failed)) return KAFKA_STORAGE_ERROR;
     struct err err = ERR_NONE;
-    struct log_load load = {.clean = true, .log_start = atomic_load(&log->log_start)};
+    struct log_load load = {
+        .clean = true, .log_start = atomic_load(&log->log_start), .last_stable = atomic_load(&log->last_stable)};
     if (!log_load(log, &load, &err)) return KAFKA_NONE;
     log_error("storage", "partition is offline: %s partition=%s", err.text, log->name);
     log_dir_note_failure(log->dir, log->name, &err);

@@ -251,6 +251,20 @@ int64_t producer_state_first_unstable(const struct producer_state *s, int64_t hi
     return INT64_MAX;
 }
 
+void producer_state_forget_open(struct producer_state *s, int64_t offset)
+{
+    struct producer_txn *txn = TAILQ_FIRST(&s->txns), *next;
+    for (; txn; txn = next) {
+        next = TAILQ_NEXT(txn, link);
+        if (txn->last_offset >= 0 || txn->first_offset >= offset) continue;
+        struct producer *p;
+        HASH_FIND(hh, s->producers, &txn->producer_id, sizeof txn->producer_id, p);
+        if (p) p->txn_first_offset = -1;
+        TAILQ_REMOVE(&s->txns, txn, link);
+        free(txn);
+    }
+}
+
 void producer_state_settle(struct producer_state *s, int64_t high_watermark)
 {
     struct producer_txn *txn = TAILQ_FIRST(&s->txns), *next;

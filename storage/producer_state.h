@@ -101,6 +101,8 @@ bool producer_state_apply(struct producer_state *s, const struct record_batch *b
 
 /* The first offset of the oldest transaction that is open, or whose marker readers cannot see yet. None: INT64_MAX. */
 int64_t producer_state_first_unstable(const struct producer_state *s, int64_t high_watermark);
+/* Forgets that transactions which began below offset are open. */
+void producer_state_forget_open(struct producer_state *s, int64_t offset);
 /* Forgets ended transactions whose marker lies below the high watermark. */
 void producer_state_settle(struct producer_state *s, int64_t high_watermark);
 /* Drops who has been idle for longer than expiration_ms, has no open transaction, and an id below reserved_min; and who

@@ -377,6 +377,9 @@ int log_load(struct partition_log *log, const struct log_load *load, struct err 
     if (epoch > atomic_load(&log->leader_epoch)) atomic_store(&log->leader_epoch, epoch);
     /* A process that was killed left names that no sync had made durable, and nobody else will. */
     if (!load->clean) log->dir_unsynced = log->new_folder = log->epochs_unsynced = true;
+    /* The stop knew of no transaction that is open and began before this. A snapshot from before may name one (all of its records
+     * lie below the log's start; a power cut has taken the newer snapshot): readers were told, it stays so. */
+    if (load->last_stable > load->log_start) producer_state_forget_open(log->producers, load->last_stable);
     log->loaded = true;
     log_publish(log);
     return 0;

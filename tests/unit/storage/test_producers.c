@@ -4,6 +4,8 @@
 #include "base/crc32c.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <errno.h>
 #include <string.h>
 
@@ -430,4 +432,48 @@ Test(producers, a_snapshot_comes_back_as_it_was_and_a_damaged_one_does_not)
     free(bytes);
     producer_state_done(&state);
     producer_state_done(&copy);
+}
+
+/* A transaction all of whose records lie below the log's start is known by a snapshot alone. When a start had none, and a clean stop
+ * said so, an older one that is found again must not take back what readers were told. */
+Test(producers, the_last_stable_offset_of_a_clean_stop_does_not_go_back)
+{
+    struct scratch s;
+    struct log_append a;
+    char kept[300], command[800];
+    int64_t start;
+
+    scratch_init(&s);
+    s.config.segment_bytes = 4096;
+    scratch_open(&s);
+    const struct batch_spec open = {.producer = true, .producer_id = 1, .transactional = true, .timestamp_ms = 1000};
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &open, &a), KAFKA_NONE);
+    scratch_fill(s.log, 10, 1000, 1000);
+    cr_assert_eq(partition_log_delete_records(s.log, 6, &start), KAFKA_NONE);
+    struct log_marks marks = partition_log_marks(s.log);
+    cr_assert_eq(marks.last_stable, 6);
+    snprintf(kept, sizeof kept, "%s/kept", s.path);
+    snprintf(command, sizeof command, "mkdir %s && cp %s/t-0/*.snapshot %s", kept, s.options.path, kept);
+    scratch_close(&s); /* the first segment goes when the start is in its checkpoint */
+    cr_assert_eq(system(command), 0, "%s", command);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).last_stable, 6);
+    scratch_kill(&s);
+    snprintf(command, sizeof command, "rm %s/t-0/*.snapshot", s.options.path);
+    cr_assert_eq(system(command), 0);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).last_stable, marks.log_end, "nobody knows of it");
+    scratch_close(&s);
+
+    snprintf(command, sizeof command, "rm %s/t-0/*.snapshot; cp %s/*.snapshot %s/t-0", s.options.path, kept,
+             s.options.path);
+    cr_assert_eq(system(command), 0);
+    scratch_open(&s);
+    cr_assert_eq(partition_log_marks(s.log).last_stable, marks.log_end);
+    pthread_mutex_lock(&s.log->lock);
+    cr_assert_eq(log_ready(s.log), KAFKA_NONE);
+    cr_assert_neq(HASH_COUNT(s.log->producers->producers), 0, "the old snapshot was found");
+    pthread_mutex_unlock(&s.log->lock);
+    cr_expect_eq(partition_log_marks(s.log).last_stable, marks.log_end);
+    scratch_done(&s);
 }
