@@ -32,7 +32,7 @@ MEMORY_MARGIN_KB = 4096
 
 def host(bootstrap, protocol):
     from confluent_kafka import Consumer
-    members, commands = {}, queue.Queue()
+    members, leaving, commands = {}, [], queue.Queue()
 
     def read():
         for line in sys.stdin:
@@ -41,7 +41,12 @@ def host(bootstrap, protocol):
     threading.Thread(target=read, daemon=True).start()
 
     def tell(name, event, partitions=()):
-        print(json.dumps([time.monotonic(), name, event, [p.partition for p in partitions]]), flush=True)
+        sys.stdout.write(json.dumps([time.monotonic(), name, event, [p.partition for p in partitions]]) + "\n")  # one write: threads
+        sys.stdout.flush()
+
+    def leave(name, consumer):
+        consumer.close()  # may wait for a rebalance, for which the others here are polled meanwhile
+        tell(name, "gone")
 
     def join(name):
         config = {"bootstrap.servers": bootstrap, "group.id": GROUP, "client.id": name, "enable.auto.commit": False,
@@ -60,15 +65,17 @@ def host(bootstrap, protocol):
         while not commands.empty():
             command = commands.get()
             if command[0] == "quit":
-                for name, consumer in members.items():
-                    consumer.close()
-                    tell(name, "gone")
+                last = [threading.Thread(target=leave, args=member) for member in members.items()]
+                for thread in last:
+                    thread.start()
+                for thread in leaving + last:
+                    thread.join()
                 return
             if command[0] == "join":
                 join(command[1])
             else:
-                members.pop(command[1]).close()
-                tell(command[1], "gone")
+                leaving.append(threading.Thread(target=leave, args=(command[1], members.pop(command[1]))))
+                leaving[-1].start()
         for consumer in list(members.values()):
             consumer.poll(0)
         time.sleep(0.005)
@@ -122,7 +129,8 @@ class Churn:
         self.begin()
         for name in names:
             self.command(self.hosts[self.where[name]], "leave", name)
-        self.take(lambda: not any(name in self.where for name in names))
+        if not self.take(lambda: not any(name in self.where for name in names)):
+            raise AssertionError("members that were to leave did not in %d s" % LIMIT_S)
 
     def kill(self):
         """One host: its members die without a word."""
