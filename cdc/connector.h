@@ -48,7 +48,7 @@ struct cdc_callbacks {
 /* Starts the connector's thread. The configuration has passed validation; it is copied.
  *   version  of the format profile ("3.7.0.Final", "2.2.1.Final"); NULL: the default, or connector.plugin.version
  *   paused   begin in PAUSED
- * Returns 0; -EEXIST: one of this name runs; -EINVAL: a value that validation would have refused; -EAGAIN: no thread. */
+ * Returns 0; -EEXIST: one of this name and topic.prefix runs; -EINVAL: a value that validation would have refused; -EAGAIN: no thread. */
 int cdc_connector_start(struct cdc *cdc, const char *name, const struct cdc_pair *pairs, uint32_t pairs_count,
                         const char *version, bool paused, const struct cdc_callbacks *callbacks,
                         struct cdc_connector **ret_connector, struct err *err) WARN_UNUSED;

@@ -122,8 +122,8 @@ struct journal_ops {
     /* Finds the log of p (topic, index), sets p->user. false: there is none. */
     bool (*find)(void *io, struct journal_partition *p, int64_t producer_id, struct journal_log *ret_log);
     /* Appends the records that the caller has built since the last append: count of them, from first_sequence on; not visible
-     * to readers until release(). *ret_base_offset of the first. -ENOENT: the log is gone. The records that
-     * were built are dropped on an error too. */
+     * to readers until release(). *ret_base_offset of the first. -ENOENT: the log is gone. On an error the
+     * journal has failed, and what was built goes with discard(). */
     int (*append)(void *io, struct journal_partition *p, int32_t first_sequence, uint32_t count,
                   int64_t *ret_base_offset, int64_t *ret_last_offset);
     /* Drops what the caller has built since the last append. */

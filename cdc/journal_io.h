@@ -67,7 +67,7 @@ struct journal_io {
 };
 
 struct journal_io *journal_io_new(struct broker *broker, struct journal_store *store, struct stored_journal *stored);
-/* Waits for syncs under way. After journal_free(). */
+/* Waits for syncs under way, whose answers name partitions of the journal: before journal_free(). */
 void journal_io_free(struct journal_io *io);
 /* Before a record is counted for part's partition: appends what is pending when a batch may not hold both.
  * -EMSGSIZE: Kafka's producer would refuse it (max.request.size), as would the broker (max.message.bytes) a batch of it alone. */

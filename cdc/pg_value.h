@@ -49,7 +49,7 @@ struct pg_converter {
     struct connect_value unavailable; /* stands for an unchanged TOAST value; VALUE_NULL: such values become null */
 };
 
-/* Chooses schema and converter, in the arena. NULL with *ret_full false: a type that events do not show. */
+/* Chooses schema and converter, in the arena. NULL: a type that events do not show (or no room in the arena). */
 struct pg_converter *pg_converter_new(struct arena *a, const struct pg_connector_config *config,
                                       const struct pg_type *type, bool optional, bool snapshot);
 

@@ -1,4 +1,4 @@
-/* storage/io.h: the only file system calls of this room, as a table that tests replace by a simulated disk.
+/* storage/io.h: the file system calls of everything that a broker runs, as a table that tests replace by a simulated disk.
  *
  * Every call returns 0, a count, or a descriptor, and -errno on failure; none retries, but EINTR is not seen outside.
  * Paths are relative to a directory's descriptor. Threads: any. */

@@ -95,7 +95,7 @@ struct partition_log {
     uint32_t rewrites;             /* how often files or offsets were replaced: truncation, compaction */
     uint32_t segments_count;
     uint32_t segments_allocated;
-    int64_t start_writing;       /* what the checkpoint is to say; guarded by checkpoint_lock */
+    int64_t start_writing;       /* what the checkpoint is to say; guarded by checkpoint_lock, not by lock */
     bool uncleanable;            /* compaction failed: not again until the next start */
     int64_t oldest_timestamp_ms; /* largest of the oldest segment; for retention of what is not loaded; -1: unknown */
     struct config_ref *config;

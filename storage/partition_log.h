@@ -10,8 +10,8 @@
  * Invariants: design invariants 1-4: offsets are dense at append; a producer's batch is in the log at most once per
  * (id, epoch, sequence); the visible end never goes back while the process lives.
  * Threads: append, truncate, roll under the log's own mutex from any thread; marks are published atomics that anyone
- * may read; reads take a reference on a segment and need no lock afterwards. Lock order: control state > partitions by
- * (topic id, index) > files; never call out with the mutex held, except waiters' wake(), which may only post mail. */
+ * may read; reads take a reference on a segment and need no lock afterwards. Order of locks:
+ * docs/threads.md; never call out with the mutex held, except waiters' wake(), which may only post mail. */
 #ifndef OTTLA_PARTITION_LOG_H
 #define OTTLA_PARTITION_LOG_H
 
