@@ -211,26 +211,33 @@ static inline const char *log_folder(const struct partition_log *log)
 }
 /* Loads what is not loaded yet. Under the lock. KAFKA_NONE, KAFKA_STORAGE_ERROR, KAFKA_NOT_LEADER_OR_FOLLOWER. */
 enum kafka_error log_ready(struct partition_log *log) WARN_UNUSED;
-/* Moves high watermark and last stable offset to what the other marks allow. Under the lock. */
-void log_publish(struct partition_log *log);
-/* Wakes whom the marks satisfy; all: everyone. Under the lock. */
-void log_wake(struct partition_log *log, bool all);
 /* Refuses writes from now on. */
 void log_fail(struct partition_log *log);
-/* The least of the owners' limits. Under the lock. */
-int64_t log_trim_limit(const struct partition_log *log);
-/* May this owner append? Under the lock. */
-bool log_may_append(const struct partition_log *log, int64_t owner);
-/* Holds what the owner appends at offset, unless it holds something before already. Under the lock. */
-void log_hold(struct partition_log *log, int64_t owner, int64_t offset);
-/* After the log's end went back: so do the marks. Under the lock. */
-void log_publish_shortened(struct partition_log *log);
 /* Stops the log: later calls answer NOT_LEADER_OR_FOLLOWER. Under the lock. */
 void log_close(struct partition_log *log);
 struct segment *log_active(const struct partition_log *log); /* NULL: no segment yet */
 /* Index of the segment that holds offset, or of the first one behind it; segments_count: none. Under the lock. */
 uint32_t log_segment_at(const struct partition_log *log, int64_t offset);
 int log_segment_file(struct partition_log *log, struct segment *s, struct file_ref **ret_file) WARN_UNUSED;
+
+/* -- log_marks.c: under the lock -- */
+/* Moves high watermark and last stable offset to what the other marks allow. */
+void log_publish(struct partition_log *log);
+/* The same while no reader was let in: a hold takes them back, too. */
+void log_publish_held(struct partition_log *log);
+/* After the log's end went back: so do the marks. */
+void log_publish_shortened(struct partition_log *log);
+/* Wakes whom the marks satisfy; all: everyone. */
+void log_wake(struct partition_log *log, bool all);
+
+/* -- log_claims.c: under the lock -- */
+/* The least of the owners' limits; of their holds. */
+int64_t log_trim_limit(const struct partition_log *log);
+int64_t log_least_hold(const struct partition_log *log);
+/* May this owner append? */
+bool log_may_append(const struct partition_log *log, int64_t owner);
+/* Holds what the owner appends at offset, unless it holds something before already. */
+void log_hold(struct partition_log *log, int64_t owner, int64_t offset);
 
 /* -- log_append.c -- */
 /* The marker of a control batch in memory. false: none of a transaction. */
