@@ -1,6 +1,6 @@
-/* storage/log_claims.c: what the broker's own writers (connectors) have claimed of a log: to hold from readers what they have not finished, to
- * append alone, to keep what they may need again. Several logs' holds move in one step under the directory's visibility lock.
- * Threads: partition_log.h. */
+/* storage/log_claims.c: what the broker's own writers (connectors) have claimed of a log: to hold from readers what
+ * they have not finished, to append alone, to keep what they may need again. Several logs' holds move in one step
+ * under the directory's visibility lock. Threads: partition_log.h. */
 #include "storage/log_internal.h"
 
 static struct log_claim *claim_find(const struct partition_log *log, int64_t owner)

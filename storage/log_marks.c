@@ -1,5 +1,6 @@
-/* storage/log_marks.c: how far readers may go, and who waits for that: the marks of partition_log.h, published when what they are made of
- * has moved, and waiters woken by them. Threads: written under the log's mutex, read by anyone. */
+/* storage/log_marks.c: how far readers may go, and who waits for that: the marks of partition_log.h, published when
+ * what they are made of has moved, and waiters woken by them. Threads: written under the log's mutex, read by
+ * anyone. */
 #include "storage/log_internal.h"
 
 struct log_marks partition_log_marks(struct partition_log *log)

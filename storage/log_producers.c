@@ -1,5 +1,5 @@
-/* storage/log_producers.c: what is asked about the producers of a log: the last of one, all of them, where a sequence stands. What they are:
- * producer_state.h. Threads: any. */
+/* storage/log_producers.c: what is asked about the producers of a log: the last of one, all of them, where a
+ * sequence stands. What they are: producer_state.h. Threads: any. */
 #include "storage/segment_view.h"
 
 #include <errno.h>

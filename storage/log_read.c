@@ -1,5 +1,6 @@
-/* storage/log_read.c: reading a partition log: the file range that holds an offset, and where an epoch ends. The lock is held to choose a segment
- * and to look into the index of the active one; headers are then read from the file without it. Threads: any. */
+/* storage/log_read.c: reading a partition log: the file range that holds an offset, and where an epoch ends. The
+ * lock is held to choose a segment and to look into the index of the active one; headers are then read from the
+ * file without it. Threads: any. */
 #include "storage/segment_view.h"
 #include "storage/offset_index.h"
 

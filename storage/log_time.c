@@ -1,5 +1,6 @@
-/* storage/log_time.c: the offset of a time: which segment, where in it, which record. The lock is held to choose a segment and to look into
- * indexes; batches are then read from the file without it. Source: Kafka, ListOffsets by timestamp. Threads: any. */
+/* storage/log_time.c: the offset of a time: which segment, where in it, which record. The lock is held to choose a
+ * segment and to look into indexes; batches are then read from the file without it. Source: Kafka, ListOffsets by
+ * timestamp. Threads: any. */
 #include "storage/segment_view.h"
 
 #include "protocol/record.h"

@@ -1,5 +1,6 @@
-/* storage/partition_log.c: life of a partition log: its defaults, references, loading at its first use, failure, closing; and the files
- * beside its segments. Marks, claims, appending, reading, recovery have files of their own. Threads: partition_log.h. */
+/* storage/partition_log.c: life of a partition log: its defaults, references, loading at its first use, failure,
+ * closing; and the files beside its segments. Marks, claims, appending, reading, recovery have files of their own.
+ * Threads: partition_log.h. */
 #include "storage/log_internal.h"
 
 #include "base/log.h"

@@ -189,6 +189,8 @@ void broker_config_free(struct broker_config *c);
  * checked for their type, kept as given, and reported once by broker_config_report(). broker.id is taken as node.id. */
 int broker_config_set(struct broker_config *c, const char *name, const char *value, struct err *err) WARN_UNUSED;
 int broker_config_read(struct broker_config *c, const char *path, struct err *err) WARN_UNUSED;
+/* Of compression.gzip.level 0 lies between the bounds, but is no level; other options are not looked at. */
+bool option_gzip_level_check(const struct option *row, const char *text, struct err *err) WARN_UNUSED;
 /* Whether text is a value of the option, by its row and by what rows cannot say. */
 bool broker_option_check(const struct option *row, const char *text, struct err *err);
 /* Logs the options that were given and have no effect. */
