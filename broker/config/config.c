@@ -1,5 +1,5 @@
-/* broker/config/config.c: the broker's options: from file and overrides, checked, with dynamic values applied, shared by
- * reference. Threads: built by one, then immutable. */
+/* broker/config/config.c: the broker's options: from file and overrides, checked, with dynamic values applied, shared
+ * by reference. Threads: built by one, then immutable. */
 #include "broker/config/config.h"
 
 #include "base/log.h"
