@@ -85,7 +85,7 @@ static struct slice take_slice(struct cursor *c, uint32_t len)
 }
 static struct journal_position take_position(struct cursor *c)
 {
-    struct journal_position p;
+    struct journal_position p = {0}; /* commit_lsn is not everywhere */
     p.whole_lsn = take_u64(c);
     p.part_lsn = take_u64(c);
     p.ordinal = take_u64(c);
