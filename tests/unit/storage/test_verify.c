@@ -452,6 +452,31 @@ Test(verify, a_compacted_log_is_whole_when_the_process_is_killed_after_its_first
     scratch_remove_tree(s.path);
 }
 
+/* The last batch of a producer stays without its records, and keeps their time in its header: no index counts it. */
+Test(verify, the_time_of_a_batch_that_compaction_has_emptied_is_nobodys)
+{
+    struct scratch s;
+    struct log_append a;
+
+    scratch_init(&s);
+    s.config.segment_bytes = 2000;
+    s.config.cleanup_compact = true;
+    s.config.cleanup_delete = false;
+    s.config.min_cleanable_ratio = 0;
+    s.config.file_delete_delay_ms = 0;
+    scratch_open(&s);
+    const struct batch_spec emptied = {.producer = true, .producer_id = 1, .timestamp_ms = 9000};
+    const struct batch_spec kept = {.count = 2, .timestamp_ms = 1000}; /* its second key is not written again */
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &emptied, &a), KAFKA_NONE);
+    cr_assert_eq(scratch_append(s.log, APPEND_CLIENT, &kept, &a), KAFKA_NONE);
+    scratch_fill(s.log, 60, 100, 2000);
+    cr_assert_gt(log_dir_clean(s.dir), 0);
+    assert_whole(s.path);
+    scratch_close(&s);
+    assert_whole(s.path);
+    scratch_remove_tree(s.path);
+}
+
 /* Kafka's answer too: the batch whose length cannot be believed is CORRUPT_MESSAGE; the ones before it are served, as are
  * those from the next entry of the index on. */
 Test(verify, a_batch_without_a_length_takes_no_other_with_it)
