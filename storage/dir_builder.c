@@ -43,7 +43,8 @@ int dir_builder_begin(const char *path, const char *cluster_id, int32_t node_id,
     snprintf(meta.cluster_id, sizeof meta.cluster_id, "%s", cluster_id);
     b->fd = -1;
     b->path = xstrdup(path);
-    b->partial = xasprintf("%s.partial", path);
+    for (size_t len = strlen(b->path); len > 1 && b->path[len - 1] == '/';) b->path[--len] = '\0';
+    b->partial = xasprintf("%s.partial", b->path);
     int r = io_posix.fstatat(AT_FDCWD, path, &st);
     if (r == 0) r = err_set(err, -EEXIST, "%s is there already: name a directory that is not", path);
     else if (r == -ENOENT) r = io_posix.mkdirat(AT_FDCWD, b->partial, 0755);
@@ -101,10 +102,8 @@ static int copy_bytes(int from, int to, uint64_t size)
 }
 
 struct folder_copy {
-    struct dir_builder *builder;
     int from, to; /* the folders */
     uint64_t bytes;
-    const char *at; /* the file in work, for the error's text */
     char name[LOG_NAME_BYTES];
 };
 
@@ -141,7 +140,7 @@ static void take_line(const struct stopped_folder *folder, const char *topic, co
 int dir_builder_copy(struct dir_builder *b, const struct stopped_dir *from, const struct stopped_folder *folder,
                      uint64_t *bytes, struct err *err)
 {
-    struct folder_copy c = {.builder = b};
+    struct folder_copy c = {.bytes = 0};
     AUTO_FD int source = io_posix.openat(from->fd, folder->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 
     if (source < 0)

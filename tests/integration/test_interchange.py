@@ -133,7 +133,7 @@ def test_of_several_controllers_the_newest_metadata_is_taken(kafka_data, tmp_pat
 
 def test_another_node_id(kafka_data, tmp_path):
     target = str(tmp_path / "data")
-    assert "--override node.id=7" in run("import", "--node-id", "7", target, kafka_data)
+    assert "--override node.id=7" in run("import", "--node-id", "7", target + "/", kafka_data + "/")
     with Ottla(dict(QUIET, **{"node.id": "7"}), folder=str(tmp_path)) as o:
         assert see(o)["tuned", 0, "range"] == (2, 7)
 
